@@ -1,0 +1,1 @@
+"""Metrics, pictures, behavioural tests, the gate and drift."""

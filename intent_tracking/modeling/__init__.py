@@ -1,0 +1,1 @@
+"""The intent model: encoder, heads, tokenization, training, calibration and export."""

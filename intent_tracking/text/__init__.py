@@ -1,0 +1,1 @@
+"""Cleaning, personal data and language of free text."""
