@@ -1,0 +1,58 @@
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# What `demo` makes, `dev` and `serve` open; set INTENT_HOME to work on another home.
+export INTENT_HOME ?= $(CURDIR)/.demo
+export DAGSTER_HOME ?= $(INTENT_HOME)/dagster
+export BENTOML_HOME ?= $(INTENT_HOME)/bentoml
+# No dependency reports home.
+export DAGSTER_DISABLE_TELEMETRY := 1
+export BENTOML_DO_NOT_TRACK := True
+export DO_NOT_TRACK := 1
+export HF_HUB_DISABLE_TELEMETRY := 1
+export PYTHONPATH := $(CURDIR)
+
+.PHONY: help setup demo dev serve test check bench clean
+
+help: ## Show the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.ready ## Make .venv from the lock (reused while the lock is unchanged)
+
+$(VENV)/.ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info[:2] <= (3, 12) else f"Python 3.11 or 3.12 is needed, {sys.executable} is {sys.version.split()[0]}: make PYTHON=python3.11 setup")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "venv failed: on Debian install python3-venv" >&2; exit 1; }
+	@echo "Installing the locked environment into $(VENV) (about 3 GB, a few minutes) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: setup ## Run the whole loop once; DATA=<folder of public data> runs it on real logs
+	@$(BIN)/python -m dagster_project.demo $(if $(DATA),--data "$(DATA)")
+
+dev: setup ## Open the Dagster UI on the data that the demo made
+	@$(BIN)/python -m dagster_project.instance
+	@exec $(BIN)/dagster dev --workspace workspace.yaml --host 127.0.0.1 --port $${DAGSTER_PORT:-3070}
+
+serve: setup ## Start the intent service on 127.0.0.1:3000
+	@exec $(BIN)/bentoml serve bentos.intent_service.service:IntentService --host 127.0.0.1 --port $${SERVICE_PORT:-3000}
+
+test: setup ## Run all tests
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: setup ## Lint, types and layers
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: setup ## Measure what the documentation claims about speed
+	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script; done
+
+clean: ## Remove .venv, caches and the demo's data
+	rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

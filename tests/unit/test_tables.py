@@ -1,0 +1,120 @@
+"""A reader of a table sees the old partition or the new one, whatever happens to the writer."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import date
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from intent_tracking.tables import DayTable, atomic_directory, atomic_file, atomic_write_text
+
+pytestmark = pytest.mark.unit
+
+DAY = date(2026, 1, 2)
+SCHEMA = pa.schema([("event_id", pa.string()), ("value", pa.float64())])
+
+
+def table(*rows: tuple[str, float | None]) -> pa.Table:
+    return pa.Table.from_pylist([{"event_id": name, "value": value} for name, value in rows], schema=SCHEMA)
+
+
+def test_a_written_day_is_read_back(tmp_path: Path) -> None:
+    events = DayTable(tmp_path, "events", SCHEMA)
+    events.write(DAY, table(("a", 1.0), ("b", None)))
+    assert events.days() == [DAY]
+    assert events.read([DAY]).equals(table(("a", 1.0), ("b", None)))
+    assert events.read([DAY], columns=["value"]).column_names == ["value"]
+
+
+def test_a_day_never_written_has_no_rows_but_all_columns(tmp_path: Path) -> None:
+    empty = DayTable(tmp_path, "events", SCHEMA).read([DAY])
+    assert empty.num_rows == 0
+    assert empty.schema == SCHEMA
+
+
+def test_writing_the_same_rows_again_gives_the_same_bytes(tmp_path: Path) -> None:
+    events = DayTable(tmp_path, "events", SCHEMA)
+    digests = set()
+    for _ in range(2):
+        events.write(DAY, table(("a", 1.0), ("b", 2.0)))
+        digests.add(hashlib.sha256(events.path(DAY).read_bytes()).hexdigest())
+    assert len(digests) == 1
+
+
+def test_a_table_with_other_columns_is_refused_and_the_old_rows_stay(tmp_path: Path) -> None:
+    events = DayTable(tmp_path, "events", SCHEMA)
+    events.write(DAY, table(("a", 1.0)))
+    with pytest.raises(ValueError, match=r"events\[2026-01-02\].*value"):
+        events.write(DAY, table(("a", 1.0)).drop_columns(["value"]))
+    assert events.read([DAY]).num_rows == 1
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_temporary(tmp_path: Path) -> None:
+    path = tmp_path / "release.json"
+    atomic_write_text(path, "old")
+    with pytest.raises(RuntimeError), atomic_file(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["release.json"]
+
+
+def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    target = tmp_path / "model"
+    for content in ("first", "second"):
+        with atomic_directory(target) as building:
+            (building / f"{content}.txt").write_text(content)
+    assert [entry.name for entry in target.iterdir()] == ["second.txt"]
+    with pytest.raises(RuntimeError), atomic_directory(target) as building:
+        (building / "third.txt").write_text("half")
+        raise RuntimeError
+    assert [entry.name for entry in target.iterdir()] == ["second.txt"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["model"]
+
+
+WRITER = """
+import sys
+from datetime import date
+from pathlib import Path
+import pyarrow as pa
+from intent_tracking.tables import DayTable
+schema = pa.schema([("version", pa.int64())])
+events = DayTable(Path(sys.argv[1]), "events", schema)
+version = 0
+while True:
+    version += 1
+    events.write(date(2026, 1, 2), pa.table({"version": [version] * 200_000}, schema=schema))
+    print(version, flush=True)
+"""
+
+
+def test_kill_9_during_writes_never_leaves_half_a_partition(tmp_path: Path) -> None:
+    schema = pa.schema([("version", pa.int64())])
+    events = DayTable(tmp_path, "events", schema)
+    for round_ in range(3):
+        writer = subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(tmp_path)],
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        )
+        assert writer.stdout is not None
+        acknowledged = int(writer.stdout.readline())
+        time.sleep(0.013 * round_)
+        writer.send_signal(signal.SIGKILL)
+        rest = writer.stdout.read().split()
+        writer.stdout.close()
+        writer.wait()
+        acknowledged = int(rest[-1]) if rest else acknowledged
+        rows = events.read([DAY])
+        assert rows.num_rows == 200_000
+        versions = set(rows["version"].to_pylist())
+        assert len(versions) == 1
+        assert versions.pop() in {acknowledged, acknowledged + 1}
