@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Literal
 
@@ -24,6 +25,7 @@ class Settings(BaseSettings):
     alert_webhook: str | None = Field(
         default=None, description="URL that gets alerts as JSON; the log always does."
     )
+    first_day: date = Field(default=date(2026, 1, 1), description="First UTC day that the daily partitions cover.")
     api_keys: SecretStr | None = Field(default=None, description="Comma-separated bearer keys of the service.")
     trust_received_time: bool = Field(
         default=False, description="Keep a client's `received_time`: for replays of archived traffic only."

@@ -1,0 +1,51 @@
+"""The daily UTC partitions that every day-grained asset shares, and how a day of one asset needs days of another."""
+
+import warnings
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+
+import dagster as dg
+
+# Assets are declared with this placeholder; `definitions.py` puts the first day of the settings in its place, so that
+# nothing is read from the environment when an asset module is imported.
+DAYS = dg.DailyPartitionsDefinition(start_date=datetime(2000, 1, 1, tzinfo=UTC), end_offset=1)
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", dg.BetaWarning)
+    RANGE_IN_ONE_RUN = dg.BackfillPolicy.single_run()
+    # A session that starts on a day may have begun before midnight or run past it. The first day has none before it,
+    # and the newest has none after it yet.
+    DAY_BEFORE_TO_DAY_AFTER = dg.TimeWindowPartitionMapping(
+        start_offset=-1, end_offset=1, allow_nonexistent_upstream_partitions=True
+    )
+
+
+def daily_from(first_day: date) -> dg.DailyPartitionsDefinition:
+    """UTC days from `first_day` up to and including today."""
+    start = datetime(first_day.year, first_day.month, first_day.day, tzinfo=UTC)
+    return dg.DailyPartitionsDefinition(start_date=start, end_offset=1)
+
+
+def days_of(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> list[date]:
+    """The days that this run is about, oldest first; a range in one run gives them all."""
+    return [date.fromisoformat(key) for key in context.partition_keys]
+
+
+def days_checked(context: dg.AssetCheckExecutionContext, written: Sequence[date]) -> list[date]:
+    """The days of the run, or the newest written day where a check is executed by itself without a partition."""
+    if context.has_partition_key or context.has_partition_key_range:
+        return days_of(context)
+    return list(written[-1:])
+
+
+def range_tags(first: date, last: date) -> dict[str, str]:
+    """Run tags that make one run cover the days `first` to `last`, both included.
+
+    For `dg.materialize(..., tags=...)`, `job.execute_in_process(tags=...)` and `dg.RunRequest(tags=...)`.
+    """
+    if last < first:
+        raise ValueError(f"the range ends on {last}, before its start {first}: give the earlier day first")
+    return {
+        "dagster/asset_partition_range_start": first.isoformat(),
+        "dagster/asset_partition_range_end": last.isoformat(),
+    }

@@ -1,0 +1,1 @@
+"""Adapters to the outside: each third party stands behind one module here."""

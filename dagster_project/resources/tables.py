@@ -1,0 +1,48 @@
+"""The day-partitioned tables of a home directory: each name and its schema in one place."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from intent_tracking.tables import DayTable
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Hands out the tables under `root` (`INTENT_HOME/tables`)."""
+
+    root: Path
+
+    @property
+    def raw_events(self) -> DayTable:
+        """Log lines as they came, free text masked."""
+        from intent_tracking.events.contract import RAW_SCHEMA
+
+        return DayTable(self.root, "raw_events", RAW_SCHEMA)
+
+    @property
+    def validated_events(self) -> DayTable:
+        """Events that meet the contract, once each."""
+        from intent_tracking.events.contract import EVENT_SCHEMA
+
+        return DayTable(self.root, "validated_events", EVENT_SCHEMA)
+
+    @property
+    def quarantined_events(self) -> DayTable:
+        """Log lines that do not meet the contract, with the reason."""
+        from intent_tracking.events.quarantine import QUARANTINE_SCHEMA
+
+        return DayTable(self.root, "quarantined_events", QUARANTINE_SCHEMA)
+
+    @property
+    def sessions(self) -> DayTable:
+        """Sessions by the day they start on."""
+        from intent_tracking.sessions.sessionise import SESSION_SCHEMA
+
+        return DayTable(self.root, "sessions", SESSION_SCHEMA)
+
+    @property
+    def session_texts(self) -> DayTable:
+        """What the model would have read of each session at its cut-off."""
+        from intent_tracking.sessions.render import SESSION_TEXT_SCHEMA
+
+        return DayTable(self.root, "session_texts", SESSION_TEXT_SCHEMA)
