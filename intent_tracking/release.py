@@ -55,21 +55,6 @@ class Release(BaseModel):
     restores: int | None = Field(default=None, ge=1)
 
 
-def manifest_sha256(directory: Path) -> str:
-    """Checksum of the manifest in `directory`, in hex.
-
-    Raises:
-        ReleaseError: there is no manifest in `directory`.
-    """
-    manifest = directory / MANIFEST
-    try:
-        return hashlib.sha256(manifest.read_bytes()).hexdigest()
-    except OSError as error:
-        raise ReleaseError(
-            f"{manifest}: cannot be read ({error.strerror}); a component is a folder with one"
-        ) from error
-
-
 def component_directory(release_file: Path, component: Component) -> Path:
     """Folder of `component`: a relative path starts at the folder of `release_file`, so that a home can be moved."""
     return release_file.parent / component.path

@@ -123,14 +123,14 @@ def test_an_artifact_changed_after_it_was_described_is_not_published(release_fil
 
 
 def test_a_folder_without_a_manifest_is_no_component(tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match="manifest.json: not found"):
+    with pytest.raises(ArtifactError, match="not found"):
         Component.of(tmp_path)
 
 
 def test_a_damaged_artifact_is_no_component(tmp_path: Path) -> None:
     artifact(tmp_path, "a")
     (tmp_path / "models" / "a" / "labels.json").write_text("[]")
-    with pytest.raises(ArtifactError, match="labels.json"):
+    with pytest.raises(ArtifactError, match="sha256 is not the manifest"):
         Component.of(tmp_path / "models" / "a")
 
 
