@@ -1,0 +1,14 @@
+"""What must hold for `item_features`."""
+
+from typing import TYPE_CHECKING
+
+from expectations.feature_snapshot import snapshot_suite
+from intent_tracking.features.declaration import Entity
+
+if TYPE_CHECKING:
+    from great_expectations import ExpectationSuite
+
+
+def suite() -> "ExpectationSuite":
+    """The bounds of the features that describe one item."""
+    return snapshot_suite("item_features", Entity.ITEM)

@@ -1,0 +1,45 @@
+"""What must hold for `session_texts`: what the model reads."""
+
+from typing import TYPE_CHECKING
+
+from expectations.sessions import LANGUAGES
+
+if TYPE_CHECKING:
+    from great_expectations import ExpectationSuite
+
+REQUIRED = ("session_id", "shopper_id", "scene", "language", "cutoff_time", "text", "outcome")
+# Looser than the scrubber on purpose: this is the second look that finds what the first one let through.
+EMAIL = r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+\.[A-Za-z]{2,}"
+CHINESE_MOBILE = r"(?<!\d)1[3-9]\d{9}(?!\d)"
+CHINESE_ID = r"(?<!\d)\d{17}[\dXx](?!\d)"
+
+
+def suite() -> "ExpectationSuite":
+    """One text a session, opened by its scene token, cut before the outcome, without personal data."""
+    import great_expectations as gx
+    import great_expectations.expectations as gxe
+
+    from intent_tracking.events.contract import Scene
+    from intent_tracking.sessions.vocabulary import SCENE_TOKENS
+
+    return gx.ExpectationSuite(
+        name="session_texts",
+        expectations=[
+            *(gxe.ExpectColumnValuesToNotBeNull(column=column) for column in REQUIRED),
+            gxe.ExpectColumnValuesToBeUnique(column="session_id"),
+            gxe.ExpectColumnValuesToBeInSet(column="scene", value_set=[scene.value for scene in Scene]),
+            gxe.ExpectColumnValuesToBeInSet(column="language", value_set=list(LANGUAGES)),
+            gxe.ExpectColumnValuesToBeBetween(column="visible_events", min_value=1),
+            gxe.ExpectColumnValuesToMatchRegex(
+                column="text", regex=f"^(?:{'|'.join(SCENE_TOKENS)})", notes="the first token names the scene"
+            ),
+            gxe.ExpectColumnPairValuesAToBeGreaterThanB(
+                column_A="utterance_end", column_B="utterance_start", or_equal=True
+            ),
+            gxe.ExpectColumnValuesToNotMatchRegexList(
+                column="text",
+                regex_list=[EMAIL, CHINESE_MOBILE, CHINESE_ID],
+                notes="personal data is replaced by placeholders before it is stored",
+            ),
+        ],
+    )
