@@ -1,8 +1,8 @@
 """Address-like text in English and Chinese: a place where somebody lives or gets a parcel, down to the street or door.
 
-A town or a province alone is not an address. The rules want a street with a number, or two administrative levels with a
-place below them; they are made for chat, so an English address in lower case counts where words such as `ship to` or `live
-at` stand before it. Repetitions are bounded, so time is linear in the length of the text.
+A town or a province alone is not an address. The rules want a street with a number, or two administrative levels with
+a place below them; they are made for chat, so an English address in lower case counts where words such as `ship to` or
+`live at` stand before it. Repetitions are bounded, so time is linear in the length of the text.
 """
 
 from __future__ import annotations
@@ -32,8 +32,9 @@ _TOWN_AFTER = re.compile(
     r"(?:, [A-Z][a-z]+| [A-Z][a-z]+(?<!s))(?: [A-Z][a-z]+)?(?:,? [A-Z]{2}(?![A-Za-z]))?(?= ?[,.;!?]|\Z)"
 )
 _PLACE_BEFORE = re.compile(
-    r"(?:\blive[sd]? (?:at|on|in)|\bliving (?:at|on|in)|\baddress(?: (?:is|to|at))?|\b(?:ship|shipped|send|sent|deliver|delivered|delivery|mail"
-    r"|post|moved?|forward|redirect)(?: (?:it|them|this|that|my order|the order|my parcel|the parcel))? (?:to|at)|\blocated at|\bhome (?:at|is))"
+    r"(?:\blive[sd]? (?:at|on|in)|\bliving (?:at|on|in)|\baddress(?: (?:is|to|at))?|\blocated at|\bhome (?:at|is)"
+    r"|\b(?:ship|shipped|send|sent|deliver|delivered|delivery|mail|post|moved?|forward|redirect)"
+    r"(?: (?:it|them|this|that|(?:my|the) (?:order|parcel)))? (?:to|at))"
     r"(?: (?:is|to|my home at))?[ :,]{1,3}\Z",
     re.IGNORECASE,
 )

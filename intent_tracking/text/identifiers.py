@@ -1,8 +1,8 @@
 """Numbers that name a person: payment cards, identity numbers, bank accounts, phones, network addresses.
 
-Every rule that has a check digit uses it (Luhn for cards, ISO 7064 for the Chinese resident number, mod 97 for IBAN), and
-cards need an issuer's prefix, so that order numbers and timestamps of the same length stay. Sources: ISO/IEC 7812 issuer
-ranges, GB 11643-1999, SSA number format, HMRC NIM39110, ISO 13616, ITU-T E.164, Ofcom and NANP numbering plans.
+Every rule that has a check digit uses it (Luhn for cards, ISO 7064 for the Chinese resident number, mod 97 for IBAN),
+and cards need an issuer's prefix, so that order numbers and timestamps of the same length stay. Sources: ISO/IEC 7812
+issuer ranges, GB 11643-1999, SSA number format, HMRC NIM39110, ISO 13616, ITU-T E.164, Ofcom and NANP numbering plans.
 
 Patterns repeat single characters or fixed groups with bounded counts: time is linear in the length of the text.
 """
@@ -25,9 +25,8 @@ _PROTECTED = re.compile(
 
 _DIGIT_RUN = re.compile(r"[0-9](?:[ -]{0,3}[0-9])*")
 _DIGIT_GROUP = re.compile(r"[0-9]+")
-_CARD_PREFIX = re.compile(
-    r"4|5[0-8]|6[0-9]|2[2-7]|3[4-9]|30|81"  # Visa, Mastercard, Maestro, Discover, UnionPay, Mir, Amex, Diners, JCB, RuPay
-)
+# Visa, Mastercard and Maestro, Discover and UnionPay, Mir, Amex, Diners and JCB, RuPay.
+_CARD_PREFIX = re.compile(r"4|5[0-8]|6[0-9]|2[2-7]|3[04-9]|81")
 
 _EMAIL = re.compile(r"[A-Za-z0-9\u00c0-\u024f._%+\-]{1,64}@(?:[A-Za-z0-9\u00c0-\u024f-]{1,63}\.){1,8}([A-Za-z]{2,24})")
 _FILE_ENDINGS = frozenset({"png", "jpg", "jpeg", "gif", "svg", "webp"})  # logo@2x.png is a picture, not an address
@@ -40,7 +39,8 @@ _VERSION_BEFORE = re.compile(r"(?:version|firmware|build|release|ver\.?|版本|�
 _IPV6 = re.compile(r"(?<![0-9A-Za-z:.])[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?![0-9A-Za-z:])")
 
 _CN_RESIDENT = re.compile(
-    r"(?<![0-9])([1-9][0-9]{5})[ -]?((?:18|19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01]))[ -]?([0-9]{3}[0-9Xx])(?![0-9])"
+    r"(?<![0-9])([1-9][0-9]{5})[ -]?((?:18|19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01]))[ -]?"
+    r"([0-9]{3}[0-9Xx])(?![0-9])"
 )
 _CN_WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 _US_SSN = re.compile(r"(?<![0-9A-Za-z-])(?!000|666|9)[0-9]{3}-(?!00)[0-9]{2}-(?!0000)[0-9]{4}(?![0-9A-Za-z]|-[0-9])")
@@ -49,25 +49,28 @@ _US_SSN_NAMED = re.compile(
     re.IGNORECASE,
 )
 _UK_NI = re.compile(
-    r"(?<![A-Za-z0-9])(?!BG|GB|KN|NK|NT|TN|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[A-D](?![A-Za-z0-9])",
+    r"(?<![A-Za-z0-9])(?!BG|GB|KN|NK|NT|TN|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?(?:[0-9]{2} ?){3}[A-D](?![A-Za-z0-9])",
     re.IGNORECASE,
 )
 _IBAN_START = re.compile(r"(?<![A-Za-z0-9])([A-Za-z]{2})[0-9]{2} ?(?=[0-9A-Za-z]{4})")
 _IBAN_LENGTH = {
-    "AD": 24, "AE": 23, "AT": 20, "BE": 16, "BG": 22, "CH": 21, "CY": 28, "CZ": 24, "DE": 22, "DK": 18, "EE": 20, "ES": 24,
-    "FI": 18, "FR": 27, "GB": 22, "GI": 23, "GR": 27, "HR": 21, "HU": 28, "IE": 22, "IL": 23, "IS": 26, "IT": 27, "LI": 21,
-    "LT": 20, "LU": 20, "LV": 21, "MC": 27, "MT": 31, "NL": 18, "NO": 15, "PL": 28, "PT": 25, "RO": 24, "RS": 22, "SA": 24,
-    "SE": 24, "SI": 19, "SK": 24, "SM": 27, "TR": 26, "UA": 29,
+    "AD": 24, "AE": 23, "AT": 20, "BE": 16, "BG": 22, "CH": 21, "CY": 28, "CZ": 24, "DE": 22, "DK": 18, "EE": 20,
+    "ES": 24, "FI": 18, "FR": 27, "GB": 22, "GI": 23, "GR": 27, "HR": 21, "HU": 28, "IE": 22, "IL": 23, "IS": 26,
+    "IT": 27, "LI": 21, "LT": 20, "LU": 20, "LV": 21, "MC": 27, "MT": 31, "NL": 18, "NO": 15, "PL": 28, "PT": 25,
+    "RO": 24, "RS": 22, "SA": 24, "SE": 24, "SI": 19, "SK": 24, "SM": 27, "TR": 26, "UA": 29,
 }  # fmt: skip
 
 _CN_MOBILE = re.compile(
-    r"(?<![0-9A-Za-z.])(?:(?:\+|00)?86[ -]?)?1[3-9][0-9](?:[ -]?[0-9]{4}[ -]?[0-9]{4}|[ -][0-9]{3}[ -][0-9]{5})(?![0-9A-Za-z]|\.[0-9])"
+    r"(?<![0-9A-Za-z.])(?:(?:\+|00)?86[ -]?)?1[3-9][0-9](?:[ -]?[0-9]{4}[ -]?[0-9]{4}|[ -][0-9]{3}[ -][0-9]{5})"
+    r"(?![0-9A-Za-z]|\.[0-9])"
 )
 _CN_LANDLINE = re.compile(
-    r"(?<![0-9A-Za-z.-])(?:\+86[ -]?)?(?:\(0(?:10|2[0-9]|[3-9][0-9]{2})\) ?|0(?:10|2[0-9]|[3-9][0-9]{2})[ -])[2-9][0-9]{6,7}(?![0-9A-Za-z]|-[0-9])"
+    r"(?<![0-9A-Za-z.-])(?:\+86[ -]?)?(?:\(0(?:10|2[0-9]|[3-9][0-9]{2})\) ?|0(?:10|2[0-9]|[3-9][0-9]{2})[ -])"
+    r"[2-9][0-9]{6,7}(?![0-9A-Za-z]|-[0-9])"
 )
 _US_PHONE = re.compile(
-    r"(?<![0-9A-Za-z.-])(?:\+?1[ .-]?)?(?:\([2-9][0-9]{2}\)[ -]?|[2-9][0-9]{2}[ .-])[2-9][0-9]{2}[ .-][0-9]{4}(?![0-9A-Za-z]|[.-][0-9])"
+    r"(?<![0-9A-Za-z.-])(?:\+?1[ .-]?)?(?:\([2-9][0-9]{2}\)[ -]?|[2-9][0-9]{2}[ .-])[2-9][0-9]{2}[ .-][0-9]{4}"
+    r"(?![0-9A-Za-z]|[.-][0-9])"
 )
 _UK_PHONE = re.compile(
     r"(?<![0-9A-Za-z.-])(?:07[0-9]{3}[ -]?[0-9]{3}[ -]?[0-9]{3}|\(0(?:20|1[0-9]{2,3})\) ?[0-9]{3,4}[ -]?[0-9]{3,4}"
@@ -75,11 +78,12 @@ _UK_PHONE = re.compile(
     r"(?![0-9A-Za-z]|[.-][0-9])"
 )
 _INTERNATIONAL = re.compile(
-    r"(?<![0-9A-Za-z+])(?:\+|00(?=(?:1|33|34|39|44|49|61|65|81|82|85|86)))[1-9](?:[ .\-()]{0,2}[0-9]){7,14}(?![0-9A-Za-z])"
+    r"(?<![0-9A-Za-z+])(?:\+|00(?=(?:1|33|34|39|44|49|61|65|8[1256])))[1-9](?:[ .\-()]{0,2}[0-9]){7,14}(?![0-9A-Za-z])"
 )
 _NAMED_PHONE = re.compile(
-    r"(?:(?<![A-Za-z])(?:phone|telephone|tel|mobile|mob|cell|call(?: me)?(?: at| on)?|text me(?: at| on)?|reach me(?: at| on)?|whatsapp|fax"
-    r"|contact)(?: (?:number|no\.?|is)){0,2}|电话|手机|座机|联系方式|联系我|微信|拨打|致电|打给我|打到)[号码是为:： ]{0,4}"
+    r"(?:(?<![A-Za-z])(?:phone|telephone|tel|mobile|mob|cell|call(?: me)?(?: at| on)?|(?:text|reach) me(?: at| on)?"
+    r"|whatsapp|fax|contact)(?: (?:number|no\.?|is)){0,2}|电话|手机|座机|联系方式|联系我|微信|拨打|致电|打给我|打到)"
+    r"[号码是为:： ]{0,4}"
     r"(\(?[0-9]{3,4}\)?[ .-]?[0-9]{3,4}[ .-][0-9]{4}|[0-9]{3,4}-[0-9]{4}|[0-9]{7,13})(?![0-9A-Za-z]|[.-][0-9])",
     re.IGNORECASE,
 )
@@ -105,7 +109,7 @@ def emails(text: str) -> Iterator[Span]:
 
 
 def cards(text: str) -> Iterator[Span]:
-    """Payment cards: 13-19 digits, grouped by up to three spaces or dashes, with an issuer's prefix and a Luhn digit."""
+    """Payment cards: 13-19 digits, grouped by up to three spaces or dashes, with an issuer prefix and a Luhn digit."""
     for run in _DIGIT_RUN.finditer(text):
         if run.end() - run.start() < 13:
             continue

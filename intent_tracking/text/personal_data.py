@@ -27,13 +27,12 @@ PLACEHOLDERS: dict[str, str] = {
 # Text that holds none of these characters holds no personal data that the rules know.
 _SUSPECT = re.compile("[0-9@\uff10-\uff19\uff20号栋幢弄室座层楼市区县旗州盟]")
 _DIGIT = re.compile("[0-9]")
-_HAN = re.compile("[\u4e00-\u9fff]")
 # One to one, so that offsets stay: full-width forms, and the dashes and spaces that people paste into numbers.
 _ONE_FORM = {
     **{0xFF10 + digit: ord("0") + digit for digit in range(10)},
     **{0xFF21 + letter: ord("A") + letter for letter in range(26)},
     **{0xFF41 + letter: ord("a") + letter for letter in range(26)},
-    0xFF20: ord("@"), 0xFF0E: ord("."), 0xFF0B: ord("+"), 0xFF08: ord("("), 0xFF09: ord(")"), 0xFF0D: ord("-"), 0xFF1A: ord(":"),
+    **{ord(wide): ord(ascii_form) for wide, ascii_form in zip("＠．＋（）－：", "@.+()-:", strict=True)},
     **dict.fromkeys((0x2010, 0x2011, 0x2012, 0x2013, 0x2014, 0x2015, 0x2212), ord("-")),
     **dict.fromkeys((0x00A0, 0x2007, 0x2009, 0x202F, 0x3000, 0x0009), ord(" ")),
 }  # fmt: skip
@@ -51,9 +50,9 @@ class Scrubbed:
 def scrub(text: str) -> Scrubbed:
     """Replace phones, e-mail addresses, payment cards, identity numbers, postal addresses and IP addresses in `text`.
 
-    Everything else stays as it is, order numbers, prices, sizes, model numbers, timestamps and UUIDs included. Scrubbing a
-    scrubbed text changes nothing. `map_span(start, end)` carries a span of `text` into the result; a span that touches a
-    finding grows to its placeholder.
+    Everything else stays as it is, order numbers, prices, sizes, model numbers, timestamps and UUIDs included. Scrubbing
+    a scrubbed text changes nothing. `map_span(start, end)` carries a span of `text` into the result; a span that touches
+    a finding grows to its placeholder.
     """
     mapped = SpanMap()
     found: dict[str, int] = {}
@@ -95,7 +94,7 @@ def _search(text: str) -> Iterator[tuple[str, Callable[[str], Iterator[Span]], b
         yield "id_number", identifiers.identity_numbers, True
     if digits >= 13:
         yield "card", identifiers.cards, True
-    if digits and _HAN.search(text) is None or digits and not text.isascii():
+    if digits:
         yield "address", addresses.english_addresses, False
     if not text.isascii():
         yield "address", addresses.chinese_addresses, False

@@ -44,9 +44,18 @@ class SpanMap:
         """This map followed by `later`."""
         return SpanMap(self.rounds + later.rounds)
 
+    def inverted(self) -> SpanMap:
+        """The map from the edited text back to the original: a prediction's span in the words that were typed."""
+        return SpanMap(
+            tuple(
+                tuple(Edit(edit.new_start, edit.new_end, edit.start, edit.end) for edit in edits)
+                for edits in reversed(self.rounds)
+            )
+        )
+
 
 def replace_spans(text: str, replacements: Iterable[tuple[int, int, str]]) -> tuple[str, SpanMap]:
-    """`text` with each (start, end, replacement) put in, and the map of spans; replacements come ordered and disjoint."""
+    """`text` with each (start, end, replacement) put in, and the map of spans; they come ordered and disjoint."""
     pieces: list[str] = []
     edits: list[Edit] = []
     position = new_position = 0

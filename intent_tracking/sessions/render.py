@@ -1,0 +1,213 @@
+"""One text for a session: behaviour and language in one sequence, the same for stored sessions and for live events.
+
+`<scene:search> <search> red dress <gap:1m> <view_item> Red dress Mango dresses <price:30-100>`, oldest to newest. There
+is no end token, because a live session has no end; a lone message is a session of one event.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, Self
+
+from intent_tracking.events.contract import Event, EventName, Scene
+from intent_tracking.sessions.vocabulary import (
+    AGAIN_TOKEN,
+    EVENT_TOKENS,
+    PLACEHOLDER_TOKENS,
+    SCENE_TOKENS,
+    gap_token,
+    price_token,
+)
+from intent_tracking.text.cleaning import clean, clean_with_offsets
+from intent_tracking.text.language import Language, detect
+from intent_tracking.text.personal_data import scrub
+from intent_tracking.text.spans import SpanMap
+
+MAX_EVENTS = 40
+MAX_ITEMS_SHOWN = 3
+MAX_ITEM_CHARACTERS = 120
+
+_TOKEN_SHAPED = re.compile(r"<([A-Za-z_]+(?::[A-Za-z0-9_+-]+)?)>")
+
+
+@dataclass(frozen=True, slots=True)
+class SessionItem:
+    """What the text of a session shows of a product; `price` is per unit."""
+
+    item_id: str | None
+    item_name: str | None
+    item_brand: str | None
+    item_category: str | None
+    price: float | None
+    quantity: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEvent:
+    """What the text of a session shows of an event. Times are UTC."""
+
+    event_id: str
+    event_name: EventName
+    event_time: datetime
+    scene: Scene
+    search_term: str | None = None
+    text: str | None = None
+    items: tuple[SessionItem, ...] = ()
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Self:
+        """From a nested event of a stored session (`SESSION_SCHEMA.events`) or a row of `EVENT_SCHEMA`."""
+        return cls(
+            event_id=row["event_id"],
+            event_name=EventName(row["event_name"]),
+            event_time=row["event_time"].astimezone(UTC),
+            scene=Scene(row["scene"]),
+            search_term=row["search_term"],
+            text=row["text"],
+            items=tuple(_item(item) for item in row["items"] or ()),
+        )
+
+    @classmethod
+    def from_event(cls, event: Event) -> Self:
+        """From an event of the contract, as the service receives it."""
+        return cls(
+            event_id=event.event_id,
+            event_name=event.event_name,
+            event_time=event.event_time,
+            scene=event.scene,
+            search_term=event.params.search_term,
+            text=event.params.text,
+            items=tuple(_item(item.__dict__) for item in event.params.items),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInput:
+    """What the model reads; [utterance_start, utterance_end) is its newest free text, (0, 0) where there is none."""
+
+    text: str
+    utterance_start: int
+    utterance_end: int
+    scene: Scene
+    language: Language
+
+
+@dataclass(frozen=True)
+class FreeText:
+    """Free text as the model reads it, and the map of spans from what was typed (`map_span.inverted()` back)."""
+
+    text: str
+    map_span: SpanMap
+
+
+def free_text(text: str) -> str:
+    """`text` clean, without personal data, and unable to pass for a special token. Doing it twice changes nothing."""
+    text = clean(text)
+    # A placeholder may be longer than what it stands for, and a cut at the length limit may end in a number again.
+    while (scrubbed := scrub(text)).found:
+        text = clean(scrubbed.text)
+    return _disarmed(text)
+
+
+def free_text_with_offsets(text: str) -> FreeText:
+    """As `free_text`, with the map of spans from `text` into the result."""
+    cleaned = clean_with_offsets(text)
+    mapped = cleaned.map_span
+    while (scrubbed := scrub(cleaned.text)).found:
+        cleaned = clean_with_offsets(scrubbed.text)
+        mapped = mapped.then(scrubbed.map_span).then(cleaned.map_span)
+    return FreeText(_disarmed(cleaned.text), mapped)
+
+
+def render_session(scene: Scene, events: Sequence[SessionEvent], *, max_events: int = MAX_EVENTS) -> ModelInput:
+    """The text of the newest `max_events` of `events`, which come oldest to newest, for an answer in `scene`.
+
+    The text depends on the events given and on nothing else: what comes after the observation cut-off is the caller's to
+    leave out (`events[:cut]`).
+    """
+    parts = [SCENE_TOKENS[scene]]
+    length = len(parts[0])
+    start = end = 0
+    shown: set[str] = set()
+    last_words = ""
+    previous: SessionEvent | None = None
+    for event in events[-max_events:] if max_events > 0 else ():
+        if previous is not None and (gap := gap_token(event.event_time - previous.event_time)) is not None:
+            parts.append(gap)
+            length += 1 + len(gap)
+        token = EVENT_TOKENS[event.event_name]
+        parts.append(token)
+        length += 1 + len(token)
+        for typed in (event.search_term, event.text):
+            words = free_text(typed) if typed else ""
+            # A results page repeats the search before it: once is enough.
+            if not words or (words == last_words and typed is event.search_term):
+                continue
+            parts.append(words)
+            start, end = length + 1, length + 1 + len(words)
+            length = end
+            last_words = words
+        for item in event.items[:MAX_ITEMS_SHOWN]:
+            for piece in _item_pieces(item, shown):
+                parts.append(piece)
+                length += 1 + len(piece)
+        previous = event
+    text = " ".join(parts)
+    language = detect(text[start:end]) if end else detect(_TOKEN_SHAPED.sub("", text))
+    return ModelInput(text=text, utterance_start=start, utterance_end=end, scene=scene, language=language)
+
+
+def render_utterance(text: str, scene: Scene = Scene.CUSTOMER_SERVICE) -> ModelInput:
+    """A lone text as the model reads it: a session of one event, a search in the search scene, else a message."""
+    name = EventName.SEARCH if scene is Scene.SEARCH else EventName.MESSAGE
+    words = free_text(text)
+    head = f"{SCENE_TOKENS[scene]} {EVENT_TOKENS[name]}"
+    if not words:
+        return ModelInput(text=head, utterance_start=0, utterance_end=0, scene=scene, language="en")
+    start = len(head) + 1
+    return ModelInput(f"{head} {words}", start, start + len(words), scene, detect(words))
+
+
+def _item(row: Mapping[str, Any]) -> SessionItem:
+    return SessionItem(
+        item_id=row["item_id"],
+        item_name=row["item_name"],
+        item_brand=row["item_brand"],
+        item_category=row["item_category"],
+        price=row["price"],
+        quantity=row["quantity"],
+    )
+
+
+def _item_pieces(item: SessionItem, shown: set[str]) -> list[str]:
+    """The words and tokens of one product; `shown` remembers the products of the text so far."""
+    key = item.item_id or item.item_name or ""
+    if key in shown:
+        return [AGAIN_TOKEN, *filter(None, (_item_words(item.item_name, None, None),))]
+    shown.add(key)
+    words = _item_words(item.item_name, item.item_brand, item.item_category)
+    return [piece for piece in (words, price_token(item.price)) if piece]
+
+
+@lru_cache(maxsize=1 << 16)
+def _item_words(name: str | None, brand: str | None, category: str | None) -> str:
+    """Name, brand and the last level of the category, each once; an item that is only an id has no words."""
+    words = ""
+    for part in (name, brand, re.split(r"[/>|]", category)[-1] if category else None):
+        cleaned = _disarmed(clean(part)) if part else ""
+        if cleaned and cleaned.casefold() not in words.casefold():
+            words = f"{words} {cleaned}" if words else cleaned
+    return words[:MAX_ITEM_CHARACTERS].rstrip()
+
+
+def _disarmed(text: str) -> str:
+    """`text` with token-shaped pieces in round brackets, so that nobody can type an event; length and offsets stay."""
+    return _TOKEN_SHAPED.sub(_brackets, text) if "<" in text else text
+
+
+def _brackets(found: re.Match[str]) -> str:
+    return found.group() if found.group() in PLACEHOLDER_TOKENS else f"({found[1]})"
