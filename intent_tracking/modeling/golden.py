@@ -1,0 +1,100 @@
+"""Golden requests: what an artifact must still answer wherever it is loaded."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from intent_tracking.events.contract import Scene
+from intent_tracking.modeling.prediction import Prediction
+from intent_tracking.sessions.render import ModelInput
+
+# Room for another processor's or a GPU's rounding (bf16), far below what a wrong file or tokenizer does.
+TOLERANCE = 0.03
+_TOP = 3
+
+
+class GoldenSpan(BaseModel):
+    """Key information of a golden answer."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    value: str
+    start: int
+    end: int
+
+
+class GoldenCase(BaseModel):
+    """One line of `golden.jsonl`: a request and the answer that the artifact gave when it was exported."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    text: str
+    utterance_start: int
+    utterance_end: int
+    scene: Scene
+    language: Literal["en", "zh"]
+    intents: dict[str, float]
+    out_of_scope: bool
+    key_information: tuple[GoldenSpan, ...]
+    purchase_probability: float | None
+
+    def request(self) -> ModelInput:
+        """The input to replay; user features are unknown in golden requests."""
+        return ModelInput(
+            text=self.text,
+            utterance_start=self.utterance_start,
+            utterance_end=self.utterance_end,
+            scene=self.scene,
+            language=self.language,
+        )
+
+
+def golden_case(request: ModelInput, answer: Prediction) -> GoldenCase:
+    """Record `answer` as the one to give to `request`."""
+    purchase = answer.purchase_probability
+    return GoldenCase(
+        text=request.text,
+        utterance_start=request.utterance_start,
+        utterance_end=request.utterance_end,
+        scene=request.scene,
+        language=request.language,
+        intents={score.name: round(score.probability, 6) for score in answer.intents[:_TOP]},
+        out_of_scope=answer.out_of_scope,
+        key_information=tuple(
+            GoldenSpan(name=span.name, value=span.value, start=span.start, end=span.end)
+            for span in answer.key_information
+        ),
+        purchase_probability=None if math.isnan(purchase) else round(purchase, 6),
+    )
+
+
+def differences(cases: Sequence[GoldenCase], answers: Sequence[Prediction], threshold: float) -> list[str]:
+    """What the answers have otherwise than the cases, as sentences; empty: the replay passed.
+
+    A decision may flip only where its probability lies within `TOLERANCE` of the border.
+    """
+    found: list[str] = []
+    for number, (case, answer) in enumerate(zip(cases, answers, strict=True), start=1):
+        where = f"golden.jsonl line {number}"
+        scores = {score.name: score.probability for score in answer.intents}
+        for name, expected in case.intents.items():
+            got = scores.get(name, math.nan)
+            if not abs(got - expected) <= TOLERANCE:
+                found.append(f"{where}: intent {name} {got:.4f} instead of {expected:.4f}")
+        best = max(scores.values(), default=0.0)
+        if case.out_of_scope != answer.out_of_scope and abs(best - threshold) > TOLERANCE:
+            found.append(f"{where}: out_of_scope {answer.out_of_scope} instead of {case.out_of_scope}")
+        spans = {(span.name, span.start, span.end) for span in answer.key_information}
+        expected_spans = {(span.name, span.start, span.end) for span in case.key_information}
+        if spans != expected_spans:
+            found.append(f"{where}: key information {sorted(spans)} instead of {sorted(expected_spans)}")
+        if case.purchase_probability is not None:
+            gap = abs(answer.purchase_probability - case.purchase_probability)
+            if not gap <= TOLERANCE:
+                found.append(f"{where}: purchase probability is off by {gap:.4f}")
+    return found

@@ -1,0 +1,83 @@
+"""The label set of a model: intents and kinds of key information, and their places in the heads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from pydantic import BaseModel, ConfigDict
+
+from intent_tracking.modeling.prediction import OUT_OF_SCOPE_LABEL
+
+IGNORED = -100
+
+
+class LabelSet(BaseModel):
+    """The content of `labels.json`.
+
+    Attributes:
+        intents: known labels, in the order of the intent head.
+        out_of_scope_class: the head has one more class, "none of these", learned from examples labelled `oos`.
+        key_information: slot names; tag 0 is O, tags 2i+1 and 2i+2 are B and I of slot i.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    intents: tuple[str, ...]
+    out_of_scope_class: bool = False
+    key_information: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, intents: Iterable[str], key_information: Iterable[str]) -> LabelSet:
+        """The label set of the names seen in training; `oos` becomes the out-of-scope class."""
+        names = set(intents)
+        return cls(
+            intents=tuple(sorted(names - {OUT_OF_SCOPE_LABEL})),
+            out_of_scope_class=OUT_OF_SCOPE_LABEL in names,
+            key_information=tuple(sorted(set(key_information))),
+        )
+
+    @property
+    def intent_classes(self) -> int:
+        """Logits of the intent head; a single class cannot be learned, so then there is no head."""
+        classes = len(self.intents) + self.out_of_scope_class
+        return classes if classes > 1 else 0
+
+    @property
+    def tag_count(self) -> int:
+        """Logits per token of the key-information head, 0 without slots."""
+        return 1 + 2 * len(self.key_information) if self.key_information else 0
+
+    def intent_id(self, name: str | None) -> int:
+        """Class of an intent; `IGNORED` where there is no label or the model does not know it."""
+        if name == OUT_OF_SCOPE_LABEL and self.out_of_scope_class:
+            return len(self.intents)
+        return self.intents.index(name) if name in self.intents else IGNORED
+
+    def class_names(self) -> tuple[str, ...]:
+        """Name of each class of the intent head."""
+        return (*self.intents, OUT_OF_SCOPE_LABEL) if self.out_of_scope_class else self.intents
+
+    def tag_ids(
+        self,
+        spans: Sequence[tuple[int, int]],
+        word_starts: Sequence[bool],
+        slots: Iterable[tuple[str, int, int]],
+    ) -> list[int]:
+        """BIO tag of each word's first token; `IGNORED` for the others.
+
+        Args:
+            spans: character offsets of the tokens.
+            word_starts: whether a token begins a word.
+            slots: (name, start, end) in characters; a word belongs to the slot that its first token overlaps.
+        """
+        tags = [0 if starts else IGNORED for starts in word_starts]
+        for name, start, end in slots:
+            if name not in self.key_information:
+                continue
+            begin = 2 * self.key_information.index(name) + 1
+            inside = False
+            for place, ((left, right), starts) in enumerate(zip(spans, word_starts, strict=True)):
+                if starts and left < end and right > start:
+                    tags[place] = begin + 1 if inside else begin
+                    inside = True
+        return tags

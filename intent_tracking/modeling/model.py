@@ -1,0 +1,189 @@
+"""The intent model: one encoder, and heads for intent, key information and outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import nn
+
+from intent_tracking.modeling.encoder import build_encoder
+from intent_tracking.modeling.tokenization import AddedRows
+
+_OUTCOME_WIDTH = 64
+
+
+class FeatureScale(BaseModel):
+    """How one user feature is standardised: signed log1p, then (x - mean) / deviation, as seen in training."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    mean: float
+    deviation: float = Field(gt=0)
+
+
+class ModelConfig(BaseModel):
+    """Everything needed to build the architecture again; the content of `config.json`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    encoder: dict[str, str | int | float | None]
+    base_vocabulary: int = Field(description="Rows below this come from the base encoder and are not trained.")
+    max_tokens: int
+    intent_classes: int = Field(description="Logits of the intent head; 0: the head is absent.")
+    tags: int = Field(description="BIO tags of the key-information head, O included; 0: absent.")
+    outcome: bool
+    features: tuple[FeatureScale, ...] = ()
+    dropout: float = 0.1
+
+
+class ModelOutput(NamedTuple):
+    """Raw outputs for a batch; a head that is absent gives None.
+
+    Shapes: pooled [B, H], intents [B, K], tags [B, T, G], outcomes [B].
+    """
+
+    pooled: torch.Tensor
+    intents: torch.Tensor | None
+    tags: torch.Tensor | None
+    outcomes: torch.Tensor | None
+
+
+class SplitEmbedding(nn.Module):
+    """A word embedding whose base rows are frozen and whose added rows are trained.
+
+    The table is half of MiniLM's parameters; a dense optimiser update of it at every step would be wasted work.
+    """
+
+    frozen: torch.Tensor
+
+    def __init__(self, base: nn.Embedding, first_added: int) -> None:
+        super().__init__()
+        weight = base.weight.detach()
+        self.first_added = first_added
+        self.register_buffer("frozen", weight[:first_added].clone(), persistent=False)
+        self.added = nn.Parameter(weight[first_added:].clone())
+        self.padding_idx = base.padding_idx
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        """Rows for `ids` [B, T] -> [B, T, H]."""
+        rows = nn.functional.embedding(ids.clamp(max=self.first_added - 1), self.frozen)
+        if len(self.added) == 0:
+            return rows
+        is_added = ids >= self.first_added
+        return torch.where(
+            is_added.unsqueeze(-1),
+            nn.functional.embedding((ids - self.first_added).clamp(min=0), self.added).to(rows.dtype),
+            rows,
+        )
+
+    def merged(self) -> torch.Tensor:
+        """The whole table [V, H]."""
+        return torch.cat([self.frozen, self.added.detach()])
+
+
+class OutcomeHead(nn.Module):
+    """Will this session buy? Reads the pooled text and the user features; a missing one has a learned default."""
+
+    mean: torch.Tensor
+    deviation: torch.Tensor
+
+    def __init__(self, hidden: int, features: Sequence[FeatureScale], dropout: float) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor([f.mean for f in features], dtype=torch.float32))
+        self.register_buffer("deviation", torch.tensor([f.deviation for f in features], dtype=torch.float32))
+        self.default = nn.Parameter(torch.zeros(len(features)))
+        self.layers = nn.Sequential(
+            nn.Linear(hidden + len(features), _OUTCOME_WIDTH),
+            nn.GELU(),
+            nn.Dropout(dropout),
+            nn.Linear(_OUTCOME_WIDTH, 1),
+        )
+
+    def forward(self, pooled: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
+        """pooled [B, H], features [B, F] with NaN where missing -> logits [B]."""
+        scaled = (features.sign() * features.abs().log1p() - self.mean) / self.deviation
+        filled = torch.where(features.isnan(), self.default, scaled.nan_to_num().clamp(-8, 8))
+        logits: torch.Tensor = self.layers(torch.cat([pooled, filled.to(pooled.dtype)], dim=1)).squeeze(1)
+        return logits
+
+
+class IntentModel(nn.Module):
+    """Encoder, mean pooling over the tokens, and the heads that `config` asks for."""
+
+    encoder: Any  # transformers is untyped: its models answer to more than nn.Module does
+
+    def __init__(self, config: ModelConfig, encoder: nn.Module | None = None) -> None:
+        """Build with random weights, or around a given `encoder` whose vocabulary is already extended."""
+        super().__init__()
+        self.config = config
+        self.encoder = encoder if encoder is not None else build_encoder(config.encoder)
+        hidden: int = self.encoder.config.hidden_size
+        self.hidden = hidden
+        self.dropout = nn.Dropout(config.dropout)
+        self.intent = nn.Linear(hidden, config.intent_classes) if config.intent_classes else None
+        self.tags = nn.Linear(hidden, config.tags) if config.tags else None
+        self.outcome = OutcomeHead(hidden, config.features, config.dropout) if config.outcome else None
+
+    def forward(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, features: torch.Tensor | None = None
+    ) -> ModelOutput:
+        """Run a padded batch.
+
+        Args:
+            input_ids: int64 [B, T].
+            attention_mask: int64 [B, T], 1 for tokens, 0 for padding.
+            features: float32 [B, F] in the order of `config.features`, NaN where unknown; None: all unknown.
+        """
+        states = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        weights = attention_mask.unsqueeze(-1).to(states.dtype)
+        pooled = (states * weights).sum(1) / weights.sum(1)
+        dropped = self.dropout(pooled)
+        outcomes = None
+        if self.outcome is not None:
+            if features is None:
+                features = torch.full((len(input_ids), len(self.config.features)), torch.nan, device=input_ids.device)
+            outcomes = self.outcome(dropped, features)
+        return ModelOutput(
+            pooled=pooled,
+            intents=None if self.intent is None else self.intent(dropped),
+            tags=None if self.tags is None else self.tags(self.dropout(states)),
+            outcomes=outcomes,
+        )
+
+    def freeze_base_rows(self) -> None:
+        """Prepare for training: base word rows are frozen, added rows are parameters."""
+        table = self.encoder.get_input_embeddings()
+        if not isinstance(table, SplitEmbedding):
+            self.encoder.set_input_embeddings(SplitEmbedding(table, self.config.base_vocabulary))
+
+    def merge_rows(self) -> None:
+        """Undo `freeze_base_rows`: one plain table, as it is saved and served."""
+        table = self.encoder.get_input_embeddings()
+        if isinstance(table, SplitEmbedding):
+            weight = table.merged()
+            self.encoder.set_input_embeddings(_table(weight, table.padding_idx))
+
+
+def _table(weight: torch.Tensor, padding: int | None) -> nn.Embedding:
+    return nn.Embedding(weight.shape[0], weight.shape[1], padding_idx=padding, _weight=weight)
+
+
+def extend_rows(encoder: Any, added: AddedRows, seed: int) -> None:
+    """Give every added token a row: the mean of its sources (or of the table) and a little seeded noise.
+
+    The noise sets tokens with the same sources apart; its scale is a tenth of the table's own deviation.
+    """
+    old = encoder.get_input_embeddings()
+    weight = old.weight.detach()[: added.first_id]
+    generator = torch.Generator().manual_seed(seed)
+    mean = weight.mean(0)
+    rows = [weight[list(source)].mean(0) if source else mean for source in added.sources]
+    if rows:
+        noise = torch.randn((len(rows), weight.shape[1]), generator=generator) * weight.std() * 0.1
+        weight = torch.cat([weight, torch.stack(rows) + noise])
+    encoder.set_input_embeddings(_table(weight, old.padding_idx))
+    encoder.config.vocab_size = len(weight)

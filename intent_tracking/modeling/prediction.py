@@ -1,0 +1,56 @@
+"""What the model says about one text: plain records that evaluation, service and batch share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+OUT_OF_SCOPE_LABEL = "oos"
+
+
+@dataclass(frozen=True, slots=True)
+class IntentScore:
+    """One label of the artifact's label set and its calibrated probability."""
+
+    name: str
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class KeyInformation:
+    """A span of the utterance that carries a value: `utterance[start:end] == value`."""
+
+    name: str
+    value: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prediction:
+    """The answer for one input.
+
+    Attributes:
+        intents: known labels, most probable first. What is missing to a sum of 1 is the probability of "none of these".
+        out_of_scope: none of the known labels fits, by the threshold chosen on validation data.
+        key_information: spans by position; offsets are relative to the utterance.
+        purchase_probability: that this session buys; NaN where the artifact was trained without outcomes.
+        embedding: float32 [hidden], the mean-pooled text, for drift and neighbours.
+        unknown_share: share of the text's tokens that the vocabulary does not hold, 0..1.
+        token_count: tokens that the model read, after truncation.
+    """
+
+    intents: tuple[IntentScore, ...]
+    out_of_scope: bool
+    key_information: tuple[KeyInformation, ...]
+    purchase_probability: float
+    embedding: npt.NDArray[np.float32]
+    unknown_share: float
+    token_count: int
+
+    @property
+    def label(self) -> str:
+        """The one label to act on: the most probable intent, or `oos`."""
+        return OUT_OF_SCOPE_LABEL if self.out_of_scope else self.intents[0].name

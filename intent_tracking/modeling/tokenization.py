@@ -1,0 +1,203 @@
+"""From text to tokens: the base vocabulary extended by what shops write, the newest tokens kept."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tokenizers import AddedToken, Tokenizer
+
+from intent_tracking.sessions.vocabulary import SPECIAL_TOKENS
+
+MAX_ADDED_CHARACTERS = 8000
+_CHUNK = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedText:
+    """One text as the model reads it, boundary tokens included.
+
+    Attributes:
+        ids: token ids.
+        spans: character offsets (start, end) of each token in the text; (0, 0) for the boundary tokens.
+        word_starts: whether the token begins a word; boundary tokens do not.
+        unknown_share: share of the whole text's tokens, before truncation, that the vocabulary does not hold.
+    """
+
+    ids: list[int]
+    spans: list[tuple[int, int]]
+    word_starts: list[bool]
+    unknown_share: float
+
+
+@dataclass(frozen=True)
+class AddedRows:
+    """Vocabulary entries that the base encoder lacks, in the order of their ids.
+
+    Attributes:
+        first_id: id of the first.
+        sources: for each, the ids whose embeddings it starts from the mean of; empty: of the whole table.
+    """
+
+    first_id: int
+    tokens: tuple[str, ...]
+    sources: tuple[tuple[int, ...], ...]
+
+
+class SessionTokenizer:
+    """Encodes session texts and utterances. Safe to share between threads: encoding changes nothing in it."""
+
+    def __init__(self, tokenizer: Tokenizer, max_tokens: int) -> None:
+        if max_tokens < 8:
+            raise ValueError(f"max_tokens={max_tokens}: at least 8 are needed for the scene and some words")
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        self._tokenizer = tokenizer
+        self.max_tokens = max_tokens
+        boundaries = tokenizer.encode("").ids
+        if len(boundaries) != 2:
+            raise ValueError("the tokenizer must put one token before a text and one after it")
+        self._first, self._last = boundaries
+        self._unknown = _unknown_id(tokenizer)
+
+    @classmethod
+    def from_file(cls, path: Path, max_tokens: int) -> SessionTokenizer:
+        """Read a `tokenizer.json`."""
+        return cls(Tokenizer.from_file(str(path)), max_tokens)
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Number of ids, those of added tokens included."""
+        return int(self._tokenizer.get_vocab_size(with_added_tokens=True))
+
+    def with_max_tokens(self, max_tokens: int) -> SessionTokenizer:
+        """The same vocabulary with another budget."""
+        return SessionTokenizer(self._tokenizer, max_tokens)
+
+    def to_json(self) -> str:
+        """The content of `tokenizer.json`."""
+        return str(self._tokenizer.to_str())
+
+    def encode(self, texts: Sequence[str]) -> list[EncodedText]:
+        """Encode `texts` in order; a text over the budget keeps its first (scene) token and its newest tokens."""
+        encoded: list[EncodedText] = []
+        for start in range(0, len(texts), _CHUNK):
+            chunk = list(texts[start : start + _CHUNK])
+            encoded.extend(map(self._cut, self._tokenizer.encode_batch(chunk, add_special_tokens=False)))
+        return encoded
+
+    def _cut(self, encoding: Any) -> EncodedText:
+        ids: list[int] = encoding.ids
+        spans: list[tuple[int, int]] = encoding.offsets
+        words: list[int | None] = encoding.word_ids
+        starts = [place == 0 or word is None or word != words[place - 1] for place, word in enumerate(words)]
+        unknown = ids.count(self._unknown) / len(ids) if ids and self._unknown is not None else 0.0
+        room = self.max_tokens - 2
+        if len(ids) > room:
+            ids = [ids[0], *ids[1 - room :]]
+            spans = [spans[0], *spans[1 - room :]]
+            starts = [starts[0], *starts[1 - room :]]
+        return EncodedText(
+            ids=[self._first, *ids, self._last],
+            spans=[(0, 0), *spans, (0, 0)],
+            word_starts=[False, *starts, False],
+            unknown_share=unknown,
+        )
+
+
+def _unknown_id(tokenizer: Tokenizer) -> int | None:
+    model = json.loads(tokenizer.to_str())["model"]
+    if model["type"] == "Unigram":
+        identity = model.get("unk_id")
+    else:
+        name = model.get("unk_token")
+        identity = None if name is None else tokenizer.token_to_id(name)
+    return None if identity is None else int(identity)
+
+
+def extend_vocabulary(
+    tokenizer: Tokenizer,
+    texts: Iterable[str],
+    special_tokens: Sequence[str] = SPECIAL_TOKENS,
+    *,
+    minimum_count: int = 1,
+) -> tuple[Tokenizer, AddedRows]:
+    """Add `special_tokens` and the characters of `texts` that the vocabulary lacks.
+
+    A WordPiece vocabulary turns a whole word with one unknown character into one unknown token, and most Chinese
+    characters are unknown to MiniLM. Entries go into the WordPiece vocabulary itself, so that normalisation and word
+    splitting stay those of the base encoder. Other tokenizer models spell unknown characters in bytes or get them as
+    added tokens.
+
+    Args:
+        tokenizer: of the base encoder or of an earlier artifact; it is not changed.
+        texts: what the model will learn from.
+        special_tokens: tokens that stand for themselves, such as `<search>`.
+        minimum_count: characters seen less often stay unknown.
+
+    Returns:
+        The extended tokenizer, and what was added in the order of the ids. The same input gives the same ids.
+    """
+    first_id = tokenizer.get_vocab_size(with_added_tokens=True)
+    known = tokenizer.get_vocab(with_added_tokens=True)
+    state = json.loads(tokenizer.to_str())
+    is_word_piece = state["model"]["type"] == "WordPiece"
+    prefix = state["model"]["continuing_subword_prefix"] if is_word_piece else None
+    added: dict[str, tuple[int, ...]] = {}
+    ideographs = tuple(identity for entry, identity in known.items() if _is_ideograph(entry))
+    for character in _unknown_characters(tokenizer, texts, minimum_count):
+        for piece in _pieces(character, prefix):
+            if piece not in known:
+                added[piece] = ideographs if _is_ideograph(piece) else ()
+    pieces = list(added)
+    wanted = [entry for entry in special_tokens if entry not in known]
+    for entry in wanted:
+        words = re.sub(r"[^a-z0-9]+", " ", entry)
+        added[entry] = tuple(tokenizer.encode(words, add_special_tokens=False).ids)
+    if is_word_piece:
+        # Special tokens too: `tokenizers` numbers an added token by the size of the model's own vocabulary, and a gap
+        # there would give a later extension an id that is taken.
+        state["model"]["vocab"] |= {entry: first_id + place for place, entry in enumerate(added)}
+    extended = Tokenizer.from_str(json.dumps(state))
+    if not is_word_piece:
+        extended.add_tokens([AddedToken(piece) for piece in pieces])
+    extended.add_special_tokens([AddedToken(entry, normalized=False, special=True) for entry in wanted])
+    misplaced = [entry for place, entry in enumerate(added) if extended.token_to_id(entry) != first_id + place]
+    if misplaced:
+        raise ValueError(f"the tokenizer numbers {misplaced[0]!r} with a gap; use another base encoder")
+    return extended, AddedRows(first_id, tuple(added), tuple(added.values()))
+
+
+def _pieces(character: str, prefix: str | None) -> tuple[str, ...]:
+    # The BERT normaliser sets ideographs apart, so they never continue a word.
+    return (character,) if prefix is None or _is_ideograph(character) else (character, prefix + character)
+
+
+def _is_ideograph(entry: str) -> bool:
+    return len(entry) == 1 and ("\u3400" <= entry <= "\u9fff" or "\uf900" <= entry <= "\ufaff" or entry >= "\U00020000")
+
+
+def _unknown_characters(tokenizer: Tokenizer, texts: Iterable[str], minimum_count: int) -> list[str]:
+    """Characters of words that come out as the unknown token, most frequent first, then by code point."""
+    unknown = _unknown_id(tokenizer)
+    if unknown is None:
+        return []
+    words: Counter[str] = Counter()
+    for text in texts:
+        normal = tokenizer.normalizer.normalize_str(text) if tokenizer.normalizer is not None else text
+        if tokenizer.pre_tokenizer is not None:
+            words.update(word for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(normal))
+        else:
+            words.update(normal.split())
+    counts: Counter[str] = Counter()
+    for word, count in words.items():
+        if any(piece.id == unknown for piece in tokenizer.model.tokenize(word)):
+            for character in word:
+                counts[character] += count
+    frequent = [character for character, count in counts.items() if count >= minimum_count]
+    return sorted(frequent, key=lambda character: (-counts[character], character))[:MAX_ADDED_CHARACTERS]
