@@ -126,8 +126,8 @@ def free_text_with_offsets(text: str) -> FreeText:
 def render_session(scene: Scene, events: Sequence[SessionEvent], *, max_events: int = MAX_EVENTS) -> ModelInput:
     """The text of the newest `max_events` of `events`, which come oldest to newest, for an answer in `scene`.
 
-    The text depends on the events given and on nothing else: what comes after the observation cut-off is the caller's to
-    leave out (`events[:cut]`).
+    The text depends on the events given and on nothing else: what comes after the observation cut-off is the caller's
+    to leave out (`events[:cut]`).
     """
     parts = [SCENE_TOKENS[scene]]
     length = len(parts[0])

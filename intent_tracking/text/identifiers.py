@@ -49,7 +49,8 @@ _US_SSN_NAMED = re.compile(
     re.IGNORECASE,
 )
 _UK_NI = re.compile(
-    r"(?<![A-Za-z0-9])(?!BG|GB|KN|NK|NT|TN|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?(?:[0-9]{2} ?){3}[A-D](?![A-Za-z0-9])",
+    r"(?<![A-Za-z0-9])(?!BG|GB|KN|NK|NT|TN|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?"
+    r"(?:[0-9]{2} ?){3}[A-D](?![A-Za-z0-9])",
     re.IGNORECASE,
 )
 _IBAN_START = re.compile(r"(?<![A-Za-z0-9])([A-Za-z]{2})[0-9]{2} ?(?=[0-9A-Za-z]{4})")

@@ -50,9 +50,9 @@ class Scrubbed:
 def scrub(text: str) -> Scrubbed:
     """Replace phones, e-mail addresses, payment cards, identity numbers, postal addresses and IP addresses in `text`.
 
-    Everything else stays as it is, order numbers, prices, sizes, model numbers, timestamps and UUIDs included. Scrubbing
-    a scrubbed text changes nothing. `map_span(start, end)` carries a span of `text` into the result; a span that touches
-    a finding grows to its placeholder.
+    Everything else stays as it is, order numbers, prices, sizes, model numbers, timestamps and UUIDs included.
+    Scrubbing a scrubbed text changes nothing. `map_span(start, end)` carries a span of `text` into the result; a span
+    that touches a finding grows to its placeholder.
     """
     mapped = SpanMap()
     found: dict[str, int] = {}
