@@ -6,6 +6,7 @@ from pathlib import Path
 
 import dagster as dg
 import pyarrow as pa
+import pyarrow.compute as pc
 
 MAX_CELL = 80
 MAX_PICTURE_BYTES = 400_000  # metadata lies in the event log's database: larger pictures are linked by their path
@@ -42,6 +43,14 @@ def counts(table: pa.Table, column: str, most: int = 20) -> dg.MarkdownMetadataV
     return rows_as_markdown(
         [{column: row[column], "rows": row["count_all"]} for row in found.slice(0, most).to_pylist()]
     )
+
+
+def means(table: pa.Table) -> dict[str, float]:
+    """Mean of each numeric column as `mean/<column>`: figures that Dagster plots over time. Empty for no rows."""
+    if table.num_rows == 0:
+        return {}
+    numeric = [f.name for f in table.schema if pa.types.is_floating(f.type) or pa.types.is_integer(f.type)]
+    return {f"mean/{name}": float(pc.mean(table[name]).as_py()) for name in numeric}
 
 
 def picture(path: Path) -> dg.MetadataValue:

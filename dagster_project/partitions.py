@@ -18,6 +18,10 @@ with warnings.catch_warnings():
     DAY_BEFORE_TO_DAY_AFTER = dg.TimeWindowPartitionMapping(
         start_offset=-1, end_offset=1, allow_nonexistent_upstream_partitions=True
     )
+    # Feature windows look back; the first days have no history to look at.
+    LAST_30_DAYS = dg.TimeWindowPartitionMapping(
+        start_offset=-29, end_offset=0, allow_nonexistent_upstream_partitions=True
+    )
 
 
 def daily_from(first_day: date) -> dg.DailyPartitionsDefinition:

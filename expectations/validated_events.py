@@ -17,13 +17,6 @@ REQUIRED = (
     "source_file",
     "source_line",
 )
-REQUIRED_BY_EVENT = {
-    "purchase": "transaction_id",
-    "refund": "transaction_id",
-    "search": "search_term",
-    "message": "text",
-    "review": "text",
-}
 
 
 def suite() -> "ExpectationSuite":
@@ -32,7 +25,7 @@ def suite() -> "ExpectationSuite":
     import great_expectations.expectations as gxe
     from great_expectations.expectations.row_conditions import Column
 
-    from intent_tracking.events.contract import EventName, Scene
+    from intent_tracking.events.contract import REQUIRED_PARAM, EventName, Scene
 
     return gx.ExpectationSuite(
         name="validated_events",
@@ -43,9 +36,9 @@ def suite() -> "ExpectationSuite":
             gxe.ExpectColumnValuesToBeInSet(column="scene", value_set=[scene.value for scene in Scene]),
             *(
                 gxe.ExpectColumnValuesToNotBeNull(
-                    column=column, row_condition=Column("event_name") == event, notes=f"{event} needs {column}"
+                    column=column, row_condition=Column("event_name") == event.value, notes=f"{event} needs {column}"
                 )
-                for event, column in REQUIRED_BY_EVENT.items()
+                for event, column in REQUIRED_PARAM.items()
             ),
             gxe.ExpectColumnValuesToNotBeNull(
                 column="currency", row_condition=Column("value").is_not_null(), notes="value needs a currency"

@@ -15,7 +15,7 @@ class Tables:
     @property
     def raw_events(self) -> DayTable:
         """Log lines as they came, free text masked."""
-        from intent_tracking.events.contract import RAW_SCHEMA
+        from intent_tracking.events.quarantine import RAW_SCHEMA
 
         return DayTable(self.root, "raw_events", RAW_SCHEMA)
 
@@ -46,3 +46,17 @@ class Tables:
         from intent_tracking.sessions.render import SESSION_TEXT_SCHEMA
 
         return DayTable(self.root, "session_texts", SESSION_TEXT_SCHEMA)
+
+    @property
+    def user_features(self) -> DayTable:
+        """Feature values of each shopper at the end of the day."""
+        from intent_tracking.features.schema import USER_FEATURE_SCHEMA
+
+        return DayTable(self.root, "user_features", USER_FEATURE_SCHEMA)
+
+    @property
+    def item_features(self) -> DayTable:
+        """Feature values of each item at the end of the day."""
+        from intent_tracking.features.schema import ITEM_FEATURE_SCHEMA
+
+        return DayTable(self.root, "item_features", ITEM_FEATURE_SCHEMA)

@@ -1,0 +1,1 @@
+"""One folder a stage: its assets, checks, jobs, schedules and sensors."""

@@ -1,0 +1,1 @@
+"""Figures of a model, and the gate in front of the shop."""

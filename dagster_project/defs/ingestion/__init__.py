@@ -1,0 +1,1 @@
+"""Logs in: raw events, and what of them meets the contract."""

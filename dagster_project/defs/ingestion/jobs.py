@@ -1,0 +1,33 @@
+"""Ingestion by hand for any range, and daily with a lookback for late events."""
+
+from datetime import UTC, timedelta
+
+import dagster as dg
+
+from dagster_project.partitions import range_tags
+
+# Events arrive up to three days late. A session that starts on the day before the oldest changed day may run past
+# midnight into it, so that day is made again too.
+LOOKBACK_DAYS = 3
+
+ingest_job = dg.define_asset_job(
+    "ingest_job",
+    selection=dg.AssetSelection.assets(
+        "raw_events", "validated_events", "quarantined_events", "sessions", "session_texts"
+    ),
+    description="Logs to session texts for a range of days: `tags=range_tags(first, last)`, or a backfill in the UI.",
+    tags={"dagster/max_runtime": str(2 * 3600), "intent/exclusive": "tables"},
+)
+
+
+@dg.schedule(
+    job=ingest_job,
+    cron_schedule="15 1 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.STOPPED,
+)
+def daily_ingestion(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """Ingest yesterday and make the days again that late events may have changed."""
+    yesterday = context.scheduled_execution_time.astimezone(UTC).date() - timedelta(days=1)
+    first = yesterday - timedelta(days=LOOKBACK_DAYS + 1)
+    return dg.RunRequest(run_key=yesterday.isoformat(), tags=range_tags(first, yesterday))

@@ -1,0 +1,1 @@
+"""Drift, alerts, and the decision to train again."""

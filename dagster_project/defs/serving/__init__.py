@@ -1,0 +1,1 @@
+"""From an accepted model to a live one, and what it answered."""

@@ -1,0 +1,1 @@
+"""Events to sessions, sessions to texts."""

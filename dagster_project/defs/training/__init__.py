@@ -1,0 +1,1 @@
+"""Examples, their tokens, and the model that learns from them."""

@@ -1,0 +1,81 @@
+"""The running intent service, as the orchestration sees it: over HTTP, by the release that it reports."""
+
+import json
+import time
+from dataclasses import dataclass
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
+
+RELEASE_PATH = "/v1/release"
+CALL_SECONDS = 5.0
+POLL_SECONDS = 0.5
+
+
+class ServiceError(RuntimeError):
+    """The service answers, and does not serve what was released; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class ServedRelease:
+    """What the service says that it serves. A service that runs without a model serves number 0."""
+
+    number: int
+    model_version: str
+    refused: str | None
+
+
+@dataclass(frozen=True)
+class IntentService:
+    """The service at `address` (`INTENT_SERVICE_URL`)."""
+
+    address: str
+    api_key: str | None = None
+
+    def served_release(self) -> ServedRelease | None:
+        """The release that is served; None where nothing listens.
+
+        Raises:
+            ServiceError: something answers there that is not the intent service, or it refuses the key.
+        """
+        if urlsplit(self.address).scheme not in ("http", "https"):
+            raise ServiceError(f"INTENT_SERVICE_URL is {self.address!r}: give an http:// or https:// address")
+        headers = {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
+        request = Request(self.address.rstrip("/") + RELEASE_PATH, headers=headers)  # noqa: S310 - scheme checked above
+        try:
+            with urlopen(request, timeout=CALL_SECONDS) as answer:  # noqa: S310 - scheme checked above
+                body = json.loads(answer.read())
+            return ServedRelease(int(body["number"]), str(body["model_version"]), body.get("refused"))
+        except HTTPError as error:
+            if error.code == 503:
+                return ServedRelease(number=0, model_version="none", refused=None)
+            raise ServiceError(
+                f"{request.full_url} answered {error.code}: check INTENT_SERVICE_URL and INTENT_API_KEYS"
+            ) from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise ServiceError(f"{request.full_url} is not the intent service: check INTENT_SERVICE_URL") from error
+        except (URLError, ConnectionError, TimeoutError):
+            return None
+
+    def wait_for(self, number: int, timeout_seconds: float) -> ServedRelease | None:
+        """Wait until release `number` or a later one is served. None when nothing listens there at all.
+
+        Raises:
+            ServiceError: the service refused the release, or still serves another one after `timeout_seconds`.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        served = self.served_release()
+        if served is None:
+            return None
+        while served is None or served.number < number:
+            # A refusal ends no wait: what is reported before the watcher looks again is about an older release.
+            if time.monotonic() > deadline:
+                found = "nothing" if served is None else f"release {served.number} ({served.model_version})"
+                why = f"; it refused a newer one: {served.refused}" if served and served.refused else ""
+                raise ServiceError(
+                    f"{self.address} serves {found} after {timeout_seconds:g} s, not release {number}{why}. "
+                    "Read the service's log; run rollback_job to make the release before live again."
+                )
+            time.sleep(POLL_SECONDS)
+            served = self.served_release()
+        return served
