@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,7 +17,8 @@ GRID = 201
 class Curve:
     """Points of one curve and the area under it.
 
-    ROC: `x` false-positive rate, `y` true-positive rate, `area` AUC. PR: `x` recall, `y` precision, `area` average precision.
+    ROC: `x` false-positive rate, `y` true-positive rate, `area` AUC.
+    Precision-recall: `x` recall, `y` precision, `area` average precision.
     """
 
     label: str
@@ -98,11 +100,11 @@ def precision_recall_curves(truth: Sequence[str], scores: Floats, labels: Sequen
     return Curves(tuple(found), macro, _thin(recall[::-1], precision[::-1], "micro mean", micro_area, len(truth)))
 
 
-def outcome_auc(outcomes: Sequence[bool | None], probabilities: Sequence[float | None]) -> float | None:
-    """ROC AUC of the purchase probability over the examples with a known outcome; None where only one outcome occurs."""
+def outcome_auc(outcomes: Sequence[bool | None], probabilities: Sequence[float]) -> float | None:
+    """ROC AUC of the purchase probability over examples with a known outcome; None where one outcome is missing."""
     from sklearn.metrics import roc_auc_score
 
-    rows = [(o, p) for o, p in zip(outcomes, probabilities, strict=True) if o is not None and p is not None]
+    rows = [(o, p) for o, p in zip(outcomes, probabilities, strict=True) if o is not None and not math.isnan(p)]
     if len({o for o, _ in rows}) < 2:
         return None
     return float(roc_auc_score([o for o, _ in rows], [p for _, p in rows]))

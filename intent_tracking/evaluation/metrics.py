@@ -1,22 +1,19 @@
 """Figures of a classifier, computed once here and read by the report, the gate and the drift check.
 
-Labels are strings; a prediction is reduced to one label by `predicted_label`. Everything that can be counted is counted
-from one confusion matrix, so that the figures of a report cannot contradict each other.
+Labels are strings; `Prediction.label` reduces a prediction to one. Everything that can be counted is counted from one
+confusion matrix, so that the figures of a report cannot contradict each other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:  # inference brings torch; the figures need only its record
-    from intent_tracking.inference import Prediction
+from intent_tracking.modeling.prediction import OUT_OF_SCOPE_LABEL, Prediction
 
-OUT_OF_SCOPE = "oos"
 CALIBRATION_BINS = 15
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -64,8 +61,8 @@ class CalibrationBin:
 class CalibrationFigures:
     """How far a stated confidence is from how often it is right.
 
-    `ece`: expected calibration error, 15 equal-width bins (Guo et al. 2017, arXiv:1706.04599). `brier`: multi-class Brier
-    score, 0..2. Both over the examples whose true intent the model knows.
+    `ece`: expected calibration error, 15 equal-width bins (Guo et al. 2017, arXiv:1706.04599). `brier`: multi-class
+    Brier score, 0..2. Both over the examples whose true intent the model knows.
     """
 
     ece: float
@@ -94,11 +91,6 @@ class SpanFigures:
     predicted: int
 
 
-def predicted_label(prediction: Prediction) -> str:
-    """The one label that a prediction comes down to: its first intent, or `oos` when it says "none of these"."""
-    return OUT_OF_SCOPE if prediction.out_of_scope else prediction.intents[0].name
-
-
 def score_matrix(predictions: Sequence[Prediction], labels: Sequence[str]) -> Floats:
     """Probabilities as `[predictions, labels]`; a label that the model does not know gets 0.
 
@@ -111,11 +103,11 @@ def score_matrix(predictions: Sequence[Prediction], labels: Sequence[str]) -> Fl
         known = False
         for intent in prediction.intents:
             column = place.get(intent.name)
-            known = known or intent.name == OUT_OF_SCOPE
+            known = known or intent.name == OUT_OF_SCOPE_LABEL
             if column is not None:
                 scores[row, column] = intent.probability
-        if OUT_OF_SCOPE in place and not known:
-            scores[row, place[OUT_OF_SCOPE]] = 1.0 - max(intent.probability for intent in prediction.intents)
+        if OUT_OF_SCOPE_LABEL in place and not known:
+            scores[row, place[OUT_OF_SCOPE_LABEL]] = 1.0 - max(intent.probability for intent in prediction.intents)
     return scores
 
 
@@ -202,11 +194,11 @@ def bootstrap(
 def calibration_figures(
     truth: Sequence[str], predictions: Sequence[Prediction], labels: Sequence[str], bins: int = CALIBRATION_BINS
 ) -> CalibrationFigures | None:
-    """Calibration of the intent head over the examples whose true label is in `labels` (the model's own set).
+    """Calibration of the intent head over the in-scope examples whose true label is in `labels` (the model's own set).
 
-    The out-of-scope decision does not enter: it is a threshold on the same confidence. None where no example counts.
+    The out-of-scope decision does not enter: it has its own figures. None where no example counts.
     """
-    known = set(labels)
+    known = set(labels) - {OUT_OF_SCOPE_LABEL}
     rows = [(t, p) for t, p in zip(truth, predictions, strict=True) if t in known]
     if not rows:
         return None
@@ -230,20 +222,20 @@ def calibration_figures(
 
 def scope_figures(truth: Sequence[str], predicted: Sequence[str]) -> ScopeFigures:
     """Recall and precision of `oos`."""
-    is_out = np.array([t == OUT_OF_SCOPE for t in truth], dtype=bool)
-    says_out = np.array([p == OUT_OF_SCOPE for p in predicted], dtype=bool)
+    is_out = np.array([t == OUT_OF_SCOPE_LABEL for t in truth], dtype=bool)
+    says_out = np.array([p == OUT_OF_SCOPE_LABEL for p in predicted], dtype=bool)
     hits, support, said = int((is_out & says_out).sum()), int(is_out.sum()), int(says_out.sum())
     return ScopeFigures(hits / support if support else None, hits / said if said and support else None, support)
 
 
 def span_figures(
-    gold: Sequence[Iterable[Mapping[str, object]]], predictions: Sequence[Prediction]
+    gold: Sequence[Iterable[tuple[str, int, int]]], predictions: Sequence[Prediction]
 ) -> SpanFigures | None:
     """Exact-match span figures over all examples together; None where nobody marked a span.
 
-    `gold` holds the `slots` of each example: mappings with `name`, `start` and `end`, offsets in `text`.
+    `gold` holds the spans of each example as (name, start, end), offsets relative to the utterance as in predictions.
     """
-    wanted = [{(str(s["name"]), s["start"], s["end"]) for s in slots} for slots in gold]
+    wanted = [set(spans) for spans in gold]
     if not any(wanted):
         return None
     found = [{(k.name, k.start, k.end) for k in p.key_information} for p in predictions]

@@ -11,7 +11,7 @@ import numpy as np
 
 from intent_tracking.evaluation import style
 from intent_tracking.evaluation.curves import Curve, Curves
-from intent_tracking.evaluation.metrics import CalibrationFigures
+from intent_tracking.evaluation.metrics import CalibrationFigures, Counts, Floats
 from intent_tracking.evaluation.style import drawable
 
 if TYPE_CHECKING:
@@ -34,14 +34,12 @@ def confusion_matrix(folder: Path, confusion: Confusion) -> str:
 
 
 def _shares(
-    counts: np.ndarray[tuple[int, int], np.dtype[np.float64]],
-) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    counts: Floats,
+) -> Floats:
     return np.asarray(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1.0))
 
 
-def _small_confusion(
-    folder: Path, labels: Sequence[str], counts: np.ndarray[tuple[int, int], np.dtype[np.float64]]
-) -> str:
+def _small_confusion(folder: Path, labels: Sequence[str], counts: Floats) -> str:
     from matplotlib.colors import PowerNorm
 
     size = len(labels)
@@ -78,8 +76,8 @@ def _small_confusion(
 def _large_confusion(
     folder: Path,
     confusion: Confusion,
-    counts: np.ndarray[tuple[int, int], np.dtype[np.float64]],
-    used: np.ndarray[tuple[int], np.dtype[np.int64]],
+    counts: Floats,
+    used: Counts,
 ) -> str:
     from matplotlib.colors import PowerNorm
 
@@ -258,6 +256,14 @@ def slices(folder: Path, figures: Sequence[SliceFigures]) -> str:
     return style.save(picture, folder, "slices")
 
 
+def _drifted(drift: bool, enough: bool) -> bool:
+    return drift and enough
+
+
+def _calm(drift: bool, enough: bool) -> bool:
+    return enough and not drift
+
+
 def drift_timeline(
     folder: Path,
     windows: Sequence[tuple[date, int, int, bool, bool]],
@@ -267,16 +273,16 @@ def drift_timeline(
 ) -> str:
     """Columns that drifted, day by day.
 
-    `windows` holds (day, drifted columns, measured columns, drift verdict, enough samples); `retrained` the days on which
-    a retraining was asked for.
+    `windows` holds (day, drifted columns, measured columns, drift verdict, enough samples); `retrained` the days on
+    which a retraining was asked for.
     """
     picture = style.figure(9.4, 3.9)
     axes = picture.add_subplot()
     place = {day: i for i, (day, *_) in enumerate(windows)}
     top = max([measured for _, _, measured, _, _ in windows], default=1)
     kinds = (
-        (style.RED, "drift", lambda drift, enough: drift and enough),
-        (style.BLUE, "no drift", lambda drift, enough: not drift and enough),
+        (style.RED, "drift", _drifted),
+        (style.BLUE, "no drift", _calm),
     )
     for colour, name, belongs in kinds:
         rows = [(place[d], drifted) for d, drifted, _, drift, enough in windows if belongs(drift, enough)]

@@ -6,13 +6,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 
 from intent_tracking.evaluation import curves, metrics
 from intent_tracking.evaluation.metrics import (
-    OUT_OF_SCOPE,
     CalibrationFigures,
     ClassFigures,
     EvaluationError,
@@ -20,9 +19,7 @@ from intent_tracking.evaluation.metrics import (
     ScopeFigures,
     SpanFigures,
 )
-
-if TYPE_CHECKING:
-    from intent_tracking.inference import Prediction
+from intent_tracking.modeling.prediction import OUT_OF_SCOPE_LABEL, Prediction
 
 SLICES = ("scene", "language")
 REPORT_FILE = "report.json"
@@ -105,10 +102,11 @@ def _labelled(examples: pa.Table, predictions: Sequence[Prediction]) -> tuple[pa
             f"{examples.num_rows} examples but {len(predictions)} predictions; predict each example, in order"
         )
     intents = examples.column("intent").to_pylist()
-    rows = [i for i, intent in enumerate(intents) if intent is not None]
-    if not rows:
+    found = [(i, intent) for i, intent in enumerate(intents) if intent is not None]
+    if not found:
         raise EvaluationError("no example has an `intent`; label at least one example to evaluate on")
-    return examples.take(pa.array(rows)), [predictions[i] for i in rows], [intents[i] for i in rows]
+    rows = [i for i, _ in found]
+    return examples.take(pa.array(rows)), [predictions[i] for i in rows], [intent for _, intent in found]
 
 
 def _slices(examples: pa.Table, truth: list[str], predicted: list[str], labels: list[str]) -> tuple[SliceFigures, ...]:
@@ -132,6 +130,19 @@ def _slices(examples: pa.Table, truth: list[str], predicted: list[str], labels: 
     return tuple(found)
 
 
+def _gold_spans(examples: pa.Table) -> list[list[tuple[str, int, int]]]:
+    """Marked spans, moved from offsets in the text to offsets in the utterance."""
+    if "slots" not in examples.column_names:
+        return [[] for _ in range(examples.num_rows)]
+    slots = examples.column("slots").to_pylist()
+    names = examples.column_names
+    starts = examples.column("utterance_start").to_pylist() if "utterance_start" in names else [0] * len(slots)
+    return [
+        [(span["name"], span["start"] - (start or 0), span["end"] - (start or 0)) for span in spans or []]
+        for spans, start in zip(slots, starts, strict=True)
+    ]
+
+
 def _outcome_auc(examples: pa.Table, predictions: Sequence[Prediction]) -> float | None:
     if "outcome" not in examples.column_names:
         return None
@@ -149,7 +160,7 @@ def evaluate_predictions(
     """Compare predictions with the labels of the examples.
 
     Args:
-        examples: columns of EXAMPLE_SCHEMA; only `intent` must be there. Rows without an intent give outcome figures alone.
+        examples: columns of EXAMPLE_SCHEMA; only `intent` must be there. Rows without one give outcome figures alone.
         predictions: one for each example, in order.
         labels: the model's label set.
         out_dir: where the pictures and `report.json` go; None makes figures alone.
@@ -159,8 +170,8 @@ def evaluate_predictions(
         EvaluationError: a prediction is missing, or no example is labelled.
     """
     kept, answers, truth = _labelled(examples, predictions)
-    predicted = [metrics.predicted_label(p) for p in answers]
-    unknown = sorted(set(truth) - set(labels) - {OUT_OF_SCOPE})
+    predicted = [p.label for p in answers]
+    unknown = sorted(set(truth) - set(labels) - {OUT_OF_SCOPE_LABEL})
     extra = sorted((set(truth) | set(predicted)) - set(labels))
     every = [*labels, *extra]
     matrix = metrics.confusion_matrix(truth, predicted, every)
@@ -168,7 +179,6 @@ def evaluate_predictions(
     roc = curves.roc_curves(truth, scores, every)
     pr = curves.precision_recall_curves(truth, scores, every)
     calibration = metrics.calibration_figures(truth, answers, labels)
-    slots = kept.column("slots").to_pylist() if "slots" in kept.column_names else [None] * kept.num_rows
     confusion = Confusion(tuple(every), tuple(tuple(map(int, row)) for row in matrix))
     slices = _slices(kept, truth, predicted, every)
 
@@ -201,7 +211,7 @@ def evaluate_predictions(
         average_precision_micro=pr.micro.area if pr else None,
         calibration=calibration,
         out_of_scope=metrics.scope_figures(truth, predicted),
-        spans=metrics.span_figures([s or [] for s in slots], answers),
+        spans=metrics.span_figures(_gold_spans(kept), answers),
         outcome_auc=_outcome_auc(examples, predictions),
         slices=slices,
         unknown_labels=tuple(unknown),

@@ -68,7 +68,7 @@ def _drawable() -> frozenset[int]:
 
 
 def drawable(text: str) -> str:
-    """`text` with each character that no installed font can draw written as its code (`\\u4f60`), never as a blank box."""
+    """`text` with each character that no font here can draw written as its code (`\\u4f60`), never as a blank box."""
     known = _drawable()
     shown = "".join(c if ord(c) in known else c.encode("ascii", "backslashreplace").decode() for c in text)
     return shown.replace("$", r"\$")  # matplotlib reads a pair of dollars as mathematics

@@ -1,0 +1,294 @@
+"""The two samples that a drift check compares: which columns, of which kind, measured how, on which rows.
+
+One session may have been answered twenty times, and its answers resemble each other: counted row by row, one talkative
+shopper would look like a drift. So a session gives one of its predictions, drawn by a seeded generator, and both sides
+are drawn down to the same fixed size, because a test on 100,000 rows finds shifts that nobody cares about.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from intent_tracking.modeling.prediction import OUT_OF_SCOPE_LABEL
+
+Values = NDArray[np.float64] | NDArray[np.str_]
+MISSING = "(none)"
+
+
+class DriftError(ValueError):
+    """The tables cannot be compared; the message names what is wrong and what to do."""
+
+
+class Method(StrEnum):
+    """How two samples of one column are compared. The names are Evidently's, and so are the definitions."""
+
+    JENSEN_SHANNON = "jensenshannon"  # distance (root of the divergence), natural logarithm, 0..0.833
+    WASSERSTEIN = "wasserstein"  # first Wasserstein distance over the standard deviation of the reference
+
+
+class ColumnKind(StrEnum):
+    """What a column tells about."""
+
+    CATEGORY = "category"
+    NUMBER = "number"
+    TEXT = "text descriptor"
+    UNKNOWN_WORDS = "out-of-vocabulary share"
+    EMBEDDING = "embedding component"
+    PREDICTION_MIX = "prediction mix"
+    CONFIDENCE = "confidence"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """The method of a column kind, and the smallest statistic that is worth a retraining, however sure we are of it."""
+
+    method: Method
+    min_effect: float
+
+
+# A normed Wasserstein distance of 0.2 is what a shift of the mean by a fifth of a standard deviation gives.
+RULES = {
+    ColumnKind.CATEGORY: Rule(Method.JENSEN_SHANNON, 0.12),
+    ColumnKind.NUMBER: Rule(Method.WASSERSTEIN, 0.2),
+    ColumnKind.TEXT: Rule(Method.WASSERSTEIN, 0.2),
+    ColumnKind.UNKNOWN_WORDS: Rule(Method.WASSERSTEIN, 0.2),
+    ColumnKind.EMBEDDING: Rule(Method.WASSERSTEIN, 0.2),
+    ColumnKind.PREDICTION_MIX: Rule(Method.JENSEN_SHANNON, 0.12),
+    ColumnKind.CONFIDENCE: Rule(Method.WASSERSTEIN, 0.2),
+}
+
+CATEGORIES = ("scene", "language", "kind")
+NUMBERS = {
+    "event_count": ColumnKind.NUMBER,
+    "text_length": ColumnKind.TEXT,
+    "word_count": ColumnKind.TEXT,
+    "non_letter_share": ColumnKind.TEXT,
+}
+MODEL_NUMBERS = {
+    "unknown_share": ColumnKind.UNKNOWN_WORDS,
+    "confidence": ColumnKind.CONFIDENCE,
+    "purchase_probability": ColumnKind.NUMBER,
+}
+PREDICTION = "intent"
+COMPONENT = "embedding_{}"
+RESIDUAL = "embedding_novelty"
+REQUIRED = ("prediction_id", "session_id", "event_time", "model_version", "out_of_scope", "embedding", PREDICTION)
+
+
+@dataclass(frozen=True)
+class DriftPolicy:
+    """How drift is decided.
+
+    Attributes:
+        sample_size: sessions drawn from each side.
+        min_samples: fewer sessions than this on either side give no verdict.
+        permutations: random relabellings behind each p-value.
+        false_discovery_rate: level of Benjamini-Hochberg over the columns.
+        min_columns: drifted columns that make a drifted window.
+        components: principal components of the embedding that are compared, besides the distance left over.
+        seed: of the draw and the relabelling.
+    """
+
+    sample_size: int = 500
+    min_samples: int = 200
+    permutations: int = 999
+    false_discovery_rate: float = 0.05
+    min_columns: int = 2
+    components: int = 4
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """One compared column; numbers hold no NaN, categories hold `(none)` for null."""
+
+    name: str
+    kind: ColumnKind
+    reference: Values
+    current: Values
+
+
+@dataclass(frozen=True, eq=False)
+class DriftSample:
+    """The columns of both sides, and those left out with the reason in words."""
+
+    columns: tuple[Column, ...]
+    left_out: dict[str, str]
+    reference_size: int
+    current_size: int
+    model_version: str | None
+    notes: tuple[str, ...] = field(default=())
+
+
+def sessions_of(table: pa.Table, seed: int) -> NDArray[np.int64]:
+    """Row numbers of one random prediction a session, in random order; an answer without a session counts for itself.
+
+    Depends on the rows and the seed, not on their order.
+    """
+    if not table.num_rows:
+        return np.array([], dtype=np.int64)
+    sessions, own = table.column("session_id").to_pylist(), table.column("prediction_id").to_pylist()
+    names = np.array(
+        [f"?{alone}" if session is None else str(session) for session, alone in zip(sessions, own, strict=True)]
+    )
+    order = np.argsort(np.array(own, dtype=np.str_), kind="stable")
+    order = order[np.random.default_rng(seed).permutation(len(order))]
+    _, first = np.unique(names[order], return_index=True)
+    return np.asarray(order[np.sort(first)], dtype=np.int64)
+
+
+def check_columns(table: pa.Table, side: str) -> None:
+    """Raises DriftError when a column of PREDICTION_SCHEMA that the check stands on is missing."""
+    needed = (*REQUIRED, *CATEGORIES, *NUMBERS, *MODEL_NUMBERS)
+    missing = [name for name in needed if name not in table.column_names]
+    if missing:
+        raise DriftError(f"the {side} table lacks the columns {missing}; give a table with PREDICTION_SCHEMA")
+
+
+def live_version(table: pa.Table) -> str | None:
+    """The model version that gave most of the answers; the later name where two gave as many."""
+    counts = Counter(version for version in table.column("model_version").to_pylist() if version is not None)
+    return max(counts, key=lambda version: (counts[version], version)) if counts else None
+
+
+def of_version(table: pa.Table, version: str | None) -> pa.Table:
+    """The answers that one model version gave."""
+    return table.filter(pc.equal(table.column("model_version"), pa.scalar(version, pa.string())))
+
+
+def _embeddings(table: pa.Table) -> NDArray[np.float64] | None:
+    column = table.column("embedding")
+    widths = set(pc.list_value_length(column).to_pylist())
+    if len(widths) != 1 or not widths - {None, 0}:
+        return None
+    flat = pc.list_flatten(column).to_numpy(zero_copy_only=False)
+    return np.asarray(flat, dtype=np.float64).reshape(table.num_rows, -1)
+
+
+def _basis(rows: NDArray[np.float64], components: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and leading principal directions `[width, components]`; signs fixed: a rerun gives the same figures."""
+    mean = rows.mean(axis=0)
+    _, vectors = np.linalg.eigh(np.cov(rows - mean, rowvar=False))
+    leading = vectors[:, ::-1][:, :components]
+    signs = np.sign(leading[np.abs(leading).argmax(axis=0), np.arange(leading.shape[1])])
+    return mean, leading * signs
+
+
+def embedding_columns(
+    fit: NDArray[np.float64], reference: NDArray[np.float64], current: NDArray[np.float64], components: int
+) -> list[Column]:
+    """Coordinates on the principal directions of the reference, and the distance that these directions leave over.
+
+    A new intent often lies where the reference never went: the leading directions miss it, the left-over distance
+    does not.
+    """
+    mean, basis = _basis(fit, components)
+    sides = []
+    for rows in (reference, current):
+        centred = rows - mean
+        along = centred @ basis
+        sides.append((along, np.linalg.norm(centred - along @ basis.T, axis=1)))
+    (reference_along, reference_rest), (current_along, current_rest) = sides
+    found = [
+        Column(COMPONENT.format(i + 1), ColumnKind.EMBEDDING, reference_along[:, i], current_along[:, i])
+        for i in range(basis.shape[1])
+    ]
+    return [*found, Column(RESIDUAL, ColumnKind.EMBEDDING, reference_rest, current_rest)]
+
+
+def _numbers(table: pa.Table, name: str) -> NDArray[np.float64]:
+    values = np.asarray(table.column(name).to_numpy(zero_copy_only=False), dtype=np.float64)
+    return values[~np.isnan(values)]
+
+
+def _categories(table: pa.Table, name: str) -> NDArray[np.str_]:
+    return np.array([MISSING if v is None else str(v) for v in table.column(name).to_pylist()], dtype=np.str_)
+
+
+def _answers(table: pa.Table) -> NDArray[np.str_]:
+    said = np.asarray(table.column("out_of_scope").to_numpy(zero_copy_only=False), dtype=bool)
+    return np.where(said, OUT_OF_SCOPE_LABEL, _categories(table, PREDICTION)).astype(np.str_)
+
+
+def compare_rows(
+    reference: pa.Table, current: pa.Table, fit: pa.Table, policy: DriftPolicy, *, same_model: bool
+) -> DriftSample:
+    """Columns of two tables already drawn down to one row a session; `fit` gives the embedding's directions."""
+    columns = [
+        Column(name, ColumnKind.CATEGORY, _categories(reference, name), _categories(current, name))
+        for name in CATEGORIES
+    ]
+    left_out: dict[str, str] = {}
+    numbers = NUMBERS | (MODEL_NUMBERS if same_model else {})
+    for name, kind in numbers.items():
+        sides = _numbers(reference, name), _numbers(current, name)
+        if min(map(len, sides)) < policy.min_samples:
+            left_out[name] = f"fewer than {policy.min_samples} values on one side"
+        else:
+            columns.append(Column(name, kind, *sides))
+    if not same_model:
+        reason = "the reference was answered by another model version"
+        left_out |= dict.fromkeys((*MODEL_NUMBERS, PREDICTION, COMPONENT.format("*")), reason)
+        return DriftSample(tuple(columns), left_out, reference.num_rows, current.num_rows, live_version(current))
+    columns.append(Column(PREDICTION, ColumnKind.PREDICTION_MIX, _answers(reference), _answers(current)))
+    vectors = [_embeddings(table) for table in (fit, reference, current)]
+    if any(v is None for v in vectors) or len({v.shape[1] for v in vectors if v is not None}) != 1:
+        left_out[COMPONENT.format("*")] = "embeddings are missing or of different widths"
+    else:
+        known = [v for v in vectors if v is not None]
+        columns += embedding_columns(known[0], known[1], known[2], policy.components)
+    return DriftSample(tuple(columns), left_out, reference.num_rows, current.num_rows, live_version(current))
+
+
+def draw(reference: pa.Table, current: pa.Table, policy: DriftPolicy) -> DriftSample | None:
+    """Draw both sides down to one row a session and the policy's sample size; None where one side has too few sessions.
+
+    Answers of the model version that is live in `current` are compared, with the reference's answers of that version;
+    where the reference has too few of those, the columns that depend on the model are left out and the inputs alone are
+    compared.
+
+    Raises:
+        DriftError: a column is missing.
+    """
+    check_columns(reference, "reference")
+    check_columns(current, "current")
+    version = live_version(current)
+    if version is None:
+        return None
+    current = of_version(current, version)
+    own = of_version(reference, version)
+    own_rows = sessions_of(own, policy.seed)
+    same_model = len(own_rows) >= policy.min_samples
+    if same_model:
+        reference, rows = own, own_rows
+    else:
+        rows = sessions_of(reference, policy.seed)
+    current_rows = sessions_of(current, policy.seed + 1)
+    if min(len(rows), len(current_rows)) < policy.min_samples:
+        return None
+    size = min(policy.sample_size, len(rows), len(current_rows))
+    # Directions fitted on the compared rows would sit closer to the reference than to new rows of the same kind.
+    spare = rows[size:]
+    fit = spare if len(spare) >= policy.min_samples else rows
+    return compare_rows(
+        reference.take(rows[:size]),
+        current.take(current_rows[:size]),
+        reference.take(fit),
+        policy,
+        same_model=same_model,
+    )
+
+
+def split_by_session(table: pa.Table, size: int, seeds: Sequence[int]) -> tuple[pa.Table, pa.Table]:
+    """Two disjoint random sets of `size` sessions of one table: a pair that has no drift by construction."""
+    rows = sessions_of(table, seeds[0])
+    rows = rows[np.random.default_rng(list(seeds)).permutation(len(rows))]
+    return table.take(rows[:size]), table.take(rows[size : 2 * size])
