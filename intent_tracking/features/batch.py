@@ -123,9 +123,8 @@ def features_at(events: pa.Table, points: pa.Table, features: Sequence[Feature])
     """
     _require(events, _EVENT_COLUMNS, "events")
     _require(points, ["entity", "point_time"], "points")
-    numbered = points.select(["entity", "point_time"]).cast(
-        pa.schema([pa.field("entity", pa.string()), pa.field("point_time", TIMESTAMP)])
-    )
+    fields: list[pa.Field[Any]] = [pa.field("entity", pa.string()), pa.field("point_time", TIMESTAMP)]
+    numbered = points.select(["entity", "point_time"]).cast(pa.schema(fields))
     numbered = numbered.append_column("point", pa.array(range(points.num_rows), pa.int64()))
     relevant = events.select(_EVENT_COLUMNS)
     expression = feature_expression(ibis.memtable(relevant), ibis.memtable(numbered), features).order_by("point")

@@ -1,0 +1,90 @@
+"""Entities, views and services for Feast, generated from the feature declarations.
+
+Used by `objects.py` for `feast apply`, and by the platform's adapter, so that both register the same objects.
+Nothing here names a feature: the names stand in `intent_tracking.features.catalogue`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from feast import Entity as FeastEntity
+from feast import FeatureService, FeatureView, Field, FileSource, ValueType
+from feast.types import Float64, Int64, String
+
+from intent_tracking.features.declaration import Entity
+from intent_tracking.features.schema import CREATED_TIMESTAMP, EVENT_TIMESTAMP, view_ttl, views
+
+# What a service without a model version is called: the features of the next model, and those of the items.
+DEFAULT_SERVICES = {"intent_model": Entity.USER, "item_features": Entity.ITEM}
+
+_TYPES = {"int64": Int64, "float64": Float64}
+_OWNER = "intent-tracking"
+
+
+def feast_entities() -> dict[Entity, FeastEntity]:
+    """One Feast entity for each that the declarations describe; its name is `user` or `item`."""
+    return {
+        entity: FeastEntity(
+            name=entity.value,
+            join_keys=[entity.key],
+            value_type=ValueType.STRING,
+            description=f"One {entity}, by {entity.key}.",
+            owner=_OWNER,
+        )
+        for entity in Entity
+    }
+
+
+def feature_views(tables: Path) -> list[FeatureView]:
+    """One view for each entity and window, over the daily snapshots below `tables` (an absolute path)."""
+    entities = feast_entities()
+    sources = {
+        entity: FileSource(
+            name=f"{entity}_features",
+            path=str(tables / f"{entity}_features" / "day=*" / "part.parquet"),
+            timestamp_field=EVENT_TIMESTAMP,
+            created_timestamp_column=CREATED_TIMESTAMP,
+            description=f"Daily snapshots of the {entity} features.",
+            owner=_OWNER,
+        )
+        for entity in Entity
+    }
+    found = []
+    for name, features in views().items():
+        entity = features[0].entity
+        fields = [Field(name=entity.key, dtype=String)]
+        fields += [Field(name=f.name, dtype=_TYPES[f.dtype], description=f.description) for f in features]
+        found.append(
+            FeatureView(
+                name=name,
+                entities=[entities[entity]],
+                ttl=view_ttl(features),
+                schema=fields,
+                source=sources[entity],
+                online=True,
+                description=f"Features of one {entity} over {name.removeprefix(f'{entity}_')}.",
+                owner=_OWNER,
+            )
+        )
+    return found
+
+
+def feature_service(name: str, entity: Entity, of_views: Iterable[FeatureView]) -> FeatureService:
+    """The service `name`: every view of `entity`."""
+    chosen = [view for view in of_views if view.entities == [entity.value]]
+    return FeatureService(name=name, features=chosen, description=f"Every feature of one {entity}.", owner=_OWNER)
+
+
+def all_objects(tables: Path, model_service_names: Iterable[str]) -> list[FeastEntity | FeatureView | FeatureService]:
+    """Everything that the registry should hold: entities, views, the default services and those of the models."""
+    entity_of = {**DEFAULT_SERVICES, **dict.fromkeys(model_service_names, Entity.USER)}
+    of_views = feature_views(tables)
+    services = [feature_service(name, entity, of_views) for name, entity in entity_of.items()]
+    return [*feast_entities().values(), *of_views, *services]
+
+
+def model_services(models: Path) -> list[str]:
+    """The service names of the model versions that lie in `models`: each keeps the features it was trained on."""
+    return [f"intent_model_v{path.parent.name}" for path in sorted(models.glob("[!.]*/manifest.json"))]

@@ -1,0 +1,192 @@
+"""Reads the online store that Feast writes, without Feast: the service needs values in well under a millisecond.
+
+Formats: one SQLite table `<project>_<view>` a view with a row for each key and feature; the key in Feast's entity key
+serialization version 3, the value as a `feast.types.Value` protobuf message. A contract test holds this reader against
+Feast's own answers.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import struct
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from intent_tracking.features.catalogue import features_of
+from intent_tracking.features.declaration import Entity, Feature
+
+PROJECT = "intent_tracking"
+
+_STRING_TYPE = 2  # feast.types.ValueType.STRING
+_KEYS_PER_QUERY = 500  # SQLite's limit on bound values is 999 in old builds
+
+Scalar = int | float | str | bool
+
+
+@dataclass(frozen=True)
+class OnlineRow:
+    """The features of one entity as they stand online.
+
+    Attributes:
+        key: `shopper_id` or `item_id`.
+        values: every feature of the entity by name; the default where `missing` or `stale`.
+        written: the moment for which each stored value holds; None where nothing is stored.
+        age: of the oldest value that is used; None where only defaults are.
+        missing: features with no stored value.
+        stale: features whose stored value is older than its time to live.
+    """
+
+    key: str
+    values: dict[str, float | int]
+    written: dict[str, datetime | None]
+    age: timedelta | None
+    missing: tuple[str, ...]
+    stale: tuple[str, ...]
+
+
+def table_name(view: str, project: str = PROJECT) -> str:
+    """The SQLite table in which Feast keeps a view."""
+    return f"{project}_{view}"
+
+
+def entity_key(entity: Entity, key: str) -> bytes:
+    """Feast's entity key serialization, version 3, for one join key of type string."""
+    name, value = entity.key.encode(), key.encode()
+    header = struct.pack("<III", 1, _STRING_TYPE, len(name))
+    return header + name + struct.pack("<II", _STRING_TYPE, len(value)) + value
+
+
+def decode_value(message: bytes) -> Scalar | None:
+    """The scalar in a serialized `feast.types.Value`; None for an unset or null value.
+
+    Raises:
+        ValueError: a list, map or other value that no feature of ours has.
+    """
+    if not message:
+        return None
+    field, wire = message[0] >> 3, message[0] & 7
+    if wire == 0 and field in (3, 4, 7):
+        number = _varint(message, 1)
+        if field == 7:
+            return bool(number)
+        return number - (1 << 64) if number >> 63 else number
+    if field == 5 and wire == 1:
+        return float(struct.unpack_from("<d", message, 1)[0])
+    if field == 6 and wire == 5:
+        return float(struct.unpack_from("<f", message, 1)[0])
+    if field == 2 and wire == 2:
+        length = _varint(message, 1)
+        return message[len(message) - length :].decode()
+    if message[:2] == b"\x98\x01":  # field 19, `null_val`
+        return None
+    raise ValueError(f"online store: value of protobuf field {field} is no scalar that features have")
+
+
+def _varint(message: bytes, start: int) -> int:
+    number = 0
+    for shift, byte in enumerate(message[start:]):
+        number |= (byte & 0x7F) << (7 * shift)
+        if byte < 0x80:
+            return number
+    raise ValueError("online store: a stored value is cut off")
+
+
+class OnlineFeatures:
+    """Read-only access to the online store of one file; safe to share between threads."""
+
+    def __init__(self, path: Path, project: str = PROJECT) -> None:
+        """Open `path`.
+
+        Raises:
+            FileNotFoundError: there is no such store yet.
+        """
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: no online store; materialize user_features first")
+        self._project = project
+        self._lock = threading.Lock()
+        # Timestamps are read as stored, whatever converters another library has registered in this process.
+        self._connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False, timeout=5, detect_types=0
+        )
+        self.reads = 0
+        self.defaults_missing = 0
+        self.defaults_stale = 0
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def read(self, entity: Entity, keys: Sequence[str], now: datetime) -> list[OnlineRow]:
+        """The features of each key, in the order given.
+
+        Args:
+            entity: whose features.
+            keys: `shopper_id`s or `item_id`s.
+            now: the moment of the question; values older than their time to live count as stale.
+
+        Raises:
+            ValueError: `now` has no time zone.
+            sqlite3.OperationalError: the store was never applied, or is locked for longer than five seconds.
+        """
+        if now.tzinfo is None:
+            raise ValueError(f"time {now.isoformat()} has no time zone: pass it in UTC")
+        features = features_of(entity)
+        stored = self._stored(entity, keys, features)
+        rows = [_row(key, stored[key], features, now) for key in keys]
+        with self._lock:
+            self.reads += len(rows)
+            self.defaults_missing += sum(len(row.missing) for row in rows)
+            self.defaults_stale += sum(len(row.stale) for row in rows)
+        return rows
+
+    def _stored(
+        self, entity: Entity, keys: Sequence[str], features: Sequence[Feature]
+    ) -> dict[str, dict[str, tuple[bytes, int | str]]]:
+        by_bytes = {entity_key(entity, key): key for key in keys}
+        found: dict[str, dict[str, tuple[bytes, int | str]]] = {key: {} for key in keys}
+        wanted = list(by_bytes)
+        with self._lock:
+            for view in dict.fromkeys(feature.view for feature in features):
+                table = table_name(view, self._project)
+                for start in range(0, len(wanted), _KEYS_PER_QUERY):
+                    chunk = wanted[start : start + _KEYS_PER_QUERY]
+                    query = (
+                        f'SELECT entity_key, feature_name, value, event_ts FROM "{table}" '  # noqa: S608 - declared name
+                        f"WHERE entity_key IN ({','.join('?' * len(chunk))})"
+                    )
+                    for key, name, value, written in self._connection.execute(query, chunk):
+                        found[by_bytes[key]][name] = (value, written)
+        return found
+
+
+def _row(key: str, stored: dict[str, tuple[bytes, int | str]], features: Sequence[Feature], now: datetime) -> OnlineRow:
+    values: dict[str, float | int] = {}
+    written: dict[str, datetime | None] = {}
+    missing: list[str] = []
+    stale: list[str] = []
+    ages: list[timedelta] = []
+    for feature in features:
+        message, moment = stored.get(feature.name, (b"", None))
+        found = decode_value(message)
+        if found is None or moment is None or isinstance(found, str):
+            written[feature.name] = None
+            missing.append(feature.name)
+        else:
+            written[feature.name] = at = _moment(moment)
+            if now - at <= feature.ttl:
+                values[feature.name] = int(found) if feature.dtype == "int64" else float(found)
+                ages.append(now - at)
+                continue
+            stale.append(feature.name)
+        values[feature.name] = int(feature.default) if feature.dtype == "int64" else float(feature.default)
+    return OnlineRow(key, values, written, max(ages, default=None), tuple(missing), tuple(stale))
+
+
+def _moment(stored: int | str) -> datetime:
+    if isinstance(stored, int):
+        return datetime.fromtimestamp(stored, UTC)
+    moment = datetime.fromisoformat(stored)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
