@@ -1,0 +1,159 @@
+"""Sessions out of events: a shopper's events with no silence of more than 30 minutes between them.
+
+One Ibis expression, run by DuckDB here and by PySpark on a cluster. It uses no order-sensitive aggregate and no hash of
+an engine's own, so both give the same rows.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time, timedelta
+
+import ibis
+import ibis.expr.types as ir
+import pyarrow as pa
+
+from intent_tracking.events.contract import EVENT_SCHEMA, EventName
+from intent_tracking.sessions.vocabulary import SESSION_GAP
+
+_TIMESTAMP = pa.timestamp("us", tz="UTC")
+_ITEM_FIELDS = ("item_id", "item_name", "item_brand", "item_category", "price", "quantity")
+_EVENT_FIELDS = ("event_id", "event_name", "event_time", "scene", "search_term", "text")
+
+SESSION_ITEM_TYPE = pa.struct([EVENT_SCHEMA.field("items").type.value_type.field(name) for name in _ITEM_FIELDS])
+SESSION_EVENT_TYPE = pa.struct(
+    [*(EVENT_SCHEMA.field(name) for name in _EVENT_FIELDS), pa.field("items", pa.list_(SESSION_ITEM_TYPE))]
+)
+_FIELDS: list[tuple[str, pa.DataType]] = [
+    ("session_id", pa.string()),
+    ("shopper_id", pa.string()),
+    ("user_id", pa.string()),
+    ("started_at", _TIMESTAMP),
+    ("ended_at", _TIMESTAMP),
+    ("event_count", pa.int64()),
+    ("scene", pa.string()),
+    ("language", pa.string()),
+    ("purchased", pa.bool_()),
+    ("events", pa.list_(SESSION_EVENT_TYPE)),
+]
+SESSION_SCHEMA = pa.schema(_FIELDS)
+
+_READ = ("shopper_id", "user_id", "session_id", "language", *_EVENT_FIELDS, "items")
+
+
+def sessionise(events: pa.Table, day: date) -> pa.Table:
+    """The sessions that start on `day` (UTC), ordered by (started_at, session_id); equal input gives equal bytes.
+
+    Args:
+        events: rows of EVENT_SCHEMA of the day before, the day and the day after, in any order. The day before tells
+            whether the first events of `day` continue a session, the day after brings the end of one over midnight.
+        day: UTC date.
+
+    Returns:
+        SESSION_SCHEMA. What goes on without a pause over two midnights (only robots do) ends where the three days end.
+
+    Raises:
+        ValueError: a column is missing.
+    """
+    missing = [name for name in _READ if name not in events.column_names]
+    if missing:
+        raise ValueError(f"events: columns {missing} are missing; sessionise reads rows of EVENT_SCHEMA")
+    backend = ibis.duckdb.connect()
+    try:
+        backend.raw_sql("SET TimeZone = 'UTC'")
+        backend.raw_sql("SET preserve_insertion_order = true")
+        expression = session_expression(ibis.memtable(events.select(_READ)), day)
+        sessions = backend.to_pyarrow(expression.order_by("started_at", "session_id"))
+    finally:
+        backend.disconnect()
+    table: pa.Table = sessions.cast(SESSION_SCHEMA).combine_chunks()
+    return table
+
+
+def session_expression(events: ir.Table, day: date) -> ir.Table:
+    """SESSION_SCHEMA rows, unordered, of the sessions of `events` that start on `day`.
+
+    A session is told by shopper and, where the source gives one, session id. That id is kept; where it was used before
+    in the three days (by the same shopper before a longer silence, or by somebody else), `#` and a hash make it unique.
+    A derived id is a hash of the shopper and the first event.
+    """
+    numbered = _numbered(events)
+    begins = datetime.combine(day, time.min, tzinfo=UTC)
+    heads = numbered.filter(numbered["starts"])
+    by_id = ibis.window(group_by="given_id", order_by=["event_time", "event_id"])
+    heads = heads.mutate(uses=ibis.row_number().over(by_id), first_event=heads["event_id"])
+    digest = (heads["shopper_id"] + "\x1f" + heads["first_event"]).hexdigest("sha256")
+    heads = heads.filter(
+        heads["event_time"] >= ibis.literal(begins, type="timestamp('UTC', 6)"),
+        heads["event_time"] < ibis.literal(begins + timedelta(days=1), type="timestamp('UTC', 6)"),
+    ).select(
+        head_shopper="shopper_id",
+        head_given="given_key",
+        head_number="number",
+        new_id=ibis.cases(
+            (heads["given_id"].isnull(), ibis.literal("s-") + digest.substr(0, 24)),
+            (heads["uses"] == 0, heads["given_id"]),
+            else_=heads["given_id"] + "#" + digest.substr(0, 8),
+        ),
+    )
+    members = numbered.inner_join(
+        heads,
+        [
+            numbered["shopper_id"] == heads["head_shopper"],
+            numbered["given_key"] == heads["head_given"],
+            numbered["number"] == heads["head_number"],
+        ],
+    )
+    sessions: ir.Table = _gathered(members)
+    return sessions
+
+
+def _numbered(events: ir.Table) -> ir.Table:
+    """The events, each with the running number of its session within (shopper, given session id)."""
+    events = events.rename(given_id="session_id")
+    # A join and a window treat nulls differently from engine to engine: one key without nulls serves both.
+    events = events.mutate(
+        given_key=ibis.ifelse(events["given_id"].isnull(), "-", ibis.literal("+") + events["given_id"])
+    )
+    order = {"group_by": ["shopper_id", "given_key"], "order_by": ["event_time", "event_id"]}
+    before = events["event_time"].lag().over(ibis.window(**order))
+    silence = ibis.interval(seconds=int(SESSION_GAP.total_seconds()))
+    events = events.mutate(starts=before.isnull() | (events["event_time"] > before + silence))
+    running = ibis.window(**order, preceding=None, following=0)
+    return events.mutate(number=events["starts"].cast("int64").sum().over(running))
+
+
+def _gathered(members: ir.Table) -> ir.Table:
+    """One row a session, its events nested in the order of (event_time, event_id)."""
+    words = ibis.coalesce(members["text"], members["search_term"])
+    declared = members["language"].lower().substr(0, 2)
+    chinese = ibis.ifelse(words.notnull(), words.re_search("[\u4e00-\u9fff]"), declared == "zh")
+    nested = {name: members[name] for name in _EVENT_FIELDS}
+    items = members["items"].map(lambda item: ibis.struct({name: item[name] for name in _ITEM_FIELDS}))
+    # The sort key comes first: comparing structs compares their fields from left to right, and event ids are unique.
+    sortable = ibis.struct(
+        {"at": nested["event_time"], "id": nested["event_id"], "event": ibis.struct(nested | {"items": items})}
+    )
+    speaks = words.notnull() | declared.isin(["en", "zh"])
+    gathered = members.group_by("new_id", "shopper_id").aggregate(
+        user_id=members["user_id"].max(),
+        started_at=members["event_time"].min(),
+        ended_at=members["event_time"].max(),
+        event_count=members.count(),
+        purchased=members.count(where=members["event_name"] == EventName.PURCHASE.value) > 0,
+        chinese=members.count(where=speaks & chinese),
+        spoken=members.count(where=speaks),
+        sorted_events=sortable.collect(),
+    )
+    gathered = gathered.mutate(events=gathered["sorted_events"].sort().map(lambda each: each["event"]))
+    return gathered.select(
+        "shopper_id",
+        "user_id",
+        "started_at",
+        "ended_at",
+        "event_count",
+        "purchased",
+        "events",
+        session_id="new_id",
+        scene=gathered["events"][gathered["event_count"] - 1]["scene"],
+        language=ibis.ifelse((gathered["spoken"] > 0) & (gathered["chinese"] * 2 >= gathered["spoken"]), "zh", "en"),
+    ).select(*SESSION_SCHEMA.names)
