@@ -1,8 +1,9 @@
 """The daily UTC partitions that every day-grained asset shares, and how a day of one asset needs days of another."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
+from typing import Any
 
 import dagster as dg
 
@@ -22,6 +23,13 @@ with warnings.catch_warnings():
     LAST_30_DAYS = dg.TimeWindowPartitionMapping(
         start_offset=-29, end_offset=0, allow_nonexistent_upstream_partitions=True
     )
+
+
+def daily_asset(**given: Any) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    """`dg.asset` with a partition a UTC day, where a range of days is one run."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        return dg.asset(partitions_def=DAYS, backfill_policy=RANGE_IN_ONE_RUN, **given)
 
 
 def daily_from(first_day: date) -> dg.DailyPartitionsDefinition:

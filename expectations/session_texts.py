@@ -7,7 +7,8 @@ from expectations.sessions import LANGUAGES
 if TYPE_CHECKING:
     from great_expectations import ExpectationSuite
 
-REQUIRED = ("session_id", "shopper_id", "scene", "language", "cutoff_time", "text", "outcome")
+REQUIRED = ("session_id", "shopper_id", "scene", "language", "cutoff_time", "text", "kind", "copies")
+KINDS = ("session", "message")
 # Looser than the scrubber on purpose: this is the second look that finds what the first one let through.
 EMAIL = r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+\.[A-Za-z]{2,}"
 CHINESE_MOBILE = r"(?<!\d)1[3-9]\d{9}(?!\d)"
@@ -15,11 +16,12 @@ CHINESE_ID = r"(?<!\d)\d{17}[\dXx](?!\d)"
 
 
 def suite() -> "ExpectationSuite":
-    """One text a session, opened by its scene token, cut before the outcome, without personal data."""
+    """One text a session or message, opened by its scene token, cut before the outcome, without personal data."""
     import re
 
     import great_expectations as gx
     import great_expectations.expectations as gxe
+    from great_expectations.expectations.row_conditions import Column
 
     from intent_tracking.events.contract import Scene
     from intent_tracking.sessions.vocabulary import SCENE_TOKENS
@@ -29,7 +31,17 @@ def suite() -> "ExpectationSuite":
         name="session_texts",
         expectations=[
             *(gxe.ExpectColumnValuesToNotBeNull(column=column) for column in REQUIRED),
-            gxe.ExpectColumnValuesToBeUnique(column="session_id"),
+            gxe.ExpectCompoundColumnsToBeUnique(
+                column_list=["session_id", "kind", "event_id"], notes="one text a session, and one a message of it"
+            ),
+            gxe.ExpectColumnValuesToBeInSet(column="kind", value_set=list(KINDS)),
+            gxe.ExpectColumnValuesToNotBeNull(
+                column="outcome", row_condition=Column("kind") == "session", notes="a session buys or does not"
+            ),
+            gxe.ExpectColumnValuesToNotBeNull(
+                column="event_id", row_condition=Column("kind") == "message", notes="a message is an event"
+            ),
+            gxe.ExpectColumnValuesToBeBetween(column="copies", min_value=1),
             gxe.ExpectColumnValuesToBeInSet(column="scene", value_set=[scene.value for scene in Scene]),
             gxe.ExpectColumnValuesToBeInSet(column="language", value_set=list(LANGUAGES)),
             gxe.ExpectColumnValuesToBeBetween(column="visible_events", min_value=1),

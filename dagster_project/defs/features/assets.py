@@ -5,9 +5,11 @@ from datetime import date, timedelta
 
 import dagster as dg
 import pyarrow as pa
+from pydantic import Field
 
 from dagster_project.metadata import means, sample
-from dagster_project.partitions import DAYS, LAST_30_DAYS, RANGE_IN_ONE_RUN, days_of
+from dagster_project.partitions import LAST_30_DAYS, daily_asset, days_of
+from dagster_project.resources.feature_store import FeastStore
 from dagster_project.resources.tables import Tables
 from intent_tracking.tables import DayTable
 
@@ -43,9 +45,7 @@ def _snapshots(
 SNAPSHOT_COLUMNS = ["event_time", "event_name", "shopper_id", "value", "items", "received_time"]
 
 
-@dg.asset(
-    partitions_def=DAYS,
-    backfill_policy=RANGE_IN_ONE_RUN,
+@daily_asset(
     deps=[dg.AssetDep("validated_events", partition_mapping=LAST_30_DAYS)],
     group_name="features",
     kinds={"duckdb", "parquet"},
@@ -62,9 +62,7 @@ def user_features(context: dg.AssetExecutionContext, tables: dg.ResourceParam[Ta
     return _snapshots(context, tables.validated_events, tables.user_features, user_feature_snapshot, SNAPSHOT_COLUMNS)
 
 
-@dg.asset(
-    partitions_def=DAYS,
-    backfill_policy=RANGE_IN_ONE_RUN,
+@daily_asset(
     deps=[dg.AssetDep("validated_events", partition_mapping=LAST_30_DAYS)],
     group_name="features",
     kinds={"duckdb", "parquet"},
@@ -79,3 +77,37 @@ def item_features(context: dg.AssetExecutionContext, tables: dg.ResourceParam[Ta
     from intent_tracking.features.batch import item_feature_snapshot
 
     return _snapshots(context, tables.validated_events, tables.item_features, item_feature_snapshot, SNAPSHOT_COLUMNS)
+
+
+class OnlineConfig(dg.Config):
+    """Which snapshots go online."""
+
+    until: str | None = Field(default=None, description="Last day, YYYY-MM-DD; by default the newest snapshot.")
+    lookback_days: int = Field(default=3, ge=0, description="Snapshots before the last day that are looked at again.")
+
+
+@dg.asset(
+    deps=[user_features, item_features],
+    group_name="features",
+    kinds={"feast", "sqlite"},
+    owners=OWNERS,
+    retry_policy=dg.RetryPolicy(max_retries=2, delay=5),
+)
+def online_features(
+    config: OnlineConfig, tables: dg.ResourceParam[Tables], feature_store: dg.ResourceParam[FeastStore]
+) -> dg.MaterializeResult:
+    """The newest feature values of each shopper and item in the online store that the service reads.
+
+    Registers the declared features with Feast, then brings the snapshots of the last days online; rows that were pushed
+    since and are newer stay.
+    """
+    written = tables.user_features.days()
+    if not written:
+        raise dg.Failure("no user_features snapshot is written yet: materialize user_features for a day first")
+    until = date.fromisoformat(config.until) if config.until else written[-1]
+    registered = feature_store.apply()
+    feature_store.materialize(until, until, timedelta(days=config.lookback_days))
+    rows = tables.user_features.read([until], columns=["shopper_id"]).num_rows
+    return dg.MaterializeResult(
+        metadata={"until": until.isoformat(), "shoppers_in_newest_snapshot": rows, "registered": registered}
+    )

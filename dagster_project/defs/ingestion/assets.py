@@ -6,7 +6,7 @@ import dagster as dg
 import pyarrow.compute as pc
 
 from dagster_project.metadata import counts, sample
-from dagster_project.partitions import DAYS, RANGE_IN_ONE_RUN, days_of
+from dagster_project.partitions import DAYS, RANGE_IN_ONE_RUN, daily_asset, days_of
 from dagster_project.resources.tables import Tables
 from intent_tracking.settings import Settings
 from intent_tracking.tables import DayTable
@@ -21,9 +21,7 @@ def records_in(table: DayTable, day: dg.PartitionKeyRange | object) -> int:
     return int(pc.sum(table.read([day], columns=["record_count"])["record_count"], min_count=0).as_py())
 
 
-@dg.asset(
-    partitions_def=DAYS,
-    backfill_policy=RANGE_IN_ONE_RUN,
+@daily_asset(
     group_name="ingestion",
     kinds={"python", "parquet"},
     owners=OWNERS,

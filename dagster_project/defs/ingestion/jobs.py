@@ -12,9 +12,7 @@ LOOKBACK_DAYS = 3
 
 ingest_job = dg.define_asset_job(
     "ingest_job",
-    selection=dg.AssetSelection.assets(
-        "raw_events", "validated_events", "quarantined_events", "sessions", "session_texts"
-    ),
+    selection=dg.AssetSelection.assets("raw_events", "validated_events", "quarantined_events", "sessions"),
     description="Logs to session texts for a range of days: `tags=range_tags(first, last)`, or a backfill in the UI.",
     tags={"dagster/max_runtime": str(2 * 3600), "intent/exclusive": "tables"},
 )

@@ -1,0 +1,45 @@
+"""The way back: make the release before live again."""
+
+import dagster as dg
+from pydantic import Field
+
+from dagster_project.resources.alerts import Alerts
+from dagster_project.resources.service import IntentService
+from intent_tracking.settings import Settings
+
+
+class RollbackConfig(dg.Config):
+    """What to go back to, and why."""
+
+    reason: str = Field(description="Why the live release has to go; stands in the release file and in the alert.")
+    to: int | None = Field(default=None, description="Number of the release to restore; by default the one before.")
+    timeout_seconds: float = Field(default=60.0, description="How long a running service may take to switch.")
+
+
+@dg.op(description="Publish an older release again and wait until the running service serves it.")
+def roll_back(
+    context: dg.OpExecutionContext,
+    config: RollbackConfig,
+    settings: dg.ResourceParam[Settings],
+    intent_service: dg.ResourceParam[IntentService],
+    alerts: Alerts,
+) -> None:
+    """Raises ServiceError when a running service does not switch in time."""
+    from intent_tracking.release import rollback
+
+    release = rollback(settings.release_file, config.reason, config.to)
+    versions = ", ".join(f"{name} {component.version}" for name, component in release.components.items())
+    served = intent_service.wait_for(release.number, config.timeout_seconds)
+    context.add_output_metadata(
+        {"release": release.number, "restores": release.restores or 0, "versions": versions, "live": served is not None}
+    )
+    alerts.send("Rolled back", f"release {release.number} ({versions}): {config.reason}", {"job": "rollback_job"})
+
+
+@dg.job(
+    description="Make an older release live again. Takes seconds: artifacts stay where they are.",
+    tags={"dagster/max_runtime": "300", "intent/exclusive": "release"},
+)
+def rollback_job() -> None:
+    """One step, so that it can be started with one click."""
+    roll_back()

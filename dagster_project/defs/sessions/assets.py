@@ -1,0 +1,50 @@
+"""Events to sessions, and each session to the one text that the model reads."""
+
+from datetime import timedelta
+
+import dagster as dg
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dagster_project.metadata import counts, sample
+from dagster_project.partitions import DAY_BEFORE_TO_DAY_AFTER, daily_asset, days_of
+from dagster_project.resources.tables import Tables
+
+OWNERS = ["team:data-platform"]
+
+
+def _mean(column: pa.ChunkedArray) -> float:
+    value = pc.mean(column.cast(pa.float64())).as_py()
+    return 0.0 if value is None else float(value)
+
+
+@daily_asset(
+    deps=[dg.AssetDep("validated_events", partition_mapping=DAY_BEFORE_TO_DAY_AFTER)],
+    group_name="sessions",
+    kinds={"duckdb", "parquet"},
+    owners=OWNERS,
+)
+def sessions(context: dg.AssetExecutionContext, tables: dg.ResourceParam[Tables]) -> dg.MaterializeResult:
+    """What one shopper did without a pause of 30 minutes: one row a session, by the UTC day on which it starts.
+
+    From the `validated_events` of the day before to the day after, so that a session over midnight is whole.
+    """
+    from intent_tracking.sessions.sessionise import sessionise
+
+    rows = 0
+    for day in days_of(context):
+        around = [day - timedelta(days=1), day, day + timedelta(days=1)]
+        table = sessionise(tables.validated_events.read(around), day)
+        tables.sessions.write(day, table)
+        rows += table.num_rows
+        context.add_asset_metadata(
+            {
+                "dagster/partition_row_count": table.num_rows,
+                "purchase_share": _mean(table["purchased"]),
+                "events_per_session": _mean(table["event_count"]),
+                "sessions_by_scene": counts(table, "scene"),
+                "sample": sample(table, ["session_id", "started_at", "event_count", "scene", "language", "purchased"]),
+            },
+            partition_key=day.isoformat(),
+        )
+    return dg.MaterializeResult(metadata={"rows_in_run": rows})
