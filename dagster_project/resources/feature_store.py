@@ -22,14 +22,14 @@ import pyarrow.parquet as pq
 import yaml
 
 from intent_tracking.features.batch import snapshot_moment
-from intent_tracking.features.catalogue import features_of
+from intent_tracking.features.catalogue import FEATURES, features_of
 from intent_tracking.features.declaration import Entity, Feature
 from intent_tracking.features.online import OnlineFeatures, table_name
 from intent_tracking.features.schema import EVENT_TIMESTAMP, TIMESTAMP, arrow_type, snapshot_schema, views
 
 if TYPE_CHECKING:
     import pandas as pd
-    from feast import FeatureStore
+    from feast import FeatureService, FeatureStore
 
 REPOSITORY = Path(__file__).resolve().parents[2] / "features"
 LOOKBACK = timedelta(days=3)
@@ -156,9 +156,7 @@ class FeastStore:
             ValueError: a column is missing.
         """
         registered = self._store.get_feature_service(service)
-        features = _declared(
-            [f.name for projection in registered.feature_view_projections for f in projection.features]
-        )
+        features = _declared(_feature_names(registered))
         entity = features[0].entity
         for column in (entity.key, EVENT_TIMESTAMP):
             if column not in points.column_names:
@@ -219,8 +217,8 @@ class FeastStore:
     def online(self, keys: Sequence[str], service: str = "intent_model") -> list[dict[str, Any]]:
         """What Feast itself serves for `keys`: one record each, None where it holds nothing; ages are not checked."""
         registered = self._store.get_feature_service(service)
-        names = [f.name for projection in registered.feature_view_projections for f in projection.features]
-        entity = _declared(names)[0].entity
+        features = _declared(_feature_names(registered))
+        entity, names = features[0].entity, [feature.name for feature in features]
         answer = self._store.get_online_features(registered, [{entity.key: key} for key in keys]).to_dict()
         return [{name: answer[name][index] for name in (entity.key, *names)} for index in range(len(keys))]
 
@@ -265,12 +263,17 @@ class FeastStore:
         return sorted((self.home / "tables" / f"{entity}_features").glob("day=*/part.parquet"))
 
 
+def _feature_names(service: FeatureService) -> list[str]:
+    return [field.name for projection in service.feature_view_projections for field in projection.features]
+
+
 def _declared(names: Sequence[str]) -> list[Feature]:
-    by_name = {feature.name: feature for entity in Entity for feature in features_of(entity)}
-    unknown = sorted(set(names) - by_name.keys())
-    if unknown or not names:
-        raise ValueError(f"the service holds features that are no longer declared: {unknown}; run apply")
-    return [by_name[name] for name in names]
+    """The declarations of `names`, in declared order."""
+    found = [feature for feature in FEATURES if feature.name in names]
+    unknown = sorted(set(names) - {feature.name for feature in found})
+    if unknown or not found:
+        raise ValueError(f"the service holds features that are not declared: {unknown or 'none at all'}; run apply")
+    return found
 
 
 def _with_features(points: pa.Table, found: Mapping[str, Any], features: Sequence[Feature]) -> pa.Table:
@@ -287,7 +290,13 @@ def _store_moments_in_utc() -> None:
     Its own converters take the naive UTC times that it passes for local ones (feast 0.67, `sqlite.py`), so that a
     writer and a reader in different time zones disagree by hours.
     """
-    sqlite3.register_adapter(
-        datetime, lambda moment: int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
-    )
-    sqlite3.register_converter("timestamp", lambda stored: datetime.fromtimestamp(int(stored), UTC))
+    sqlite3.register_adapter(datetime, _to_epoch)
+    sqlite3.register_converter("timestamp", _from_epoch)
+
+
+def _to_epoch(moment: datetime) -> int:
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+
+
+def _from_epoch(stored: bytes) -> datetime:
+    return datetime.fromtimestamp(int(stored), UTC)
