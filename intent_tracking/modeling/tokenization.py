@@ -16,6 +16,7 @@ from intent_tracking.sessions.vocabulary import SPECIAL_TOKENS
 
 MAX_ADDED_CHARACTERS = 8000
 _CHUNK = 1024
+_NAMED = re.compile(r"<[a-z0-9_:+-]+>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,11 @@ class SessionTokenizer:
     def from_file(cls, path: Path, max_tokens: int) -> SessionTokenizer:
         """Read a `tokenizer.json`."""
         return cls(Tokenizer.from_file(str(path)), max_tokens)
+
+    @property
+    def vocabulary(self) -> Tokenizer:
+        """The `tokenizers` object, to extend or to save; not to change."""
+        return self._tokenizer
 
     @property
     def vocabulary_size(self) -> int:
@@ -126,8 +132,8 @@ def extend_vocabulary(
     special_tokens: Sequence[str] = SPECIAL_TOKENS,
     *,
     minimum_count: int = 1,
-) -> tuple[Tokenizer, AddedRows]:
-    """Add `special_tokens` and the characters of `texts` that the vocabulary lacks.
+) -> Tokenizer:
+    """A copy of `tokenizer` with `special_tokens` and the characters of `texts` that the vocabulary lacks.
 
     A WordPiece vocabulary turns a whole word with one unknown character into one unknown token, and most Chinese
     characters are unknown to MiniLM. Entries go into the WordPiece vocabulary itself, so that normalisation and word
@@ -135,30 +141,23 @@ def extend_vocabulary(
     added tokens.
 
     Args:
-        tokenizer: of the base encoder or of an earlier artifact; it is not changed.
+        tokenizer: of the base encoder or of an earlier artifact.
         texts: what the model will learn from.
         special_tokens: tokens that stand for themselves, such as `<search>`.
         minimum_count: characters seen less often stay unknown.
 
     Returns:
-        The extended tokenizer, and what was added in the order of the ids. The same input gives the same ids.
+        The extended tokenizer; new ids follow the old ones without a gap. The same input gives the same ids.
     """
     first_id = tokenizer.get_vocab_size(with_added_tokens=True)
     known = tokenizer.get_vocab(with_added_tokens=True)
     state = json.loads(tokenizer.to_str())
     is_word_piece = state["model"]["type"] == "WordPiece"
     prefix = state["model"]["continuing_subword_prefix"] if is_word_piece else None
-    added: dict[str, tuple[int, ...]] = {}
-    ideographs = tuple(identity for entry, identity in known.items() if _is_ideograph(entry))
-    for character in _unknown_characters(tokenizer, texts, minimum_count):
-        for piece in _pieces(character, prefix):
-            if piece not in known:
-                added[piece] = ideographs if _is_ideograph(piece) else ()
-    pieces = list(added)
+    characters = _unknown_characters(tokenizer, texts, minimum_count)
+    pieces = [piece for character in characters for piece in _pieces(character, prefix) if piece not in known]
     wanted = [entry for entry in special_tokens if entry not in known]
-    for entry in wanted:
-        words = re.sub(r"[^a-z0-9]+", " ", entry)
-        added[entry] = tuple(tokenizer.encode(words, add_special_tokens=False).ids)
+    added = (*pieces, *wanted)
     if is_word_piece:
         # Special tokens too: `tokenizers` numbers an added token by the size of the model's own vocabulary, and a gap
         # there would give a later extension an id that is taken.
@@ -170,7 +169,33 @@ def extend_vocabulary(
     misplaced = [entry for place, entry in enumerate(added) if extended.token_to_id(entry) != first_id + place]
     if misplaced:
         raise ValueError(f"the tokenizer numbers {misplaced[0]!r} with a gap; use another base encoder")
-    return extended, AddedRows(first_id, tuple(added), tuple(added.values()))
+    return extended
+
+
+def added_rows(base: Tokenizer, extended: Tokenizer) -> AddedRows:
+    """What `extended` holds beyond `base`, and the known tokens that each new one starts from.
+
+    A special token starts from the words of its name, an ideograph from the known ideographs.
+    """
+    base = Tokenizer.from_str(base.to_str())
+    base.no_padding()
+    base.no_truncation()
+    first_id = base.get_vocab_size(with_added_tokens=True)
+    known = base.get_vocab(with_added_tokens=True)
+    # The vocabulary comes in the order of a hash table; sums over it must not depend on that.
+    ideographs = tuple(sorted(identity for entry, identity in known.items() if _is_ideograph(entry)))
+    places = range(first_id, extended.get_vocab_size(with_added_tokens=True))
+    tokens = [extended.id_to_token(place) or "" for place in places]
+    sources: list[tuple[int, ...]] = []
+    for entry in tokens:
+        if _is_ideograph(entry):
+            sources.append(ideographs)
+        elif _NAMED.fullmatch(entry):
+            words = re.sub(r"[^a-z0-9]+", " ", entry)
+            sources.append(tuple(base.encode(words, add_special_tokens=False).ids))
+        else:
+            sources.append(())
+    return AddedRows(first_id, tuple(tokens), tuple(sources))
 
 
 def _pieces(character: str, prefix: str | None) -> tuple[str, ...]:

@@ -1,0 +1,173 @@
+"""Labels by people: annotation records of messages, sessions and free utterances, and labelled CSV files."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+
+from intent_tracking.events.contract import Scene
+
+REQUIRED_COLUMNS = ("text", "intent")
+OPTIONAL_COLUMNS = ("scene", "language", "slots")
+
+
+class AnnotationError(ValueError):
+    """A labelled file cannot be read; the message names file, line and column, and what to write there."""
+
+
+def _in_utc(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+class Slot(BaseModel):
+    """Key information marked by a person: characters [start, end) of the text as it was written, and their value."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(min_length=1)
+    start: int = Field(ge=0)
+    end: int
+    value: str | None = None
+
+    @model_validator(mode="after")
+    def _has_characters(self) -> Self:
+        if self.end <= self.start:
+            raise ValueError(f"slot {self.name!r}: end {self.end} must be larger than start {self.start}")
+        return self
+
+
+class Annotation(BaseModel):
+    """One label: of the message `event_id`, of the session `session_id`, or of a free utterance `text`.
+
+    With an `event_id`, `text` may repeat the message as it was written; slots are offsets in it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    event_id: str | None = None
+    session_id: str | None = None
+    text: str | None = None
+    intent: str = Field(min_length=1)
+    language: Literal["en", "zh"] | None = None
+    scene: Scene | None = None
+    slots: tuple[Slot, ...] = ()
+    annotated_at: Annotated[datetime, AfterValidator(_in_utc)]
+
+    @model_validator(mode="after")
+    def _points_at_something(self) -> Self:
+        if self.event_id is None and self.session_id is None and not self.text:
+            raise ValueError("give `event_id`, `session_id` or `text`")
+        return self
+
+
+def read_annotations(paths: Iterable[Path]) -> Iterator[Annotation]:
+    """Read `annotations/*.jsonl`, one record a line.
+
+    Raises:
+        AnnotationError: a line is not an annotation; file, line and field are named.
+    """
+    for path in paths:
+        with path.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, start=1):
+                if line.strip():
+                    yield _checked(line, f"{path} line {number}")
+
+
+def _checked(line: str, where: str) -> Annotation:
+    try:
+        return Annotation.model_validate_json(line)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "record"
+        raise AnnotationError(f"{where}, {field}: {first['msg']}") from error
+
+
+class LabelledText(BaseModel):
+    """One row of a labelled CSV file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    text: str
+    intent: str
+    scene: Scene = Scene.CUSTOMER_SERVICE
+    language: Literal["en", "zh"] | None = None
+    slots: tuple[Slot, ...] = ()
+
+
+def read_labelled_csv(path: Path) -> list[LabelledText]:
+    """Read columns `text,intent` and, if they are there, `scene,language,slots` (JSON list of name, start, end).
+
+    Other columns are left alone. An empty optional cell is as if the column were not there.
+
+    Raises:
+        AnnotationError: the file, a column or a cell is not as described; file, line and column are named.
+    """
+    if not path.is_file():
+        raise AnnotationError(f"{path}: no such file; give a CSV with the columns text,intent")
+    rows: list[LabelledText] = []
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
+            missing = [name for name in REQUIRED_COLUMNS if name not in (reader.fieldnames or ())]
+            if missing:
+                found = ",".join(reader.fieldnames or ()) or "nothing"
+                raise AnnotationError(f"{path} line 1: column {missing[0]!r} is missing (found {found}); name it so")
+            rows.extend(_labelled(row, path, reader.line_num) for row in reader)
+    except UnicodeDecodeError as error:
+        raise AnnotationError(f"{path}: is not UTF-8 (byte {error.start}); save it as UTF-8") from error
+    except csv.Error as error:
+        raise AnnotationError(f"{path} line {reader.line_num}: not readable as CSV: {error}") from error
+    if not rows:
+        raise AnnotationError(f"{path}: has no rows under its header; give at least two labels")
+    return rows
+
+
+_SLOTS = TypeAdapter(tuple[Slot, ...])
+
+
+def _labelled(row: dict[str, str | None], path: Path, line: int) -> LabelledText:
+    where = f"{path} line {line}"
+    if None in row or any(row.get(name) is None for name in REQUIRED_COLUMNS):
+        raise AnnotationError(f"{where}: has not as many cells as the header; quote texts that hold commas")
+    text, intent = (row["text"] or "").strip(), (row["intent"] or "").strip()
+    if not text:
+        raise AnnotationError(f"{where}, column text: is empty; remove the line or give the text")
+    if not intent:
+        raise AnnotationError(f"{where}, column intent: is empty; give a label, `oos` for none of them")
+    scene, language, slots = ((row.get(name) or "").strip() for name in OPTIONAL_COLUMNS)
+    if scene and scene not in set(Scene):
+        raise AnnotationError(f"{where}, column scene: {scene!r} is not one of {', '.join(Scene)}")
+    if language not in ("", "en", "zh"):
+        raise AnnotationError(f"{where}, column language: {language!r} is not one of en, zh")
+    marked: tuple[Slot, ...] = ()
+    if slots:
+        try:
+            marked = _SLOTS.validate_python(json.loads(slots))
+        except (json.JSONDecodeError, ValidationError) as error:
+            first = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error.msg
+            raise AnnotationError(
+                f'{where}, column slots: {first}; write JSON such as [{{"name": "order_id", "start": 3, "end": 9}}]'
+            ) from error
+    # Offsets are those of the cell as it stands, and stripping it has moved them.
+    moved = len(row["text"] or "") - len((row["text"] or "").lstrip())
+    if moved and marked:
+        shifted = [slot.model_copy(update={"start": slot.start - moved, "end": slot.end - moved}) for slot in marked]
+        marked = tuple(slot for slot in shifted if slot.start >= 0)
+    too_long = [slot for slot in marked if slot.end > len(text)]
+    if too_long:
+        raise AnnotationError(
+            f"{where}, column slots: {too_long[0].name!r} ends at {too_long[0].end}, the text at {len(text)}"
+        )
+    return LabelledText(
+        text=text,
+        intent=intent,
+        scene=Scene(scene) if scene else Scene.CUSTOMER_SERVICE,
+        language="zh" if language == "zh" else "en" if language == "en" else None,
+        slots=marked,
+    )
