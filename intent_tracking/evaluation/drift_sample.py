@@ -140,9 +140,11 @@ def sessions_of(table: pa.Table, seed: int) -> NDArray[np.int64]:
         [f"?{alone}" if session is None else str(session) for session, alone in zip(sessions, own, strict=True)]
     )
     order = np.argsort(np.array(own, dtype=np.str_), kind="stable")
-    order = order[np.random.default_rng(seed).permutation(len(order))]
+    generator = np.random.default_rng(seed)
+    order = order[generator.permutation(len(order))]
     _, first = np.unique(names[order], return_index=True)
-    return np.asarray(order[np.sort(first)], dtype=np.int64)
+    # Shuffled again: in the order of first appearance, a cut to the sample size would favour talkative sessions.
+    return np.asarray(order[first[generator.permutation(len(first))]], dtype=np.int64)
 
 
 def check_columns(table: pa.Table, side: str) -> None:

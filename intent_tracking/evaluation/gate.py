@@ -1,0 +1,181 @@
+"""May the challenger go live? Both models answer the same held-out examples, and the difference is bootstrapped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from intent_tracking.evaluation import metrics
+from intent_tracking.evaluation.behavioural import BehaviouralReport
+from intent_tracking.evaluation.metrics import EvaluationError, Interval
+from intent_tracking.modeling.prediction import Prediction
+
+
+@dataclass(frozen=True)
+class GatePolicy:
+    """Attributes:
+    margin: macro-F1 that a challenger may lie below the champion, as the lower end of the interval of the difference.
+    floor_macro_f1, floor_accuracy: what a first model must reach, where there is no champion.
+    max_ece: highest expected calibration error.
+    min_examples: fewer labelled held-out examples than this decide nothing, so they promote nothing.
+    draws, level, seed: of the paired bootstrap.
+    """
+
+    margin: float = 0.02
+    floor_macro_f1: float = 0.5
+    floor_accuracy: float = 0.5
+    max_ece: float = 0.1
+    min_examples: int = 100
+    draws: int = 1000
+    level: float = 0.95
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class GateDecision:
+    """`reasons` say each test and its outcome in words; `figures` hold the numbers, None where there is none."""
+
+    promote: bool
+    reasons: tuple[str, ...]
+    figures: dict[str, float | None]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return asdict(self)
+
+
+def paired_difference(
+    truth: Sequence[str],
+    challenger: Sequence[str],
+    champion: Sequence[str],
+    *,
+    draws: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """Macro-F1 of the challenger minus that of the champion, with the interval over resampled examples.
+
+    Paired: each resample takes the same examples for both, so what is hard for both cancels out (Koehn 2004). Examples
+    are counted by (truth, challenger, champion), and resampling the counts is a multinomial draw.
+
+    Raises:
+        EvaluationError: the lengths differ, or there is no example.
+    """
+    if not len(truth) == len(challenger) == len(champion):
+        raise EvaluationError(f"{len(truth)} labels, {len(challenger)} and {len(champion)} predictions; give one each")
+    if not truth:
+        raise EvaluationError("no held-out example to compare the models on")
+    labels = sorted({*truth, *challenger, *champion})
+    place = {label: i for i, label in enumerate(labels)}
+    size = len(labels)
+    cells = np.array([[place[name] for name in row] for row in zip(truth, challenger, champion, strict=True)])
+    kinds, counts = np.unique(cells, axis=0, return_counts=True)
+
+    def difference(weights: NDArray[np.int64]) -> float:
+        found = []
+        for column in (1, 2):
+            flat = np.bincount(kinds[:, 0] * size + kinds[:, column], weights=weights, minlength=size * size)
+            found.append(metrics.macro_f1_of(flat.reshape(size, size).astype(np.int64)))
+        return found[0] - found[1]
+
+    generator = np.random.default_rng(seed)
+    drawn = generator.multinomial(len(truth), counts / counts.sum(), size=draws)
+    low, high = np.quantile([difference(weights) for weights in drawn], [(1 - level) / 2, (1 + level) / 2])
+    return Interval(difference(counts), float(low), float(high))
+
+
+def decide(
+    truth: Sequence[str],
+    challenger: Sequence[Prediction],
+    champion: Sequence[Prediction] | None,
+    challenger_labels: Sequence[str],
+    behaviour: BehaviouralReport | None,
+    policy: GatePolicy | None = None,
+) -> GateDecision:
+    """Promote the challenger when it is better, or not worse within the margin, and it behaves and is calibrated.
+
+    Args:
+        truth: labels of recent held-out days that neither model was trained on.
+        challenger, champion: predictions of those examples, in order; no champion: absolute floors apply. A champion
+            that lacks a new label gets its examples wrong, as it does in service.
+        challenger_labels: the challenger's label set.
+        behaviour: of the challenger; None refuses, because an untested model does not go live.
+
+    Raises:
+        EvaluationError: predictions are missing.
+    """
+    policy = policy or GatePolicy()
+    sides = [len(side) for side in (challenger, champion) if side is not None]
+    if any(length != len(truth) for length in sides):
+        raise EvaluationError(f"{len(truth)} labels but {sides} predictions; predict each example once")
+    if len(truth) < policy.min_examples:
+        reason = f"refused: {len(truth)} labelled held-out examples, {policy.min_examples} needed to decide"
+        return GateDecision(False, (reason,), {"examples": float(len(truth))})
+
+    tests: list[tuple[bool, str]] = []
+    said = [p.label for p in challenger]
+    every = sorted({*truth, *said, *challenger_labels})
+    matrix = metrics.confusion_matrix(truth, said, every)
+    f1, accuracy = metrics.macro_f1_of(matrix), metrics.accuracy_of(matrix)
+    figures: dict[str, float | None] = {
+        "examples": float(len(truth)),
+        "challenger_macro_f1": f1,
+        "challenger_accuracy": accuracy,
+    }
+    if champion is None:
+        good = f1 >= policy.floor_macro_f1 and accuracy >= policy.floor_accuracy
+        tests.append(
+            (
+                good,
+                f"no champion: macro-F1 {f1:.3f} and accuracy {accuracy:.3f}, floors {policy.floor_macro_f1} and "
+                f"{policy.floor_accuracy}",
+            )
+        )
+    else:
+        answers = [p.label for p in champion]
+        change = paired_difference(truth, said, answers, draws=policy.draws, level=policy.level, seed=policy.seed)
+        figures |= {"champion_macro_f1": f1 - change.value, "difference": change.value}
+        figures |= {"difference_low": change.low, "difference_high": change.high}
+        if change.low > 0:
+            tests.append((True, f"better than the champion: macro-F1 difference {change.value:+.3f}, {_span(change)}"))
+        elif change.low >= -policy.margin:
+            tests.append(
+                (
+                    True,
+                    f"not worse than the champion within {policy.margin}: difference "
+                    f"{change.value:+.3f}, {_span(change)}",
+                )
+            )
+        else:
+            tests.append(
+                (
+                    False,
+                    f"may be worse than the champion by more than {policy.margin}: macro-F1 difference "
+                    f"{change.value:+.3f}, {_span(change)}",
+                )
+            )
+    # Few examples in many bins look badly calibrated whatever the model: about 40 a bin.
+    bins = min(metrics.CALIBRATION_BINS, max(5, len(truth) // 40))
+    calibration = metrics.calibration_figures(truth, challenger, challenger_labels, bins)
+    figures["ece"] = calibration.ece if calibration else None
+    if calibration is None:
+        tests.append((False, "calibration cannot be measured: the challenger knows no label of the held-out examples"))
+    else:
+        word = "calibrated" if calibration.ece <= policy.max_ece else "badly calibrated"
+        tests.append((calibration.ece <= policy.max_ece, f"{word}: ECE {calibration.ece:.3f}, limit {policy.max_ece}"))
+    if behaviour is None:
+        tests.append((False, "no behavioural tests were run"))
+    else:
+        figures["behaviour_pass_rate"] = behaviour.pass_rate
+        tests.append((behaviour.passed, behaviour.reason))
+    promote = all(good for good, _ in tests)
+    reasons = tuple(f"{'passed' if good else 'refused'}: {words}" for good, words in tests)
+    return GateDecision(promote, reasons, figures)
+
+
+def _span(interval: Interval) -> str:
+    return f"interval [{interval.low:+.3f}, {interval.high:+.3f}]"
