@@ -20,6 +20,8 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     from dagster_project.defs.monitoring import alerts as monitoring_alerts
     from dagster_project.defs.serving import jobs as serving_jobs
     from dagster_project.defs.sessions import assets as session_assets
+    from dagster_project.defs.sessions import checks as session_checks
+    from dagster_project.defs.training import assets as training_assets
     from dagster_project.partitions import daily_from
     from dagster_project.resources.alerts import Alerts
     from dagster_project.resources.feature_store import FeastStore
@@ -29,12 +31,12 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     days = daily_from(settings.first_day)
     assets = dg.map_asset_specs(
         lambda spec: spec.replace_attributes(partitions_def=days) if spec.partitions_def else spec,
-        dg.load_assets_from_modules([ingestion_assets, session_assets, feature_assets]),
+        dg.load_assets_from_modules([ingestion_assets, session_assets, feature_assets, training_assets]),
     )
     keys = settings.api_keys.get_secret_value().split(",") if settings.api_keys else []
     return dg.Definitions(
         assets=assets,
-        asset_checks=dg.load_asset_checks_from_modules([ingestion_checks, feature_checks]),
+        asset_checks=dg.load_asset_checks_from_modules([ingestion_checks, session_checks, feature_checks]),
         jobs=[ingestion_jobs.ingest_job, feature_jobs.features_job, serving_jobs.rollback_job],
         schedules=[ingestion_jobs.daily_ingestion, feature_jobs.daily_features],
         sensors=[monitoring_alerts.failure_alert, monitoring_alerts.freshness_alert],

@@ -1,6 +1,10 @@
-"""Which model version a stage works on: the one that the stage before it reported."""
+"""Which model version a stage works on: the one that the stage before it reported, or the one that is live."""
+
+from pathlib import Path
 
 import dagster as dg
+
+from intent_tracking.release import component_directory, read_release
 
 MODEL_VERSION = "model_version"
 
@@ -20,3 +24,10 @@ def model_version(instance: dg.DagsterInstance, asset: str) -> str:
     if materialization is None or MODEL_VERSION not in materialization.metadata:
         raise NoVersionError(f"{asset} has no {MODEL_VERSION} yet: materialize it, or name a version in the config")
     return str(materialization.metadata[MODEL_VERSION].value)
+
+
+def champion_directory(release_file: Path) -> Path | None:
+    """The artifact of the live intent model; None when none was released yet."""
+    release = read_release(release_file)
+    component = release.components.get("intent_model") if release else None
+    return component_directory(release_file, component) if component else None

@@ -43,9 +43,16 @@ class Tables:
     @property
     def session_texts(self) -> DayTable:
         """What the model would have read of each session at its cut-off."""
-        from intent_tracking.sessions.render import SESSION_TEXT_SCHEMA
+        from intent_tracking.sessions.texts import SESSION_TEXT_SCHEMA
 
         return DayTable(self.root, "session_texts", SESSION_TEXT_SCHEMA)
+
+    @property
+    def served_predictions(self) -> DayTable:
+        """What the service answered, by the day of the event that it answered to."""
+        from intent_tracking.prediction_log import PREDICTION_SCHEMA
+
+        return DayTable(self.root, "served_predictions", PREDICTION_SCHEMA)
 
     @property
     def user_features(self) -> DayTable:

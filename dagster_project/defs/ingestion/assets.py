@@ -1,6 +1,7 @@
 """Log lines as they came, and the split into accepted and quarantined."""
 
 from collections.abc import Iterator
+from datetime import date
 
 import dagster as dg
 import pyarrow.compute as pc
@@ -16,7 +17,7 @@ OWNERS = ["team:data-platform"]
 RETRY = dg.RetryPolicy(max_retries=2, delay=10, backoff=dg.Backoff.EXPONENTIAL)
 
 
-def records_in(table: DayTable, day: dg.PartitionKeyRange | object) -> int:
+def records_in(table: DayTable, day: date) -> int:
     """Log records on disk in the partition of `day`."""
     return int(pc.sum(table.read([day], columns=["record_count"])["record_count"], min_count=0).as_py())
 
@@ -96,13 +97,12 @@ def validate_events(
     context: dg.AssetExecutionContext, tables: dg.ResourceParam[Tables]
 ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
     """Split each day of `raw_events` into accepted and quarantined."""
-    from intent_tracking.events.validate import validate
-
     from dagster_project.defs.ingestion.conservation import DayCount, conservation_result
+    from intent_tracking.events.validate import accepted_ids, validate
 
     day_counts = []
     for day in days_of(context):
-        result = validate(tables.raw_events.read([day]), day)
+        result = validate(tables.raw_events.read([day]), day, known_ids=accepted_ids(tables.validated_events, day))
         tables.validated_events.write(day, result.accepted)
         tables.quarantined_events.write(day, result.quarantined)
         count = DayCount(

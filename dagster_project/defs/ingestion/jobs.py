@@ -5,14 +5,13 @@ from datetime import UTC, timedelta
 import dagster as dg
 
 from dagster_project.partitions import range_tags
-
-# Events arrive up to three days late. A session that starts on the day before the oldest changed day may run past
-# midnight into it, so that day is made again too.
-LOOKBACK_DAYS = 3
+from intent_tracking.events.arrival import LOOKBACK_DAYS
 
 ingest_job = dg.define_asset_job(
     "ingest_job",
-    selection=dg.AssetSelection.assets("raw_events", "validated_events", "quarantined_events", "sessions"),
+    selection=dg.AssetSelection.assets(
+        "raw_events", "validated_events", "quarantined_events", "sessions", "session_texts"
+    ),
     description="Logs to session texts for a range of days: `tags=range_tags(first, last)`, or a backfill in the UI.",
     tags={"dagster/max_runtime": str(2 * 3600), "intent/exclusive": "tables"},
 )
@@ -25,7 +24,10 @@ ingest_job = dg.define_asset_job(
     default_status=dg.DefaultScheduleStatus.STOPPED,
 )
 def daily_ingestion(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    """Ingest yesterday and make the days again that late events may have changed."""
+    """Ingest yesterday and make the days again that late events may have changed.
+
+    A session that starts on the day before the oldest of them may run past midnight into it: that day is made again too.
+    """
     yesterday = context.scheduled_execution_time.astimezone(UTC).date() - timedelta(days=1)
     first = yesterday - timedelta(days=LOOKBACK_DAYS + 1)
     return dg.RunRequest(run_key=yesterday.isoformat(), tags=range_tags(first, yesterday))

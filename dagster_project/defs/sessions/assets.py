@@ -48,3 +48,35 @@ def sessions(context: dg.AssetExecutionContext, tables: dg.ResourceParam[Tables]
             partition_key=day.isoformat(),
         )
     return dg.MaterializeResult(metadata={"rows_in_run": rows})
+
+
+@daily_asset(
+    deps=[sessions],
+    group_name="sessions",
+    kinds={"python", "parquet"},
+    owners=OWNERS,
+)
+def session_texts(context: dg.AssetExecutionContext, tables: dg.ResourceParam[Tables]) -> dg.MaterializeResult:
+    """What the model reads: one row a session up to its observation cut-off, and one a message, by UTC day.
+
+    From `sessions`. Cleaned, personal data replaced by typed placeholders, what a robot repeats kept once. Nothing after
+    the cut-off is in the text; what came after it gives the labels `behaviour_intent` and `outcome`.
+    """
+    from intent_tracking.sessions import texts
+
+    rows = 0
+    for day in days_of(context):
+        table = texts.session_texts(tables.sessions.read([day]))
+        tables.session_texts.write(day, table)
+        rows += table.num_rows
+        context.add_asset_metadata(
+            {
+                "dagster/partition_row_count": table.num_rows,
+                "personal_data_share": _mean(pc.not_equal(table["personal_data"], "{}")),
+                "chinese_share": _mean(pc.equal(table["language"], "zh")),
+                "behaviour_intents": counts(table, "behaviour_intent"),
+                "sample": sample(table, ["kind", "scene", "language", "text", "behaviour_intent", "outcome"]),
+            },
+            partition_key=day.isoformat(),
+        )
+    return dg.MaterializeResult(metadata={"rows_in_run": rows})
