@@ -263,34 +263,33 @@ _ITEM_TYPES: Final[Mapping[str, pa.DataType]] = {
     "discount": pa.float64(),
 }
 ITEM_TYPE: Final = pa.struct(list(_ITEM_TYPES.items()))
-EVENT_SCHEMA: Final = pa.schema(
-    [
-        pa.field("event_id", pa.string()),
-        pa.field("event_name", pa.string()),
-        pa.field("event_time", _UTC_MICROSECONDS),
-        pa.field("received_time", _UTC_MICROSECONDS),
-        pa.field("user_id", pa.string()),
-        pa.field("anonymous_id", pa.string()),
-        pa.field("shopper_id", pa.string()),
-        pa.field("session_id", pa.string()),
-        pa.field("source", pa.string()),
-        pa.field("scene", pa.string()),
-        pa.field("schema_version", pa.string()),
-        pa.field("search_term", pa.string()),
-        pa.field("text", pa.string()),
-        pa.field("language", pa.string()),
-        pa.field("transaction_id", pa.string()),
-        pa.field("value", pa.float64()),
-        pa.field("currency", pa.string()),
-        pa.field("promotion_id", pa.string()),
-        pa.field("rating", pa.float64()),
-        pa.field("items", pa.list_(ITEM_TYPE)),
-        pa.field("custom", pa.string()),
-        pa.field("source_file", pa.string()),
-        pa.field("source_line", pa.int64()),
-        pa.field("record_count", pa.int64()),
-    ]
-)
+_COLUMN_TYPES: Final[Mapping[str, pa.DataType]] = {
+    "event_id": pa.string(),
+    "event_name": pa.string(),
+    "event_time": _UTC_MICROSECONDS,
+    "received_time": _UTC_MICROSECONDS,
+    "user_id": pa.string(),
+    "anonymous_id": pa.string(),
+    "shopper_id": pa.string(),
+    "session_id": pa.string(),
+    "source": pa.string(),
+    "scene": pa.string(),
+    "schema_version": pa.string(),
+    "search_term": pa.string(),
+    "text": pa.string(),
+    "language": pa.string(),
+    "transaction_id": pa.string(),
+    "value": pa.float64(),
+    "currency": pa.string(),
+    "promotion_id": pa.string(),
+    "rating": pa.float64(),
+    "items": pa.list_(ITEM_TYPE),
+    "custom": pa.string(),
+    "source_file": pa.string(),
+    "source_line": pa.int64(),
+    "record_count": pa.int64(),
+}
+EVENT_SCHEMA: Final = pa.schema(list(_COLUMN_TYPES.items()))
 _PARAM_COLUMNS: Final = tuple(
     name for name in EVENT_SCHEMA.names if name in PARAM_NAMES and name not in ("items", "custom")
 )

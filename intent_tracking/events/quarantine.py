@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -38,18 +39,17 @@ class Quarantined:
     record_count: int | None = None
 
 
-RAW_SCHEMA: Final = pa.schema(
-    [
-        pa.field("raw", pa.string()),
-        pa.field("adapter", pa.string()),
-        pa.field("source_file", pa.string()),
-        pa.field("source_line", pa.int64()),
-        pa.field("record_count", pa.int64()),
-        pa.field("received_time", pa.timestamp("us", tz="UTC")),
-        pa.field("event_time", pa.timestamp("us", tz="UTC")),
-    ]
-)
-QUARANTINE_SCHEMA: Final = RAW_SCHEMA.append(pa.field("reason", pa.string())).append(pa.field("detail", pa.string()))
+_RAW_COLUMNS: Final[Mapping[str, pa.DataType]] = {
+    "raw": pa.string(),
+    "adapter": pa.string(),
+    "source_file": pa.string(),
+    "source_line": pa.int64(),
+    "record_count": pa.int64(),
+    "received_time": pa.timestamp("us", tz="UTC"),
+    "event_time": pa.timestamp("us", tz="UTC"),
+}
+RAW_SCHEMA: Final = pa.schema(list(_RAW_COLUMNS.items()))
+QUARANTINE_SCHEMA: Final = pa.schema([*_RAW_COLUMNS.items(), ("reason", pa.string()), ("detail", pa.string())])
 
 
 def storable(text: str) -> str:

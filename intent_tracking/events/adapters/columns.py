@@ -1,0 +1,279 @@
+"""A shop's own CSV, Parquet or JSON lines, by a mapping of its columns.
+
+A record is one log line; with `unnest` one entry of the line's list; with `group_by` all lines of a file that share
+the key. A grouped record keeps its lines together in `raw`, so that validating it again under a better mapping gives the
+whole event.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+import orjson
+
+from intent_tracking.events.adapters import fields as f
+from intent_tracking.events.adapters.base import (
+    Parsed,
+    SourceRecord,
+    Times,
+    build_event,
+    decode,
+    log_format,
+    open_log,
+    read_lines,
+    read_parquet_rows,
+    refused,
+    row_json,
+    utc_time,
+)
+from intent_tracking.events.adapters.mapping import ColumnMapping, EventNames
+from intent_tracking.events.adapters.rules import Row, compile_check, compile_template, is_empty, number
+from intent_tracking.events.contract import SCENE_OF_EVENT, EventName
+from intent_tracking.events.quarantine import MAX_DETAIL_LENGTH, Quarantined, QuarantineReason, storable
+
+_GROUP: Final = "group"  # the key of a grouped record's lines: [{"line": 7, "row": {...}}, ...]
+_UNREADABLE: Final = "unreadable_line"
+_EPOCH_UNITS: Final = {"s": 1, "ms": 1_000, "us": 1_000_000}
+_Line = tuple[int, Row]
+
+
+class ColumnsAdapter:
+    """Log lines by a `ColumnMapping`."""
+
+    def __init__(self, name: str, mapping: ColumnMapping) -> None:
+        self.name = name
+        self.mapping = mapping
+        self.free_text = frozenset(mapping.free_text)
+        self._zone = ZoneInfo(mapping.timezone)
+        self._checks = [(check.reason, compile_check(check)) for check in mapping.checks]
+        self._items = {field: compile_template(template) for field, template in mapping.items.items()}
+        self._envelope = {
+            field: compile_template(template)
+            for field in ("event_id", "user_id", "anonymous_id", "guest_id", "session_id")
+            if (template := getattr(mapping, field)) is not None
+        }
+        self._custom = {field: compile_template(template) for field, template in mapping.custom.items()}
+        self._params = {name: self._params_of(name) for name in EventName}
+
+    def _params_of(self, name: EventName) -> dict[str, Callable[[Row], str | None]]:
+        """Templates of `params` that hold for events called `name`."""
+        chosen = {
+            field: by_name if isinstance(by_name, str) else by_name.get(name)
+            for field, by_name in self.mapping.params.items()
+        }
+        return {field: compile_template(template) for field, template in chosen.items() if template is not None}
+
+    def read(self, path: Path) -> Iterator[SourceRecord]:
+        lines = self._unnested(self._lines(path)) if self.mapping.unnest else self._lines(path)
+        if not self.mapping.group_by:
+            for number_, row in lines:
+                yield SourceRecord(raw=_text(row), source_line=number_)
+            return
+        # Lines of one key may lie apart, so a group is complete at the end of the file: one file is held in memory.
+        groups: dict[tuple[object, ...], list[_Line]] = {}
+        for number_, row in lines:
+            key = (number_,) if _UNREADABLE in row else tuple(_text(row.get(name)) for name in self.mapping.group_by)
+            groups.setdefault(key, []).append((number_, row))
+        for members in groups.values():
+            group = [{"line": number_, "row": row} for number_, row in members]
+            yield SourceRecord(raw=_text({_GROUP: group}), source_line=members[0][0], record_count=len(members))
+
+    def _lines(self, path: Path) -> Iterator[_Line]:
+        match log_format(path):
+            case "csv":
+                yield from self._csv_lines(path)
+            case "parquet":
+                yield from read_parquet_rows(path)
+            case _:
+                for record in read_lines(path):
+                    row = decode(record.raw)
+                    yield record.source_line, {_UNREADABLE: record.raw} if isinstance(row, Parsed) else row
+
+    def _csv_lines(self, path: Path) -> Iterator[_Line]:
+        delimiter = "\t" if ".tsv" in path.suffixes else self.mapping.delimiter
+        encoding = "utf-8-sig" if self.mapping.encoding.lower() in ("utf-8", "utf8") else self.mapping.encoding
+        with open_log(path) as file:
+            reader = csv.reader(io.TextIOWrapper(file, encoding, "backslashreplace", newline=""), delimiter=delimiter)
+            header = next(reader, [])
+            while True:
+                try:
+                    cells = next(reader)
+                except StopIteration:
+                    return
+                except csv.Error as error:
+                    yield reader.line_num, {_UNREADABLE: f"CSV line {reader.line_num}: {error}"}
+                    continue
+                if len(cells) == len(header):
+                    yield reader.line_num, dict(zip(header, cells, strict=True))
+                elif cells:
+                    yield reader.line_num, {_UNREADABLE: delimiter.join(cells)}
+
+    def _unnested(self, lines: Iterator[_Line]) -> Iterator[_Line]:
+        """One line per entry of the list column, with the other columns of its line; the entry's own fields win."""
+        for number_, row in lines:
+            entries = row.get(self.mapping.unnest or "")
+            if not isinstance(entries, list) or not entries:
+                yield number_, row if _UNREADABLE in row else {_UNREADABLE: _text(row)}
+                continue
+            shared = {name: value for name, value in row.items() if name != self.mapping.unnest}
+            for entry in entries:
+                yield number_, {**shared, **entry} if isinstance(entry, dict) else {_UNREADABLE: _text(entry)}
+
+    def times(self, document: object) -> Times:
+        for _, row in _members(f.mapping(document)):
+            if (moment := self._moment(row)) is not None:
+                return Times(event_time=moment)
+        return Times()
+
+    def _moment(self, row: Row) -> datetime | None:
+        rule = self.mapping.event_time
+        value = row.get(rule.column)
+        if is_empty(value) or isinstance(value, bool):
+            return None
+        try:
+            if rule.unit is not None:
+                count = int(str(value))
+                seconds, rest = divmod(count, _EPOCH_UNITS[rule.unit])
+                return utc_time(
+                    datetime.fromtimestamp(seconds, UTC).replace(
+                        microsecond=rest * 1_000_000 // _EPOCH_UNITS[rule.unit]
+                    )
+                )
+            text = str(value).strip()
+            moment = datetime.strptime(text, rule.format) if rule.format else datetime.fromisoformat(text)  # noqa: DTZ007
+            return utc_time(moment if moment.tzinfo else moment.replace(tzinfo=self._zone))
+        except (ValueError, OverflowError, OSError):
+            return None
+
+    def parse(self, raw: str, received_time: datetime) -> Parsed:
+        document = decode(raw)
+        if isinstance(document, Parsed):
+            return document
+        members = _members(document)
+        if not members:
+            return refused(QuarantineReason.UNREADABLE, "a grouped record without lines")
+        kept, refusals, duplicates = self._sorted_out(members)
+        if not kept:
+            return Parsed(event=None, quarantined=tuple(refusals), duplicates=duplicates)
+        parsed = self._event([row for _, row in kept], received_time)
+        if parsed.event is not None:
+            return Parsed(parsed.event, tuple(refusals), duplicates)
+        if len(kept) == len(members):
+            return parsed
+        first = parsed.quarantined[0]
+        rest = [_refused_line(line, row, first.reason, first.detail) for line, row in kept]
+        return Parsed(event=None, quarantined=(*refusals, *rest), duplicates=duplicates)
+
+    def _sorted_out(self, members: list[_Line]) -> tuple[list[_Line], list[Quarantined], int]:
+        """The lines that make the event, the refusals of single lines, and how many repeat another line exactly."""
+        kept: list[_Line] = []
+        refusals: list[Quarantined] = []
+        seen: set[str] = set()
+        duplicates = 0
+        for line, row in members:
+            if len(members) > 1:
+                text = _text(row)
+                if text in seen:
+                    duplicates += 1
+                    continue
+                seen.add(text)
+            if _UNREADABLE in row:
+                detail = f"the line does not have the columns of the file: {_text(row[_UNREADABLE])}"
+                refusals.append(_refused_line(line, row, QuarantineReason.UNREADABLE, detail))
+            elif (broken := next((each for each in self._checks if each[1](row)), None)) is not None:
+                refusals.append(_refused_line(line, row, broken[0], f"line check {broken[0]} of {self.mapping.name}"))
+            else:
+                kept.append((line, row))
+        return kept, refusals, duplicates
+
+    def _event(self, rows: list[Row], received_time: datetime) -> Parsed:
+        head = rows[0]
+        name = self._event_name(head)
+        if name is None:
+            column = getattr(self.mapping.event_name, "column", "event_name")
+            return refused(QuarantineReason.UNKNOWN_EVENT, f"{column}: no event name is mapped to this value")
+        moment = next((found for row in rows if (found := self._moment(row)) is not None), None)
+        if moment is None:
+            column = self.mapping.event_time.column
+            return refused(QuarantineReason.INVALID_VALUE, f"{column}: not a time of the form that the mapping states")
+        envelope = {field: value for field, read in self._envelope.items() if (value := read(head)) is not None}
+        guest = envelope.pop("guest_id", None)
+        if guest is not None and "user_id" not in envelope:
+            envelope.setdefault("anonymous_id", guest)
+        params: dict[str, Any] = {field: read(head) for field, read in self._params[name].items()}
+        if self._items:
+            items = [
+                {field: value for field, read in self._items.items() if (value := read(row)) is not None}
+                for row in rows
+            ]
+            params["items"] = items
+            if self.mapping.value_from_items:
+                params["value"] = _items_value(items)
+        params["custom"] = {field: value for field, read in self._custom.items() if (value := read(head)) is not None}
+        if "event_id" not in envelope:
+            envelope["event_id"] = f.stable_id(self.mapping.name, rows)
+        return build_event(
+            {
+                **envelope,
+                "event_name": name,
+                "event_time": moment,
+                "received_time": received_time,
+                "source": self.mapping.name,
+                "scene": self.mapping.scene or SCENE_OF_EVENT[name],
+                "params": f.present(params),
+            }
+        )
+
+    def _event_name(self, row: Row) -> EventName | None:
+        rule = self.mapping.event_name
+        if not isinstance(rule, EventNames):
+            return rule
+        value = row.get(rule.column)
+        text = "" if value is None else str(value).strip()
+        if text in rule.values:
+            return rule.values[text]
+        return next((pattern.name for pattern in rule.patterns if re.search(pattern.matches, text)), None)
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else row_json(value)
+
+
+def _members(document: Mapping[str, Any]) -> list[_Line]:
+    """The lines of a record: those of its group, or the record itself as line 0."""
+    group = document.get(_GROUP)
+    if not isinstance(group, list):
+        return [(0, dict(document))]
+    return [
+        (line if isinstance(line := entry.get("line"), int) else 0, row)
+        for entry in group
+        if isinstance(entry, dict) and isinstance(row := entry.get("row"), dict)
+    ]
+
+
+def _refused_line(line: int, row: Row, reason: str, detail: str) -> Quarantined:
+    return Quarantined(
+        reason=str(reason),
+        detail=storable(detail[:MAX_DETAIL_LENGTH]),
+        raw=orjson.dumps({_GROUP: [{"line": line, "row": row}]}).decode() if line else None,
+        source_line=line or None,
+        record_count=1,
+    )
+
+
+def _items_value(items: list[dict[str, str]]) -> float | None:
+    """The sum of price x quantity, to the cent; `None` where an item does not state its price."""
+    total = 0.0
+    for item in items:
+        price, quantity = number(item.get("price")), number(item.get("quantity", 1))
+        if price is None or quantity is None:
+            return None
+        total += price * quantity
+    return round(total, 2)

@@ -1,0 +1,35 @@
+"""Which daily partition a record belongs to: one rule, so that each record has exactly one."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from typing import Final
+
+from intent_tracking.events.quarantine import QuarantineReason
+
+LOOKBACK_DAYS: Final = 3
+"""How many days late an event may arrive. Schedules re-materialize this many days; no training set ends younger."""
+
+
+def partition_day(event_time: datetime | None, received_time: datetime) -> date:
+    """The event's UTC date if it arrived 0 to `LOOKBACK_DAYS` days after it, else the date of arrival (both UTC).
+
+    A record filed under its arrival is one that validation refuses: too late, from the future, or without a time.
+    """
+    arrival = received_time.date()
+    if event_time is None or arrival_problem(event_time, received_time) is not None:
+        return arrival
+    return event_time.date()
+
+
+def arrival_problem(event_time: datetime, received_time: datetime) -> QuarantineReason | None:
+    """Why an event may not enter its day any more, or not yet; `None` where it arrived in time."""
+    days_late = (received_time.date() - event_time.date()).days
+    if days_late < 0:
+        return QuarantineReason.FROM_THE_FUTURE
+    return QuarantineReason.TOO_LATE if days_late > LOOKBACK_DAYS else None
+
+
+def arrival_days(days: list[date]) -> tuple[date, date]:
+    """First and last arrival date of the records of `days`."""
+    return min(days), max(days) + timedelta(days=LOOKBACK_DAYS)

@@ -1,0 +1,275 @@
+"""Log files into raw records by day: each file is read once for a range of days, streamed, and scrubbed on the way."""
+
+from __future__ import annotations
+
+import filecmp
+import hashlib
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+import pyarrow as pa
+
+from intent_tracking.events.adapters import Adapter, SourceRecord, get_adapter
+from intent_tracking.events.adapters.mapping import mapping_path
+from intent_tracking.events.arrival import arrival_days, partition_day
+from intent_tracking.events.log import read_segment
+from intent_tracking.events.quarantine import RAW_SCHEMA
+from intent_tracking.events.scrubbing import scrub_record
+from intent_tracking.events.sources import (
+    LogFile,
+    Received,
+    SourceConfig,
+    adapter_spec,
+    is_log,
+    log_files,
+    read_source,
+    write_source,
+)
+from intent_tracking.tables import atomic_file, atomic_write_text
+
+Progress = Callable[[str, int, int], None]
+"""Called with (file, files done, files to read) before each file and once at the end."""
+
+SPOOL_ROWS: Final = 100_000  # rows held in memory before they go to disk, about 100 MB of Python objects
+INDEX_VERSION: Final = 1
+
+
+@dataclass(frozen=True)
+class Landed:
+    """What `land` did: the files now in the landing folder, and those of them that were there already."""
+
+    files: tuple[Path, ...]
+    unchanged: tuple[Path, ...]
+
+
+def land(
+    files: Sequence[Path],
+    source: str,
+    adapter: str,
+    *,
+    home: Path,
+    mapping: str | None = None,
+    received: Received = "file_date",
+) -> Landed:
+    """Copy log files into `landing/<source>/` and write its `source.yaml`. A file landed before is left as it is.
+
+    Raises:
+        ValueError: the source exists with another format, a file's name has no date where `received` needs it, or a
+            name is taken by other content. Nothing is landed then.
+    """
+    folder = home / "landing" / source
+    if not source or source != Path(source).name or source.startswith(".") or source == "service":
+        raise ValueError(f"{source!r} is no name for a source: use letters, digits and '-'; 'service' is taken")
+    own_mapping = _mapping_to_copy(adapter, mapping)
+    config = SourceConfig(
+        adapter="columns" if own_mapping else adapter,
+        mapping=own_mapping.name if own_mapping else mapping,
+        received=received,
+    )
+    get_adapter(f"columns:{own_mapping}" if own_mapping else adapter_spec(config, folder))
+    if (folder / "source.yaml").is_file() and (there := read_source(folder)) != config:
+        raise ValueError(f"source {source} is already {there!r}: take another --source, or the same format")
+    targets = [(path, folder / path.name) for path in files]
+    for path, target in targets:
+        _check_landing(path, target, source, config)
+    if own_mapping:
+        _copy(own_mapping, folder / own_mapping.name)
+    write_source(folder, config)
+    unchanged = [target for _, target in targets if target.exists()]
+    for path, target in targets:
+        if not target.exists():
+            _copy(path, target)
+    return Landed(files=tuple(target for _, target in targets), unchanged=tuple(unchanged))
+
+
+def _mapping_to_copy(adapter: str, mapping: str | None) -> Path | None:
+    """The user's own mapping file, which must travel with the logs; a shipped one is found by its name."""
+    name = adapter.removeprefix("columns:") if adapter.startswith("columns:") else mapping
+    return path if name and (path := mapping_path(name)) == Path(name) else None
+
+
+def _check_landing(path: Path, target: Path, source: str, config: SourceConfig) -> None:
+    if not is_log(path):
+        raise ValueError(f"{path}: not a log file (.jsonl, .csv, .parquet, each also .gz)")
+    if config.received == "file_date" and LogFile(path, source, path.name, "", "file_date").arrival is None:
+        raise ValueError(
+            f"{path}: its name does not begin with the arrival date (YYYY-MM-DD); rename it, or say when its records "
+            "arrived: --received event_time (archive) or --received field"
+        )
+    if target.exists() and not filecmp.cmp(path, target, shallow=False):
+        raise ValueError(f"{target} was landed before with other content: give the new file another name")
+
+
+def _copy(path: Path, target: Path) -> None:
+    with atomic_file(target) as temporary:
+        shutil.copyfile(path, temporary)
+
+
+def days_of(home: Path, source: str, files: Iterable[Path]) -> dict[date, int]:
+    """Records by partition day in landed files of `source`; each is read once and remembered."""
+    wanted = set(files)
+    total: Counter[date] = Counter()
+    for file in log_files(home):
+        if file.source == source and file.path in wanted:
+            days = _indexed_days(home, file)
+            if days is None:
+                days = Counter[date]()
+                for _ in _records(file, days):
+                    pass
+                _write_index(home, file, days)
+            total.update(days)
+    return dict(sorted(total.items()))
+
+
+def collect(home: Path, days: Sequence[date], *, progress: Progress | None = None) -> Iterator[tuple[date, pa.Table]]:
+    """The raw records of each of `days` (RAW_SCHEMA), oldest day first; a day without records has an empty table.
+
+    Rows stand in the order of source, file and line. Files that cannot hold a record of these days are not read:
+    by their arrival date, or by what was found in them when they were read before. Memory holds one day, not the range.
+
+    Raises:
+        ValueError: a source is not configured; the message names the file and the remedy.
+    """
+    wanted = sorted(set(days))
+    if not wanted:
+        return
+    files = [file for file in log_files(home) if _may_hold(home, file, wanted)]
+    home.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".collect.", dir=home) as folder:
+        spool = _Spool(Path(folder), frozenset(wanted))
+        for done, file in enumerate(files):
+            if progress is not None:
+                progress(file.name, done, len(files))
+            found: Counter[date] = Counter()
+            for day, row in _records(file, found):
+                spool.add(day, row)
+            _write_index(home, file, found)
+        if progress is not None:
+            progress("", len(files), len(files))
+        for day in wanted:
+            yield day, spool.take(day)
+
+
+def _may_hold(home: Path, file: LogFile, days: list[date]) -> bool:
+    if file.received == "file_date" and file.arrival is not None:
+        first, last = arrival_days(days)
+        return first <= file.arrival <= last
+    known = _indexed_days(home, file)
+    return known is None or not known.keys().isdisjoint(days)
+
+
+def _records(file: LogFile, found: Counter[date]) -> Iterator[tuple[date, dict[str, Any]]]:
+    """The rows of a file with their days; `found` counts the log lines of each day."""
+    adapter = get_adapter(file.adapter)
+    last_received: datetime | None = None
+    for record in _read(adapter, file):
+        raw, document = scrub_record(record.raw, adapter.free_text)
+        times = adapter.times(document)
+        received = {
+            "file_date": None,
+            "event_time": times.event_time,
+            "field": times.received_time,
+        }[file.received]
+        # A record that does not say when it arrived came with its neighbours: the file's date, else the record before.
+        received = received or file.latest_arrival or last_received or _modified(file.path)
+        last_received = received
+        day = partition_day(times.event_time, received)
+        found[day] += record.record_count
+        yield (
+            day,
+            {
+                "raw": raw,
+                "adapter": file.adapter,
+                "source_file": file.name,
+                "source_line": record.source_line,
+                "record_count": record.record_count,
+                "received_time": received,
+                "event_time": times.event_time,
+            },
+        )
+
+
+def _read(adapter: Adapter, file: LogFile) -> Iterator[SourceRecord]:
+    if not file.is_segment:
+        yield from adapter.read(file.path)
+        return
+    for line in read_segment(file.path):
+        yield SourceRecord(raw=line.data.decode("utf-8", "backslashreplace"), source_line=line.number)
+
+
+def _modified(path: Path) -> datetime:
+    return datetime.fromtimestamp(path.stat().st_mtime, UTC)
+
+
+class _Spool:
+    """Rows by day, in memory up to `SPOOL_ROWS` and beyond that in Arrow files, in the order in which they came."""
+
+    def __init__(self, folder: Path, days: frozenset[date]) -> None:
+        self._folder = folder
+        self._rows: dict[date, list[dict[str, Any]]] = {day: [] for day in days}
+        self._parts: dict[date, list[Path]] = {day: [] for day in days}
+        self._held = 0
+
+    def add(self, day: date, row: dict[str, Any]) -> None:
+        if day not in self._rows:
+            return
+        self._rows[day].append(row)
+        self._held += 1
+        if self._held >= SPOOL_ROWS:
+            self._flush()
+
+    def _flush(self) -> None:
+        for day, rows in self._rows.items():
+            if rows:
+                path = self._folder / f"{day}-{len(self._parts[day])}.arrow"
+                with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, RAW_SCHEMA) as writer:
+                    writer.write_table(_table(rows))
+                self._parts[day].append(path)
+                rows.clear()
+        self._held = 0
+
+    def take(self, day: date) -> pa.Table:
+        tables = []
+        for path in self._parts[day]:
+            with pa.OSFile(str(path), "rb") as part:
+                tables.append(pa.ipc.open_file(part).read_all())
+        return pa.concat_tables([RAW_SCHEMA.empty_table(), *tables, _table(self._rows.pop(day))])
+
+
+def _table(rows: list[dict[str, Any]]) -> pa.Table:
+    return pa.Table.from_pylist(rows, schema=RAW_SCHEMA)
+
+
+def _index_path(home: Path, file: LogFile) -> Path:
+    return home / "ingest_index" / f"{file.name}.json"
+
+
+def _fingerprint(file: LogFile) -> str:
+    """Changes when the file or the way it is read changes."""
+    stat = file.path.stat()
+    _, _, mapping = file.adapter.partition(":")
+    rules = hashlib.sha256(mapping_path(mapping).read_bytes()).hexdigest() if mapping else ""
+    return f"{INDEX_VERSION} {stat.st_size} {stat.st_mtime_ns} {file.adapter} {file.received} {rules}"
+
+
+def _indexed_days(home: Path, file: LogFile) -> Counter[date] | None:
+    """Log lines by day that were found when this very file was read before; `None` where it was not."""
+    path = _index_path(home, file)
+    if not path.is_file():
+        return None
+    index = orjson.loads(path.read_bytes())
+    if index["fingerprint"] != _fingerprint(file):
+        return None
+    return Counter({date.fromisoformat(day): count for day, count in index["days"].items()})
+
+
+def _write_index(home: Path, file: LogFile, found: Counter[date]) -> None:
+    days = {day.isoformat(): count for day, count in sorted(found.items())}
+    atomic_write_text(_index_path(home, file), orjson.dumps({"fingerprint": _fingerprint(file), "days": days}).decode())

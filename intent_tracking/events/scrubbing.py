@@ -1,0 +1,86 @@
+"""Personal data out of raw log records before they are stored.
+
+Only fields that hold what people write are touched, so that identifiers, prices and times stay as they are. A record that
+is no JSON has no fields, so all of it is scrubbed.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Any, Final
+
+import orjson
+
+from intent_tracking.text.cleaning import clean
+from intent_tracking.text.personal_data import scrub
+
+FREE_TEXT_FIELDS: Final = frozenset(
+    {
+        "text", "message", "messages", "query", "search_term", "search_query", "q", "comment", "comments", "review",
+        "review_body", "body", "subject", "note", "notes", "feedback", "question", "answer", "utterance", "content",
+        "reason", "email", "e_mail", "mail", "phone", "mobile", "telephone", "address", "street", "ip", "ip_address",
+        "$ip", "unreadable_line",
+    }
+)  # fmt: skip
+"""Names of fields that hold free text or nothing but personal data, in any source."""
+
+
+def scrub_text(text: str) -> str:
+    """`text` without personal data; also without what invisible characters hide."""
+    scrubbed = scrub(text)
+    cleaned = clean(text)
+    if cleaned == text:
+        return scrubbed.text
+    uncovered = scrub(cleaned)
+    # A number that only cleaning lays open was hidden by zero-width or full-width characters: keep the clean form then.
+    return uncovered.text if sum(uncovered.found.values()) > sum(scrubbed.found.values()) else scrubbed.text
+
+
+@lru_cache(maxsize=64)
+def _mentions(fields: frozenset[str]) -> re.Pattern[str]:
+    """Finds records that may hold one of `fields`. An escape may spell a field's name, so it counts as a mention."""
+    return re.compile('"(?:' + "|".join(re.escape(field) for field in sorted(fields)) + r')"|\\u', re.IGNORECASE)
+
+
+def scrub_record(raw: str, further_fields: frozenset[str] = frozenset()) -> tuple[str, object]:
+    """`raw` without personal data, and its decoded JSON (`None` where it is no JSON)."""
+    try:
+        document = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return scrub_text(raw), None
+    fields = FREE_TEXT_FIELDS | further_fields
+    if _mentions(fields).search(raw) is None:
+        return raw, document
+    scrubbed = _scrub_fields(document, fields)
+    # Written anew even where nothing was found: of two equal keys, JSON readers see the last and the text keeps both.
+    return orjson.dumps(scrubbed).decode(), scrubbed
+
+
+def _scrub_fields(value: object, fields: frozenset[str]) -> Any:
+    if isinstance(value, list):
+        return [_scrub_fields(each, fields) for each in value]
+    if not isinstance(value, dict):
+        return value
+    out = {
+        key: _scrub_value(each, fields) if key.lower() in fields else _scrub_fields(each, fields)
+        for key, each in value.items()
+    }
+    # GA4 keeps parameters as {"key": name, "value": {"string_value": ...}}.
+    if isinstance(name := out.get("key"), str) and name.lower() in fields and "value" in out:
+        out["value"] = _scrub_value(out["value"], fields)
+    return out
+
+
+def _scrub_value(value: object, fields: frozenset[str]) -> Any:
+    """All text under a free-text field, however it is nested. A number is text here: phones are written as numbers."""
+    if isinstance(value, str):
+        return scrub_text(value)
+    if isinstance(value, list):
+        return [_scrub_value(each, fields) for each in value]
+    if isinstance(value, dict):
+        return {key: _scrub_value(each, fields) for key, each in value.items()}
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**6:
+        text = scrub_text(str(value))
+        return value if text == str(value) else text
+    return value
