@@ -9,9 +9,7 @@ from intent_tracking.events.arrival import LOOKBACK_DAYS
 
 ingest_job = dg.define_asset_job(
     "ingest_job",
-    selection=dg.AssetSelection.assets(
-        "raw_events", "validated_events", "quarantined_events", "sessions", "session_texts"
-    ),
+    selection=dg.AssetSelection.groups("ingestion", "sessions"),
     description="Logs to session texts for a range of days: `tags=range_tags(first, last)`, or a backfill in the UI.",
     tags={"dagster/max_runtime": str(2 * 3600), "intent/exclusive": "tables"},
 )
@@ -26,7 +24,8 @@ ingest_job = dg.define_asset_job(
 def daily_ingestion(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     """Ingest yesterday and make the days again that late events may have changed.
 
-    A session that starts on the day before the oldest of them may run past midnight into it: that day is made again too.
+    A session that starts on the day before the oldest of them may run past midnight into it, so that day is made
+    again too.
     """
     yesterday = context.scheduled_execution_time.astimezone(UTC).date() - timedelta(days=1)
     first = yesterday - timedelta(days=LOOKBACK_DAYS + 1)

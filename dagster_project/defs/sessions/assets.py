@@ -59,8 +59,8 @@ def sessions(context: dg.AssetExecutionContext, tables: dg.ResourceParam[Tables]
 def session_texts(context: dg.AssetExecutionContext, tables: dg.ResourceParam[Tables]) -> dg.MaterializeResult:
     """What the model reads: one row a session up to its observation cut-off, and one a message, by UTC day.
 
-    From `sessions`. Cleaned, personal data replaced by typed placeholders, what a robot repeats kept once. Nothing after
-    the cut-off is in the text; what came after it gives the labels `behaviour_intent` and `outcome`.
+    From `sessions`. Cleaned, personal data replaced by typed placeholders, what a robot repeats kept once. Nothing
+    after the cut-off is in the text; what came after it gives the labels `behaviour_intent` and `outcome`.
     """
     from intent_tracking.sessions import texts
 
