@@ -1,0 +1,107 @@
+"""What the model is trained on: one text for each session up to its cut-off, and one for each message on its own."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pyarrow as pa
+
+from intent_tracking.events.contract import EventName, Scene
+from intent_tracking.sessions.cutoff import observation_cutoff
+from intent_tracking.sessions.labels import behaviour_intent, outcome
+from intent_tracking.sessions.render import ModelInput, SessionEvent, render_session, render_utterance
+from intent_tracking.text.personal_data import PLACEHOLDERS
+
+SESSION = "session"
+MESSAGE = "message"
+
+_FIELDS: list[tuple[str, pa.DataType]] = [
+    ("session_id", pa.string()),
+    ("shopper_id", pa.string()),
+    ("kind", pa.string()),
+    ("event_id", pa.string()),
+    ("scene", pa.string()),
+    ("language", pa.string()),
+    ("cutoff_time", pa.timestamp("us", tz="UTC")),
+    ("visible_events", pa.int64()),
+    ("text", pa.string()),
+    ("utterance_start", pa.int64()),
+    ("utterance_end", pa.int64()),
+    ("behaviour_intent", pa.string()),
+    ("outcome", pa.bool_()),
+    ("personal_data", pa.string()),
+    ("copies", pa.int64()),
+]
+SESSION_TEXT_SCHEMA = pa.schema(_FIELDS)
+
+_LABELS = ("kind", "text", "behaviour_intent", "outcome", "shopper_id")
+
+
+def session_texts(sessions: pa.Table, seed: int = 0) -> pa.Table:
+    """The texts of one day's sessions, in the order of the sessions, each session followed by its messages.
+
+    A session is cut (`observation_cutoff`), rendered up to the cut and labelled from what came after it; one that
+    begins with its outcome shows nothing and has no row. Each `message` event is a row of its own too (kind `message`,
+    with its event id, in the scene of the event), because people label single messages. Rendering cleans and scrubs.
+
+    A robot repeats itself: rows of one shopper with equal kind, text and labels are kept once, the first, with their
+    number in `copies`.
+
+    Args:
+        sessions: rows of SESSION_SCHEMA.
+        seed: of the cut-off.
+
+    Returns:
+        SESSION_TEXT_SCHEMA. `personal_data` counts the placeholders in the text, as JSON; `{}` where there are none.
+    """
+    kept: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for batch in sessions.to_batches(max_chunksize=4096):
+        for row in _rows(batch.to_pylist(), seed):
+            first = kept.setdefault(tuple(row[name] for name in _LABELS), row)
+            first["copies"] += 1
+    return pa.Table.from_pylist(list(kept.values()), schema=SESSION_TEXT_SCHEMA)
+
+
+def _rows(sessions: Iterable[dict[str, Any]], seed: int) -> Iterator[dict[str, Any]]:
+    for session in sessions:
+        cut = observation_cutoff(session, seed)
+        if cut:
+            visible = [SessionEvent.from_row(event) for event in session["events"][:cut]]
+            yield {
+                **_common(session, render_session(visible[-1].scene, visible)),
+                "kind": SESSION,
+                "event_id": None,
+                "cutoff_time": visible[-1].event_time,
+                "visible_events": cut,
+                "behaviour_intent": behaviour_intent(session, cut),
+                "outcome": outcome(session, cut),
+            }
+        for event in session["events"]:
+            if event["event_name"] == EventName.MESSAGE and event["text"]:
+                yield {
+                    **_common(session, render_utterance(event["text"], Scene(event["scene"]))),
+                    "kind": MESSAGE,
+                    "event_id": event["event_id"],
+                    "cutoff_time": event["event_time"],
+                    "visible_events": 1,
+                    "behaviour_intent": None,
+                    "outcome": None,
+                }
+
+
+def _common(session: dict[str, Any], rendered: ModelInput) -> dict[str, Any]:
+    found = Counter({kind: rendered.text.count(token) for kind, token in PLACEHOLDERS.items()})
+    return {
+        "session_id": session["session_id"],
+        "shopper_id": session["shopper_id"],
+        "scene": rendered.scene.value,
+        "language": rendered.language,
+        "text": rendered.text,
+        "utterance_start": rendered.utterance_start,
+        "utterance_end": rendered.utterance_end,
+        "personal_data": json.dumps({kind: count for kind, count in found.items() if count}),
+        "copies": 0,
+    }
