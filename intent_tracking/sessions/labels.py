@@ -47,7 +47,7 @@ def behaviour_intent(session: Mapping[str, Any], cut: int) -> str | None:
     - `return_refund`: a refund follows.
     - none, where the newest visible event is a message: words say more than clicks, and people label those.
     - `purchase`: a purchase follows, and the cart or the checkout is already in use.
-    - `bargain`: at least two promotions looked at, or one chosen, and promotions are a third of what is visible or more.
+    - `bargain`: at least two promotions looked at, or one chosen, and they are a third of what is visible or more.
     - `compare`: two or more products of one category looked at, one of them again later, no checkout begun.
     - `find_product`: a search among the newest six visible events, and a product is opened, wished for or put into
       the cart within the next four events.

@@ -160,7 +160,7 @@ END;
 class SqliteSessionStore:
     """`SessionStore` in one SQLite file. Threads share one connection, processes share the file.
 
-    A commit reaches the disk with the next checkpoint: a power cut may lose the newest sessions, but not spoil the file.
+    A commit reaches the disk with the next checkpoint: a power cut may lose the newest sessions but spoils nothing.
     What was answered as accepted stands in the event log; this is only the state that answers are made from.
     """
 
