@@ -1,0 +1,1 @@
+"""The intent service: tracks sessions live and answers what each shopper wants."""

@@ -1,0 +1,83 @@
+"""From predictions of the model to the answers of the interface and the rows of the prediction log."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+from typing import Literal
+
+from bentos.intent_service.schemas import Intent, KeyInformation
+from intent_tracking.inference import OUT_OF_SCOPE_LABEL, ModelInput, Prediction
+from intent_tracking.prediction_log import ServedPrediction
+from intent_tracking.sessions.render import FreeText
+
+
+def intents_of(prediction: Prediction) -> list[Intent]:
+    """Intents as answered, most probable first."""
+    return [Intent(name=score.name, probability=_probability(score.probability)) for score in prediction.intents]
+
+
+def purchase_probability_of(prediction: Prediction) -> float | None:
+    """The probability that the session buys; None where the model was trained without outcomes."""
+    probability = prediction.purchase_probability
+    return None if math.isnan(probability) else _probability(probability)
+
+
+def key_information_of(prediction: Prediction) -> list[KeyInformation]:
+    """Key information with offsets in the utterance as the model read it: clean and without personal data."""
+    return [
+        KeyInformation(name=span.name, value=span.value, start=span.start, end=span.end)
+        for span in prediction.key_information
+    ]
+
+
+def key_information_in(original: str, read: FreeText, prediction: Prediction) -> list[KeyInformation]:
+    """Key information with offsets in the text that the caller sent, `original[start:end] == value`.
+
+    The model reads a clean text without personal data; the caller knows the one that was typed. A span that cleaning
+    made out of nothing visible is left out.
+    """
+    back = read.map_span.inverted()
+    found: list[KeyInformation] = []
+    for span in prediction.key_information:
+        start, end = back(span.start, span.end)
+        if start < end:
+            found.append(KeyInformation(name=span.name, value=original[start:end], start=start, end=end))
+    return found
+
+
+def served(
+    kind: Literal["track", "intent"],
+    entry: ModelInput,
+    prediction: Prediction,
+    *,
+    event_time: datetime,
+    model_version: str,
+    event_count: int,
+    session_id: str | None = None,
+    shopper_id: str | None = None,
+) -> ServedPrediction:
+    """The row of the prediction log; the text is what the model read, without personal data."""
+    best = prediction.intents[0] if prediction.intents else None
+    return ServedPrediction(
+        event_time=event_time,
+        kind=kind,
+        session_id=session_id,
+        shopper_id=shopper_id,
+        scene=entry.scene.value,
+        language=entry.language,
+        text=entry.text,
+        intent=best.name if best else OUT_OF_SCOPE_LABEL,
+        confidence=best.probability if best else 0.0,
+        out_of_scope=prediction.out_of_scope,
+        purchase_probability=prediction.purchase_probability,
+        unknown_share=prediction.unknown_share,
+        event_count=event_count,
+        embedding=prediction.embedding.tolist(),
+        model_version=model_version,
+    )
+
+
+def _probability(value: float) -> float:
+    # float32 softmax may end a hair above 1.
+    return min(1.0, max(0.0, float(value)))

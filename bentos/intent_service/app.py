@@ -1,0 +1,216 @@
+"""The HTTP surface: routes, their order of checks, and one shape for every error."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+
+import orjson
+from pydantic import BaseModel
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from bentos.intent_service.body import read_record
+from bentos.intent_service.errors import ErrorCode, RequestError, error_response
+from bentos.intent_service.limits import MAX_EVENTS, MAX_TEXTS
+from bentos.intent_service.middleware import Access, Deadline, Measured
+from bentos.intent_service.openapi import Operation, openapi_document
+from bentos.intent_service.runtime import Runtime
+from bentos.intent_service.schemas import (
+    Health,
+    IntentAnswer,
+    IntentRequest,
+    ReleaseAnswer,
+    TrackAnswer,
+    TrackRequest,
+)
+
+logger = logging.getLogger(__name__)
+
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+Handler = Callable[[Request], Awaitable[Response]]
+
+OPERATIONS = (
+    Operation(
+        path="/v1/track",
+        method="post",
+        name="track",
+        summary="Record events; learn what their shoppers want.",
+        description=(
+            f"At most {MAX_EVENTS} events of any sessions, in any order. An accepted event is on disk before "
+            "the answer leaves; one with a known event_id is counted as a duplicate and changes nothing. Each "
+            "event is checked alone: `rejected` names those that were not accepted, by index and reason. Offsets in "
+            "`key_information` count in the newest free text of the session, cleaned and without personal data. While "
+            "no model is released, events are accepted all the same, `sessions` is empty and `model_version` null."
+        ),
+        request=TrackRequest,
+        answer=TrackAnswer,
+        example={
+            "events": [
+                {
+                    "event_id": "e-1",
+                    "event_name": "message",
+                    "event_time": "2026-03-02T09:30:00Z",
+                    "anonymous_id": "visitor-1",
+                    "source": "web",
+                    "params": {"text": "where is my parcel?"},
+                }
+            ]
+        },
+        errors=(400, 413, 415, 422, 503),
+    ),
+    Operation(
+        path="/v1/intent",
+        method="post",
+        name="intent",
+        summary="Say what texts want.",
+        description=(
+            f"At most {MAX_TEXTS} texts of one scene; the predictions come in their order. Offsets in "
+            "`key_information` count in the text as it was sent."
+        ),
+        request=IntentRequest,
+        answer=IntentAnswer,
+        example={"texts": ["where is my parcel?", "我想退货"], "scene": "customer_service"},
+        errors=(400, 413, 415, 422, 503),
+    ),
+    Operation(
+        path="/v1/release",
+        method="get",
+        name="release",
+        summary="Name the release that is served.",
+        description="What this process serves now, and why a newer release is not served where one was refused.",
+        answer=ReleaseAnswer,
+        errors=(503,),
+    ),
+    Operation(
+        path="/livez",
+        method="get",
+        name="livez",
+        summary="Say whether the process works.",
+        description="Restart the process when this fails.",
+        answer=Health,
+        errors=(503,),
+        open_to_all=True,
+    ),
+    Operation(
+        path="/readyz",
+        method="get",
+        name="readyz",
+        summary="Say whether a model serves.",
+        description="Send requests elsewhere while this fails.",
+        answer=Health,
+        errors=(503,),
+        open_to_all=True,
+    ),
+    Operation(
+        path="/metrics",
+        method="get",
+        name="metrics",
+        summary="Give the figures for Prometheus.",
+        description="In the Prometheus text format.",
+        answer="text/plain",
+    ),
+)
+
+
+def create_app(runtime: Runtime, keys: tuple[str, ...] = ()) -> Starlette:
+    """The service as an ASGI app around `runtime`, which the caller starts and closes; `keys` open it to others."""
+
+    async def track(request: Request) -> Response:
+        return _json(await runtime.track((await read_record(request, TrackRequest)).events))
+
+    async def intent(request: Request) -> Response:
+        return _json(await runtime.intent(await read_record(request, IntentRequest)))
+
+    async def release(_: Request) -> Response:
+        return _json(runtime.release())
+
+    async def livez(_: Request) -> Response:
+        runtime.require_alive()
+        return _json(Health(status="alive"))
+
+    async def readyz(_: Request) -> Response:
+        runtime.require_model()
+        return _json(Health(status="ready"))
+
+    async def metrics(_: Request) -> Response:
+        return Response(runtime.render_metrics(), media_type=METRICS_TYPE)
+
+    document = orjson.dumps(openapi_document(OPERATIONS))
+
+    async def docs(_: Request) -> Response:
+        return Response(document, media_type="application/json")
+
+    handlers: dict[str, Handler] = {
+        "track": track,
+        "intent": intent,
+        "release": release,
+        "livez": livez,
+        "readyz": readyz,
+        "metrics": metrics,
+    }
+    routes = [
+        Route(operation.path, handlers[operation.name], methods=[operation.method.upper()]) for operation in OPERATIONS
+    ]
+    routes.append(Route("/docs.json", docs, methods=["GET"]))
+    return Starlette(
+        routes=routes,
+        middleware=[
+            Middleware(Measured, metrics=runtime.metrics, routes=[route.path for route in routes]),
+            Middleware(Access, keys=keys),
+            Middleware(Deadline),
+        ],
+        exception_handlers={
+            RequestError: _refused,
+            HTTPException: _http_error,
+            OSError: _storage_error,
+            Exception: _unexpected,
+        },
+    )
+
+
+def _json(answer: BaseModel) -> Response:
+    # A record of ours holds nothing that JSON cannot: pydantic checked it when it was made.
+    return Response(answer.model_dump_json(by_alias=True), media_type="application/json")
+
+
+async def _refused(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestError)  # noqa: S101 - registered for this class alone
+    return error.response()
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class alone
+    known = {
+        HTTPStatus.NOT_FOUND: (ErrorCode.NOT_FOUND, f"there is no {request.url.path[:200]}; see /docs.json"),
+        HTTPStatus.METHOD_NOT_ALLOWED: (
+            ErrorCode.METHOD_NOT_ALLOWED,
+            f"{request.url.path[:200]} does not take {request.method[:20]}",
+        ),
+    }
+    default = (ErrorCode.INVALID_REQUEST if error.status_code < 500 else ErrorCode.INTERNAL, error.detail)
+    code, message = known.get(HTTPStatus(error.status_code), default)
+    return error_response(error.status_code, code, message, headers=dict(error.headers or {}))
+
+
+async def _storage_error(_: Request, error: Exception) -> Response:
+    # A full or failing disk: nothing was accepted, and saying so in time lets the caller keep its events.
+    logger.error("storage refuses: %s", error)
+    return error_response(
+        503,
+        ErrorCode.STORAGE,
+        "the storage refuses to write; nothing of this request is accepted, send it again later",
+        headers={"Retry-After": "5"},
+    )
+
+
+async def _unexpected(_: Request, error: Exception) -> Response:
+    # Starlette raises the error again after this answer, so the server logs it with its trace.
+    return error_response(
+        500, ErrorCode.INTERNAL, f"unexpected {type(error).__name__}; the service's log has the trace"
+    )

@@ -1,0 +1,171 @@
+"""The live model: follows the release file, and switches from one model to the next without losing a request."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+from bentos.intent_service.metrics import Metrics
+from intent_tracking.artifact import INTENT_MODEL, ArtifactError
+from intent_tracking.inference import ModelInput, Prediction
+from intent_tracking.release import Release, ReleaseError, read_release, verify_component
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.5
+# A refused release is tried again: its storage may have been away for a moment.
+RETRY_SECONDS = 30.0
+
+
+class Predictor(Protocol):
+    """What the service needs of a model; `IntentPredictor` is the product's own."""
+
+    @property
+    def version(self) -> str:
+        """Version of the artifact."""
+        ...
+
+    def predict(self, inputs: Sequence[ModelInput], *, top_k: int | None = None) -> list[Prediction]:
+        """Predictions in the order of `inputs`."""
+        ...
+
+    def replay_golden(self) -> list[str]:
+        """What the artifact answers otherwise than when it was exported; empty when all is well."""
+        ...
+
+
+class GoldenReplayError(Exception):
+    """A model does not give the answers that its artifact promises."""
+
+
+@dataclass(frozen=True)
+class Serving:
+    """A release with its model in memory."""
+
+    release: Release
+    predictor: Predictor
+    loaded_at: datetime
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a published release is not served."""
+
+    number: int | None
+    reason: str
+
+
+class ReleaseWatcher:
+    """Loads each new release beside the live one, replays its golden requests and only then takes its place.
+
+    `serving` is replaced by one assignment: a request reads it once and finishes on what it read, whatever is published
+    meanwhile. A release that cannot be read, loaded or replayed changes nothing but `refusal`, the log and the metric.
+    """
+
+    def __init__(self, release_file: Path, load: Callable[[Path], Predictor], metrics: Metrics) -> None:
+        self._release_file = release_file
+        self._load = load
+        self._metrics = metrics
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="release-watcher", daemon=True)
+        self._seen: tuple[int, int, int] | None = None
+        self._retry_at = 0.0
+        self.serving: Serving | None = None
+        self.refusal: Refusal | None = None
+
+    def start(self) -> None:
+        """Load what is released now, so that the first request finds a warm model; then watch from a thread."""
+        self.check()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread, after the load that it may be in the middle of."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def is_alive(self) -> bool:
+        """Whether new releases are still noticed."""
+        return self._thread.is_alive()
+
+    def check(self) -> None:
+        """Look at the release file once and switch if it names something new."""
+        seen = self._stamp()
+        retry = self.refusal is not None and time.monotonic() >= self._retry_at
+        if seen is None or (seen == self._seen and not retry):
+            return
+        self._seen = seen
+        number: int | None = None
+        try:
+            release = read_release(self._release_file)
+            if release is None or (self.serving is not None and release == self.serving.release):
+                self.refusal = None
+                return
+            number = release.number
+            serving = self._prepare(release)
+        except (ReleaseError, ArtifactError, GoldenReplayError, OSError, ValueError) as error:
+            self._refuse(Refusal(number, str(error)))
+            return
+        self.serving = serving
+        self.refusal = None
+        self._metrics.switches.labels("live").inc()
+        self._metrics.release_number.set(release.number)
+        logger.info("release %d is live: intent model %s (%s)", number, serving.predictor.version, release.reason)
+        _settle_memory()
+
+    def _prepare(self, release: Release) -> Serving:
+        component = release.components.get(INTENT_MODEL)
+        if component is None:
+            raise ReleaseError(f"{self._release_file}: release {release.number} names no {INTENT_MODEL}")
+        live = self.serving
+        if live is not None and live.release.components.get(INTENT_MODEL) == component:
+            return replace(live, release=release)
+        predictor = self._load(verify_component(self._release_file, component))
+        if predictor.version != component.version:
+            raise ReleaseError(
+                f"{self._release_file}: names version {component.version}, its artifact says {predictor.version}"
+            )
+        differences = predictor.replay_golden()
+        if differences:
+            raise GoldenReplayError(
+                f"{len(differences)} golden answers of {component.version} differ, first: {differences[0]}"
+            )
+        return Serving(release, predictor, datetime.now(UTC))
+
+    def _refuse(self, refusal: Refusal) -> None:
+        self._retry_at = time.monotonic() + RETRY_SECONDS
+        if refusal == self.refusal:
+            return
+        self.refusal = refusal
+        self._metrics.switches.labels("refused").inc()
+        kept = self.serving.release.number if self.serving else "none"
+        logger.error("ALERT release %s is refused, release %s stays live: %s", refusal.number, kept, refusal.reason)
+
+    def _stamp(self) -> tuple[int, int, int] | None:
+        try:
+            status = self._release_file.stat()
+        except FileNotFoundError:
+            return None
+        return status.st_mtime_ns, status.st_ino, status.st_size
+
+    def _run(self) -> None:
+        while not self._stop.wait(POLL_SECONDS):
+            self.check()
+
+
+def _settle_memory() -> None:
+    """Let the former model go, and keep the collector from walking the new one again and again.
+
+    Walks of the whole heap stall the event loop by hundreds of milliseconds
+    (https://docs.python.org/3/library/gc.html#gc.freeze).
+    """
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()

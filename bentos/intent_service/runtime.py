@@ -1,0 +1,240 @@
+"""Everything that one process of the service holds, from start to shutdown."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bentos.intent_service.actions import recommended_actions
+from bentos.intent_service.answers import (
+    intents_of,
+    key_information_in,
+    key_information_of,
+    purchase_probability_of,
+    served,
+)
+from bentos.intent_service.errors import ErrorCode, RequestError
+from bentos.intent_service.inference import Answered, Inference
+from bentos.intent_service.metrics import Metrics
+from bentos.intent_service.releases import Predictor, ReleaseWatcher, Serving
+from bentos.intent_service.schemas import (
+    IntentAnswer,
+    IntentRequest,
+    Rejected,
+    ReleaseAnswer,
+    ReleasedComponent,
+    SessionAnswer,
+    TextPrediction,
+    TrackAnswer,
+)
+from bentos.intent_service.tracking import Touched, Tracker
+from intent_tracking.inference import OUT_OF_SCOPE_LABEL, IntentPredictor, Prediction
+from intent_tracking.prediction_log import PredictionLog, ServedPrediction
+from intent_tracking.sessions.render import free_text_with_offsets, render_utterance
+from intent_tracking.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+STORAGE_THREADS = 8
+
+
+class Runtime:
+    """The live model, the tracker and the logs, behind one method for each route.
+
+    Args:
+        settings: where things lie.
+        load: how a model is loaded from the folder of its artifact.
+    """
+
+    def __init__(self, settings: Settings, load: Callable[[Path], Predictor] | None = None) -> None:
+        self.metrics = Metrics()
+        self._tracker = Tracker(settings)
+        self._predictions = PredictionLog(settings.prediction_log)
+        self._watcher = ReleaseWatcher(
+            settings.release_file, load or (lambda path: IntentPredictor.load(path, settings.device)), self.metrics
+        )
+        self._inference = Inference(self._watcher, self.metrics)
+        # Threads that wait for the disk: what several of them bring to the event log reaches it in one write.
+        self._storage = ThreadPoolExecutor(max_workers=STORAGE_THREADS, thread_name_prefix="storage")
+
+    def start(self) -> None:
+        """Load the released model, if there is one, and begin to follow the release file."""
+        self._watcher.start()
+
+    def close(self) -> None:
+        """Finish what is under way, write the rest of the logs and close the files."""
+        self._watcher.stop()
+        self._inference.close()
+        self._storage.shutdown(wait=True)
+        self._tracker.close()
+        try:
+            self._predictions.close()
+        except OSError as error:
+            logger.error("the last predictions are not logged: %s", error)
+
+    async def track(self, documents: Sequence[Any]) -> TrackAnswer:
+        """Record the events and predict the sessions that they belong to.
+
+        Raises:
+            OSError: the storage refuses; nothing is accepted.
+        """
+        loop = asyncio.get_running_loop()
+        tracked = await loop.run_in_executor(self._storage, self._tracker.track, documents, datetime.now(UTC))
+        self.metrics.events.labels("accepted").inc(tracked.accepted)
+        self.metrics.events.labels("duplicate").inc(tracked.duplicates)
+        self.metrics.events.labels("rejected").inc(len(tracked.rejected))
+        answered = None
+        if tracked.touched:
+            answered = await self._inference.predict([session.entry for session in tracked.touched])
+        sessions: list[SessionAnswer] = []
+        if answered is not None:
+            sessions = [
+                _session_answer(session, prediction)
+                for session, prediction in zip(tracked.touched, answered.predictions, strict=True)
+            ]
+            self._log_sessions(tracked.touched, answered)
+        return TrackAnswer(
+            accepted=tracked.accepted,
+            duplicates=tracked.duplicates,
+            rejected=[Rejected(index=index, reason=reason) for index, reason in tracked.rejected],
+            sessions=sessions,
+            model_version=self._version_of(answered),
+        )
+
+    async def intent(self, request: IntentRequest) -> IntentAnswer:
+        """Predict texts in their order.
+
+        Raises:
+            RequestError: no model is released yet.
+        """
+        self.require_model()
+        entries = [render_utterance(text, request.scene) for text in request.texts]
+        answered = await self._inference.predict(entries)
+        if answered is None:
+            raise self._no_model()
+        version = answered.serving.predictor.version
+        now = datetime.now(UTC)
+        self._record(
+            [
+                served("intent", entry, prediction, event_time=now, model_version=version, event_count=1)
+                for entry, prediction in zip(entries, answered.predictions, strict=True)
+            ]
+        )
+        return IntentAnswer(
+            predictions=[
+                _text_prediction(text, prediction)
+                for text, prediction in zip(request.texts, answered.predictions, strict=True)
+            ],
+            model_version=version,
+        )
+
+    def release(self) -> ReleaseAnswer:
+        """What is served.
+
+        Raises:
+            RequestError: no model is released yet.
+        """
+        serving = self.require_model()
+        refusal = self._watcher.refusal
+        return ReleaseAnswer(
+            number=serving.release.number,
+            model_version=serving.predictor.version,
+            created_at=serving.release.created_at,
+            loaded_at=serving.loaded_at,
+            reason=serving.release.reason,
+            components={
+                name: ReleasedComponent(version=component.version, manifest_sha256=component.manifest_sha256)
+                for name, component in serving.release.components.items()
+            },
+            refused=f"release {refusal.number}: {refusal.reason}" if refusal else None,
+        )
+
+    def require_model(self) -> Serving:
+        """The live release.
+
+        Raises:
+            RequestError: there is none yet.
+        """
+        if self._watcher.serving is None:
+            raise self._no_model()
+        return self._watcher.serving
+
+    def require_alive(self) -> None:
+        """Check that the threads of the process live.
+
+        Raises:
+            RequestError: new releases are no longer noticed.
+        """
+        if not self._watcher.is_alive():
+            raise RequestError(503, ErrorCode.INTERNAL, "the release watcher ended; restart the service")
+
+    def render_metrics(self) -> bytes:
+        """The figures in the Prometheus text format."""
+        self.metrics.prediction_log_dropped.set(self._predictions.dropped)
+        return self.metrics.render()
+
+    def _no_model(self) -> RequestError:
+        refusal = self._watcher.refusal
+        why = f"; release {refusal.number} was refused: {refusal.reason}" if refusal else ""
+        return RequestError(
+            503,
+            ErrorCode.NO_MODEL,
+            f"no model is released yet: materialize deployed_intent_service{why}",
+            headers={"Retry-After": "5"},
+        )
+
+    def _version_of(self, answered: Answered | None) -> str | None:
+        serving = answered.serving if answered else self._watcher.serving
+        return serving.predictor.version if serving else None
+
+    def _log_sessions(self, touched: Sequence[Touched], answered: Answered) -> None:
+        self._record(
+            [
+                served(
+                    "track",
+                    session.entry,
+                    prediction,
+                    event_time=session.event_time,
+                    model_version=answered.serving.predictor.version,
+                    event_count=session.event_count,
+                    session_id=session.session_id,
+                    shopper_id=session.shopper_id,
+                )
+                for session, prediction in zip(touched, answered.predictions, strict=True)
+            ]
+        )
+
+    def _record(self, predictions: list[ServedPrediction]) -> None:
+        for prediction in predictions:
+            label = OUT_OF_SCOPE_LABEL if prediction.out_of_scope else prediction.intent
+            self.metrics.predictions.labels(prediction.kind, label).inc()
+        self._predictions.append(predictions)
+
+
+def _session_answer(session: Touched, prediction: Prediction) -> SessionAnswer:
+    return SessionAnswer(
+        session_id=session.session_id,
+        scene=session.entry.scene,
+        intents=intents_of(prediction),
+        out_of_scope=prediction.out_of_scope,
+        key_information=key_information_of(prediction),
+        purchase_probability=purchase_probability_of(prediction),
+        actions=recommended_actions(
+            prediction.intents, out_of_scope=prediction.out_of_scope, scene=session.entry.scene
+        ),
+    )
+
+
+def _text_prediction(text: str, prediction: Prediction) -> TextPrediction:
+    return TextPrediction(
+        intents=intents_of(prediction),
+        out_of_scope=prediction.out_of_scope,
+        key_information=(
+            key_information_in(text, free_text_with_offsets(text), prediction) if prediction.key_information else []
+        ),
+    )

@@ -1,0 +1,116 @@
+"""The requests and answers of the HTTP interface, as the OpenAPI document shows them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from bentos.intent_service.limits import MAX_EVENTS, MAX_TEXT_CHARACTERS, MAX_TEXTS
+from intent_tracking.events.contract import Scene
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT_CHARACTERS)]
+
+
+class _Record(BaseModel):
+    # Strict: a number where a text belongs is a mistake of the caller, not a text.
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class TrackRequest(_Record):
+    """A batch of events of any sessions, in any order. Each is checked alone: one bad event does not lose the rest."""
+
+    events: Annotated[list[Any], Field(min_length=1, max_length=MAX_EVENTS)]
+
+
+class IntentRequest(_Record):
+    """Texts of one scene, for example messages to the desk."""
+
+    texts: Annotated[list[Text], Field(min_length=1, max_length=MAX_TEXTS)]
+    scene: Annotated[Scene, Field(strict=False)] = Scene.CUSTOMER_SERVICE
+
+
+class Intent(_Record):
+    """One thing the shopper may want, with its calibrated probability."""
+
+    name: str
+    probability: Probability
+
+
+class KeyInformation(_Record):
+    """A value that the shopper named: `text[start:end]` of the utterance."""
+
+    name: str
+    value: str
+    start: Annotated[int, Field(ge=0)]
+    end: Annotated[int, Field(ge=0)]
+
+
+class Rejected(_Record):
+    """Why the event at `index` of the request was not accepted."""
+
+    index: Annotated[int, Field(ge=0)]
+    reason: str
+
+
+class SessionAnswer(_Record):
+    """What one session looks like after its new events."""
+
+    session_id: str
+    scene: Scene
+    intents: list[Intent]
+    out_of_scope: bool
+    key_information: list[KeyInformation]
+    purchase_probability: Probability | None
+    actions: list[str]
+
+
+class TrackAnswer(_Record):
+    """What was stored, and what the sessions that it belongs to look like now."""
+
+    accepted: Annotated[int, Field(ge=0)]
+    duplicates: Annotated[int, Field(ge=0)]
+    rejected: list[Rejected]
+    sessions: list[SessionAnswer]
+    model_version: str | None
+
+
+class TextPrediction(_Record):
+    """What one text says."""
+
+    intents: list[Intent]
+    out_of_scope: bool
+    key_information: list[KeyInformation]
+
+
+class IntentAnswer(_Record):
+    """One prediction for each text, in the order given."""
+
+    predictions: list[TextPrediction]
+    model_version: str
+
+
+class ReleasedComponent(_Record):
+    """The exact version of one live artifact."""
+
+    version: str
+    manifest_sha256: str
+
+
+class ReleaseAnswer(_Record):
+    """Which release this process serves, and what it could not load."""
+
+    number: int
+    model_version: str
+    created_at: AwareDatetime
+    loaded_at: AwareDatetime
+    reason: str
+    components: dict[str, ReleasedComponent]
+    refused: Annotated[str | None, Field(description="Why a newer release is not served; null when none was refused.")]
+
+
+class Health(_Record):
+    """Alive, or ready to answer."""
+
+    status: str

@@ -1,0 +1,55 @@
+"""The BentoML service: packaging, worker processes and shutdown around our own ASGI app.
+
+BentoML's endpoint layer is left aside (docs/adr/0005-own-http-surface.md): it has no request limit, answers errors in
+two shapes, and logs the values of requests that it refuses. Every HTTP request goes to `create_app`.
+"""
+
+from __future__ import annotations
+
+import bentoml
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from bentos.intent_service.app import create_app
+from bentos.intent_service.inference import WORKERS
+from bentos.intent_service.middleware import configured_keys
+from bentos.intent_service.runtime import Runtime
+from intent_tracking.settings import load_settings
+
+
+class OwnSurface:
+    """Hands every HTTP request to the app of the running service; only the start and stop of BentoML's app remain."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer from our own app."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+        else:
+            await bentoml.get_current_service().app(scope, receive, send)
+
+
+@bentoml.service(
+    workers=WORKERS,
+    # BentoML's limits lie outside of ours and answer in another shape: wide open, ours come first.
+    traffic={"timeout": 3600},
+    # The app serves /metrics itself: BentoML's own figures take any path of a caller as a label.
+    metrics={"enabled": False},
+)
+class IntentService:
+    """Tracks shopping sessions live and answers what each shopper wants."""
+
+    def __init__(self) -> None:
+        settings = load_settings()
+        self.runtime = Runtime(settings)
+        self.runtime.start()
+        self.app = create_app(self.runtime, configured_keys(settings))
+
+    @bentoml.on_shutdown
+    def close(self) -> None:
+        """Finish and write what is under way."""
+        self.runtime.close()
+
+
+IntentService.add_asgi_middleware(OwnSurface)

@@ -1,0 +1,137 @@
+"""The live switch: the next model takes over only when it is proven, and nothing else changes what is served."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from bentos.intent_service.metrics import Metrics
+from bentos.intent_service.releases import ReleaseWatcher
+from intent_tracking.release import publish, rollback
+from tests.fakes.predictors import FakePredictor, fake_artifact
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.fixture
+def release_file(tmp_path: Path) -> Path:
+    return tmp_path / "release.json"
+
+
+@pytest.fixture
+def watcher(release_file: Path) -> ReleaseWatcher:
+    return ReleaseWatcher(release_file, FakePredictor.load, Metrics())
+
+
+def live(watcher: ReleaseWatcher) -> str | None:
+    return watcher.serving.predictor.version if watcher.serving else None
+
+
+def test_nothing_is_served_before_the_first_release(watcher: ReleaseWatcher) -> None:
+    watcher.check()
+    assert live(watcher) is None
+    assert watcher.refusal is None
+
+
+def test_each_release_takes_over_and_a_rollback_takes_over_again(
+    watcher: ReleaseWatcher, release_file: Path, tmp_path: Path
+) -> None:
+    seen = []
+    for version in ("a", "b"):
+        publish(release_file, {"intent_model": fake_artifact(tmp_path, version)}, version)
+        watcher.check()
+        seen.append(live(watcher))
+    rollback(release_file, "b is bad")
+    watcher.check()
+    assert [*seen, live(watcher)] == ["a", "b", "a"]
+    assert watcher.serving is not None
+    assert watcher.serving.release.number == 3
+
+
+def test_a_failed_golden_replay_keeps_the_live_model_and_says_why(
+    watcher: ReleaseWatcher, release_file: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    publish(release_file, {"intent_model": fake_artifact(tmp_path, "good")}, "good")
+    watcher.check()
+    broken = fake_artifact(tmp_path, "bad", differences=["golden.jsonl line 3: intent refund 0.1 instead of 0.9"])
+    publish(release_file, {"intent_model": broken}, "bad")
+    watcher.check()
+    assert live(watcher) == "good"
+    assert watcher.refusal is not None
+    assert watcher.refusal.number == 2
+    assert "golden.jsonl line 3" in watcher.refusal.reason
+    assert "ALERT" in caplog.text
+    publish(release_file, {"intent_model": fake_artifact(tmp_path, "better")}, "better")
+    watcher.check()
+    assert live(watcher) == "better"
+    assert watcher.refusal is None
+
+
+@pytest.mark.parametrize("damage", ["labels.json", "manifest.json"])
+def test_a_damaged_artifact_keeps_the_live_model(
+    watcher: ReleaseWatcher, release_file: Path, tmp_path: Path, damage: str
+) -> None:
+    publish(release_file, {"intent_model": fake_artifact(tmp_path, "good")}, "good")
+    watcher.check()
+    publish(release_file, {"intent_model": fake_artifact(tmp_path, "bad")}, "bad")
+    (tmp_path / "models" / "bad" / damage).write_text("{}")
+    watcher.check()
+    assert live(watcher) == "good"
+    assert watcher.refusal is not None
+    assert damage in watcher.refusal.reason
+
+
+def test_a_broken_release_file_keeps_the_live_model(
+    watcher: ReleaseWatcher, release_file: Path, tmp_path: Path
+) -> None:
+    publish(release_file, {"intent_model": fake_artifact(tmp_path, "good")}, "good")
+    watcher.check()
+    release_file.write_text("{half a rele")
+    watcher.check()
+    assert live(watcher) == "good"
+    assert watcher.refusal is not None
+    release_file.unlink()
+    watcher.check()
+    assert live(watcher) == "good"
+
+
+def test_a_release_of_another_component_does_not_load_the_model_again(release_file: Path, tmp_path: Path) -> None:
+    loads: list[Path] = []
+
+    def load(directory: Path) -> FakePredictor:
+        loads.append(directory)
+        return FakePredictor.load(directory)
+
+    watcher = ReleaseWatcher(release_file, load, Metrics())
+    publish(release_file, {"intent_model": fake_artifact(tmp_path, "a")}, "a")
+    watcher.check()
+    publish(release_file, {"item_index": fake_artifact(tmp_path, "items")}, "items")
+    watcher.check()
+    assert len(loads) == 1
+    assert watcher.serving is not None
+    assert watcher.serving.release.number == 2
+
+
+def test_a_release_without_an_intent_model_is_refused(
+    watcher: ReleaseWatcher, release_file: Path, tmp_path: Path
+) -> None:
+    publish(release_file, {"item_index": fake_artifact(tmp_path, "items")}, "items")
+    watcher.check()
+    assert live(watcher) is None
+    assert watcher.refusal is not None
+    assert "names no intent_model" in watcher.refusal.reason
+
+
+def test_the_thread_notices_a_release_by_itself(watcher: ReleaseWatcher, release_file: Path, tmp_path: Path) -> None:
+    watcher.start()
+    try:
+        publish(release_file, {"intent_model": fake_artifact(tmp_path, "a")}, "a")
+        deadline = time.monotonic() + 10
+        while live(watcher) is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    finally:
+        watcher.stop()
+    assert not watcher.is_alive()
