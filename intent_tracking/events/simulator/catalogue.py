@@ -23,6 +23,7 @@ class CatalogueItem:
     brand: Mapping[str, str]
     brand_number: int
     category: str
+    group: str
     category_name: Mapping[str, str]
     nouns: Mapping[str, tuple[str, ...]]
     line: str
@@ -117,6 +118,7 @@ def build_catalogue(seed: int) -> Catalogue:
                     brand,
                     number % len(brands),
                     category,
+                    spec["group"],
                     category_name,
                     nouns,
                     line,

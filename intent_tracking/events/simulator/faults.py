@@ -11,11 +11,11 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
+from intent_tracking.events.arrival import LOOKBACK_DAYS
 from intent_tracking.events.quarantine import QuarantineReason
 from intent_tracking.events.simulator.config import FaultRates
 from intent_tracking.events.simulator.plan import DAY_MS
 
-LOOKBACK_DAYS: Final = 3
 LATEST_ARRIVAL_DAYS: Final = 7
 """No line of a session arrives more days after the session's start than this."""
 

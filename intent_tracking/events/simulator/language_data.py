@@ -54,10 +54,17 @@ def _compiled(templates: list[str]) -> tuple[tuple[Parts, ...], ...]:
 
 
 @cache
-def utterances(period: str, intent: str, language: str) -> tuple[tuple[Parts, ...], ...]:
-    """Templates of one intent, each as the tuple of its variants."""
-    lines = read_language_file(period)[intent][language].splitlines()
-    return _compiled([line for line in lines if line.strip()])
+def utterances(period: str, intent: str, language: str, group: str) -> tuple[tuple[Parts, ...], ...]:
+    """Templates of one intent that make sense for products of `group`, each as the tuple of its variants.
+
+    A line that begins with `@tech,home ` is for the products of these groups, any other line for all.
+    """
+    fitting = []
+    for line in read_language_file(period)[intent][language].splitlines():
+        groups, _, template = line.partition(" ") if line.startswith("@") else ("", "", line)
+        if template.strip() and (not groups or group in groups[1:].split(",")):
+            fitting.append(template)
+    return _compiled(fitting)
 
 
 @cache

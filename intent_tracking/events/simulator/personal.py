@@ -69,9 +69,9 @@ def personal_value(kind: str, language: str, rng: random.Random) -> str:
             digits = f"{('110105', '310115', '440305', '330106')[int(rng.random() * 4)]}{born}{_digits(rng, 3)}"
             return digits + chinese_id_digit(digits)
         return f"{100 + int(rng.random() * 560)}-{10 + int(rng.random() * 89)}-{1000 + int(rng.random() * 8999)}"
-    number = 1 + int(rng.random() * 299)
+    house = 1 + int(rng.random() * 299)
     if language == "zh":
-        place = _ZH_PLACES[int(rng.random() * len(_ZH_PLACES))]
-        return f"{place}{number}号{1 + int(rng.random() * 20)}栋{101 + int(rng.random() * 1900)}室"
+        street = _ZH_PLACES[int(rng.random() * len(_ZH_PLACES))]
+        return f"{street}{house}号{1 + int(rng.random() * 20)}栋{101 + int(rng.random() * 1900)}室"
     city, code = _CITIES[int(rng.random() * len(_CITIES))]
-    return f"{number} {_STREETS[int(rng.random() * len(_STREETS))]}, {city} {code}"
+    return f"{house} {_STREETS[int(rng.random() * len(_STREETS))]}, {city} {code}"

@@ -103,10 +103,10 @@ def _write_lines(path: Path, lines: Iterable[bytes]) -> None:
 def simulate(config: SimulationConfig, out: Path, progress: Progress | None = None) -> SimulationReport:
     """Write the days of `config` under `out`: landing/simulator, annotations, truth, catalogue.jsonl, simulation.json.
 
-    A log file holds what ARRIVES on its day, so it depends on the seed and the day alone: days 30 to 36 generated later
-    are the files that a longer first run would have written. Late lines of the last days have not arrived yet at the end of
-    the stretch, and stand in the files of a stretch that continues it. The report of a stretch that does not begin at
-    the opening is `simulation-<its first date>.json`.
+    A log file holds what ARRIVES on its day, so it depends on the seed and the day alone: days 30 to 36 generated
+    later are the files that a longer first run would have written. Late lines of the last days have not arrived yet at
+    the end of the stretch, and stand in the files of a stretch that continues it. The report of a stretch that does
+    not begin at the opening is `simulation-<its first date>.json`.
 
     Args:
         out: the home directory (or any folder) to write into; files of the same days are replaced.

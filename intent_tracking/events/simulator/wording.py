@@ -172,7 +172,7 @@ def write_message(intent: str, topic: Topic, writer: Writer, rng: random.Random)
     else:
         if intent != OUT_OF_SCOPE and rng.random() < _CONTEXT:
             parts += _pick_template(rng, frame("contexts", wording, about, language))
-        parts += _pick_template(rng, utterances(wording, intent, language))
+        parts += _pick_template(rng, utterances(wording, intent, language, topic.item.group))
     if rng.random() < _CLOSING:
         parts += _pick_template(rng, frame("closings", wording, language))
     parts = _roughen(parts, writer, rng)

@@ -1,0 +1,235 @@
+"""What a shopper with each hidden intent does: one script an intent, and those of bots and fraud.
+
+Behaviour carries the intent, with noise: a tenth of the sessions wander off first, and the same events occur under
+several intents in different proportions.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Final
+
+from intent_tracking.events.simulator.behaviour import Act
+from intent_tracking.events.simulator.catalogue import CURRENCY
+from intent_tracking.events.simulator.intents import (
+    AFTER_SALES_INTENTS,
+    BARGAIN,
+    CANCEL_ORDER,
+    COMPARE,
+    COMPLAINT,
+    EXPLORE,
+    FIND_PRODUCT,
+    PAYMENT_PROBLEM,
+    PRODUCT_QUESTION,
+    PURCHASE,
+    RETURN_REFUND,
+    SUBSCRIBE_AND_SAVE,
+    TRACK_ORDER,
+)
+from intent_tracking.events.simulator.plan import SessionPlan, Shop
+
+WANDERING: Final = 0.1
+
+
+def act_out(shop: Shop, plan: SessionPlan, day: int, rng: random.Random) -> Act:
+    """The steps of one planned session."""
+    act = Act(shop, plan, shop.config.period(day), rng)
+    if plan.bot:
+        _bot(act, rng)
+    elif plan.fraud:
+        _fraud(act, plan, rng)
+    elif plan.intent is not None:
+        if act.chance(WANDERING):
+            _wander(act)
+        _SCRIPTS[plan.intent](act, plan, rng)
+    if not act.steps:
+        act.view(plan.order.basket[0][0])
+    return act
+
+
+def _wander(act: Act) -> None:
+    category = act.another().category
+    found = act.listing(category)
+    if act.chance(0.7):
+        act.view(found[0])
+    if act.chance(0.3):
+        act.promotion(select=False)
+
+
+def _explore(act: Act, plan: SessionPlan, rng: random.Random) -> None:
+    if act.chance(0.4):
+        act.promotion(select=act.chance(0.35))
+    if act.chance(0.3):
+        act.search(EXPLORE)
+    for _ in range(2 + int(rng.random() * 3)):
+        found = act.listing(act.another().category)
+        for item in found[: int(rng.random() * 3)]:
+            act.on_items("select_item", item)
+            act.view(item)
+            if act.chance(0.12):
+                act.on_items("add_to_wishlist", item)
+    act.talk(EXPLORE)
+    if act.chance(0.08):
+        act.on_items("share", act.another(), method="link")
+    _maybe_buy(act, plan)
+
+
+def _find_product(act: Act, plan: SessionPlan, rng: random.Random) -> None:
+    wanted = plan.order.basket[0][0]
+    for _ in range(1 + int(rng.random() * 3)):
+        found = act.search(FIND_PRODUCT)
+        if act.chance(0.6):
+            act.on_items("select_item", found[0])
+            act.view(found[0])
+    act.talk(FIND_PRODUCT)
+    for _ in range(1 + int(rng.random() * 3)):
+        act.view(wanted if act.chance(0.6) else act.another(wanted.category))
+    if plan.buys or act.chance(0.2):
+        act.to_cart(wanted)
+    _maybe_buy(act, plan)
+
+
+def _compare(act: Act, plan: SessionPlan, rng: random.Random) -> None:
+    wanted = plan.order.basket[0][0]
+    rivals = [wanted, act.another(wanted.category), act.another(wanted.category)]
+    if act.chance(0.5):
+        act.search(COMPARE)
+    else:
+        act.listing(wanted.category)
+    for at in range(4 + int(rng.random() * 4)):
+        # Back and forth between the same few products is what comparing looks like.
+        act.view(rivals[at % len(rivals)] if act.chance(0.85) else act.another(wanted.category))
+        if act.chance(0.06):
+            act.on_items("add_to_wishlist", rivals[0])
+    act.talk(COMPARE)
+    if plan.buys:
+        act.to_cart(wanted)
+    _maybe_buy(act, plan)
+
+
+def _bargain(act: Act, plan: SessionPlan, rng: random.Random) -> None:
+    wanted = plan.order.basket[0][0]
+    if act.chance(0.75):
+        act.promotion(select=act.chance(0.7))
+    if act.chance(0.55):
+        act.search(BARGAIN)
+    for _ in range(2 + int(rng.random() * 3)):
+        act.view(act.another(wanted.category) if act.chance(0.5) else wanted)
+    if act.chance(0.5) or plan.buys:
+        coupon = f"SAVE{5 * (1 + int(rng.random() * 5))}"
+        act.to_cart(wanted, coupon=coupon)
+        if act.chance(0.4):
+            act.on_items("remove_from_cart", wanted)
+            act.to_cart(wanted, coupon=coupon)
+    act.talk(BARGAIN)
+    if act.chance(0.3):
+        act.promotion(select=act.chance(0.5))
+    _maybe_buy(act, plan)
+
+
+def _purchase(act: Act, plan: SessionPlan, rng: random.Random) -> None:
+    if act.chance(0.4):
+        act.search(PURCHASE)
+    talks_at = rng.random()
+    for item, quantity in plan.order.basket:
+        act.view(item)
+        if act.chance(0.4):
+            act.view(act.another(item.category) if act.chance(0.4) else item)
+        if act.chance(0.85) or plan.buys:
+            act.to_cart(item, quantity)
+    if talks_at < 0.6:
+        act.talk(PURCHASE)
+    if act.chance(0.25) and len(plan.order.basket) > 1 and not plan.buys:
+        act.on_items("remove_from_cart", plan.order.basket[-1][0])
+    act.checkout(pays=plan.buys)
+    if plan.buys and act.chance(0.05):
+        act.review(4 + int(rng.random() * 2))
+
+
+def _product_question(act: Act, plan: SessionPlan, rng: random.Random) -> None:
+    wanted = plan.order.basket[0][0]
+    if act.chance(0.4):
+        act.search(FIND_PRODUCT)
+    act.view(wanted)
+    act.talk(PRODUCT_QUESTION)
+    for _ in range(1 + int(rng.random() * 3)):
+        act.view(wanted)
+    if plan.buys:
+        act.to_cart(wanted)
+    _maybe_buy(act, plan)
+
+
+def _after_sales(act: Act, plan: SessionPlan, rng: random.Random) -> None:
+    intent = plan.intent or TRACK_ORDER
+    order = plan.order
+    if act.chance(0.35):
+        act.search("after_sales")
+    if act.chance(0.5):
+        act.view(order.basket[0][0])
+    act.talk(intent)
+    if intent == COMPLAINT and act.chance(0.55):
+        act.review(1 + int(rng.random() * 2))
+    refunded = {CANCEL_ORDER: 0.7, RETURN_REFUND: 0.5, COMPLAINT: 0.15}.get(intent, 0.0)
+    if act.chance(refunded):
+        act.order_event("refund", transaction_id=order.transaction_id)
+    if intent == TRACK_ORDER and act.chance(0.12):
+        act.review(3 + int(rng.random() * 3))
+    while act.chance(0.4):
+        act.listing(act.another().category)
+
+
+def _payment_problem(act: Act, plan: SessionPlan, rng: random.Random) -> None:
+    for item, quantity in plan.order.basket:
+        act.to_cart(item, quantity)
+    act.checkout(attempts=1 + int(rng.random() * 3), pays=False)
+    act.talk(PAYMENT_PROBLEM)
+    if act.chance(0.6):
+        act.order_event("add_payment_info", payment_type="card")
+    if plan.buys:
+        act.order_event("purchase", transaction_id=plan.order.transaction_id)
+
+
+def _subscribe(act: Act, plan: SessionPlan, rng: random.Random) -> None:
+    wanted = plan.order.basket[0][0]
+    if act.chance(0.6):
+        act.search(SUBSCRIBE_AND_SAVE)
+    act.view(wanted)
+    if act.chance(0.4):
+        act.promotion(select=act.chance(0.6))
+    if act.chance(0.6) or plan.buys:
+        act.to_cart(wanted, 2 + int(rng.random() * 3))
+    act.talk(SUBSCRIBE_AND_SAVE)
+    _maybe_buy(act, plan)
+
+
+def _maybe_buy(act: Act, plan: SessionPlan) -> None:
+    if plan.buys:
+        act.checkout(pays=True)
+
+
+def _bot(act: Act, rng: random.Random) -> None:
+    for _ in range(25 + int(rng.random() * 50)):
+        gap = 700 + int(rng.random() * 300)
+        item = act.another()
+        act.do("view_item", {"items": [item.in_event["en"]], "value": item.price, "currency": CURRENCY}, gap)
+
+
+def _fraud(act: Act, plan: SessionPlan, rng: random.Random) -> None:
+    for item, quantity in plan.order.basket:
+        act.to_cart(item, quantity)
+    act.checkout(attempts=3 + int(rng.random() * 4), pays=plan.buys)
+    if plan.buys and act.chance(0.4):
+        act.order_event("refund", transaction_id=plan.order.transaction_id)
+
+
+_SCRIPTS: Final = {
+    EXPLORE: _explore,
+    FIND_PRODUCT: _find_product,
+    COMPARE: _compare,
+    BARGAIN: _bargain,
+    PURCHASE: _purchase,
+    PRODUCT_QUESTION: _product_question,
+    PAYMENT_PROBLEM: _payment_problem,
+    SUBSCRIBE_AND_SAVE: _subscribe,
+    **dict.fromkeys(sorted(AFTER_SALES_INTENTS), _after_sales),
+}
