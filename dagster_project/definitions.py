@@ -11,17 +11,27 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     Programs that run the graph themselves take a job from it:
     `defs.resolve_job_def("ingest_job").execute_in_process(tags=range_tags(first, last), instance=instance)`.
     """
+    from dagster_project.defs.evaluation import assets as evaluation_assets
+    from dagster_project.defs.evaluation import checks as evaluation_checks
     from dagster_project.defs.features import assets as feature_assets
     from dagster_project.defs.features import checks as feature_checks
-    from dagster_project.defs.features import jobs as feature_jobs
+    from dagster_project.defs.features.jobs import daily_features, features_job
     from dagster_project.defs.ingestion import assets as ingestion_assets
     from dagster_project.defs.ingestion import checks as ingestion_checks
-    from dagster_project.defs.ingestion import jobs as ingestion_jobs
-    from dagster_project.defs.monitoring import alerts as monitoring_alerts
-    from dagster_project.defs.serving import jobs as serving_jobs
+    from dagster_project.defs.ingestion.jobs import daily_ingestion, ingest_job
+    from dagster_project.defs.monitoring import assets as monitoring_assets
+    from dagster_project.defs.monitoring import checks as monitoring_checks
+    from dagster_project.defs.monitoring.alerts import failure_alert, freshness_alert
+    from dagster_project.defs.monitoring.jobs import daily_drift_check, drift_job
+    from dagster_project.defs.monitoring.retraining import drift_sensor
+    from dagster_project.defs.serving import assets as serving_assets
+    from dagster_project.defs.serving import checks as serving_checks
+    from dagster_project.defs.serving.jobs import rollback_job
     from dagster_project.defs.sessions import assets as session_assets
     from dagster_project.defs.sessions import checks as session_checks
     from dagster_project.defs.training import assets as training_assets
+    from dagster_project.defs.training import checks as training_checks
+    from dagster_project.defs.training.jobs import retrain_job
     from dagster_project.partitions import daily_from
     from dagster_project.resources.alerts import Alerts
     from dagster_project.resources.feature_store import FeastStore
@@ -31,15 +41,35 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     days = daily_from(settings.first_day)
     assets = dg.map_asset_specs(
         lambda spec: spec.replace_attributes(partitions_def=days) if spec.partitions_def else spec,
-        dg.load_assets_from_modules([ingestion_assets, session_assets, feature_assets, training_assets]),
+        dg.load_assets_from_modules(
+            [
+                ingestion_assets,
+                session_assets,
+                feature_assets,
+                training_assets,
+                evaluation_assets,
+                serving_assets,
+                monitoring_assets,
+            ]
+        ),
     )
     keys = settings.api_keys.get_secret_value().split(",") if settings.api_keys else []
     return dg.Definitions(
         assets=assets,
-        asset_checks=dg.load_asset_checks_from_modules([ingestion_checks, session_checks, feature_checks]),
-        jobs=[ingestion_jobs.ingest_job, feature_jobs.features_job, serving_jobs.rollback_job],
-        schedules=[ingestion_jobs.daily_ingestion, feature_jobs.daily_features],
-        sensors=[monitoring_alerts.failure_alert, monitoring_alerts.freshness_alert],
+        asset_checks=dg.load_asset_checks_from_modules(
+            [
+                ingestion_checks,
+                session_checks,
+                feature_checks,
+                training_checks,
+                evaluation_checks,
+                serving_checks,
+                monitoring_checks,
+            ]
+        ),
+        jobs=[ingest_job, features_job, retrain_job, drift_job, rollback_job],
+        schedules=[daily_ingestion, daily_features, daily_drift_check],
+        sensors=[drift_sensor, failure_alert, freshness_alert],
         resources={
             "settings": settings,
             "tables": Tables(settings.tables),

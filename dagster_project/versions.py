@@ -4,7 +4,8 @@ from pathlib import Path
 
 import dagster as dg
 
-from intent_tracking.release import component_directory, read_release
+from intent_tracking.artifact import INTENT_MODEL
+from intent_tracking.release import Component, component_directory, read_release
 
 MODEL_VERSION = "model_version"
 
@@ -26,8 +27,18 @@ def model_version(instance: dg.DagsterInstance, asset: str) -> str:
     return str(materialization.metadata[MODEL_VERSION].value)
 
 
+def _live(release_file: Path) -> Component | None:
+    release = read_release(release_file)
+    return release.components.get(INTENT_MODEL) if release else None
+
+
+def live_model_version(release_file: Path) -> str | None:
+    """Version of the live intent model; None when none was released yet."""
+    component = _live(release_file)
+    return component.version if component else None
+
+
 def champion_directory(release_file: Path) -> Path | None:
     """The artifact of the live intent model; None when none was released yet."""
-    release = read_release(release_file)
-    component = release.components.get("intent_model") if release else None
+    component = _live(release_file)
     return component_directory(release_file, component) if component else None

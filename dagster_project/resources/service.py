@@ -16,6 +16,10 @@ class ServiceError(RuntimeError):
     """The service answers, and does not serve what was released; the message says what to do."""
 
 
+class ReleaseRefusedError(ServiceError):
+    """The service would not serve a release: its artifact is damaged, or its golden requests are answered otherwise."""
+
+
 @dataclass(frozen=True)
 class ServedRelease:
     """What the service says that it serves. A service that runs without a model serves number 0."""
@@ -61,19 +65,20 @@ class IntentService:
         """Wait until release `number` or a later one is served. None when nothing listens there at all.
 
         Raises:
-            ServiceError: the service refused the release, or still serves another one after `timeout_seconds`.
+            ReleaseRefusedError: the service looked at the release and keeps the one before.
+            ServiceError: the service still serves another release after `timeout_seconds`, or went away meanwhile.
         """
         deadline = time.monotonic() + timeout_seconds
         served = self.served_release()
         if served is None:
             return None
         while served is None or served.number < number:
-            # A refusal ends no wait: what is reported before the watcher looks again is about an older release.
+            if served is not None and (served.refused or "").startswith(f"release {number}:"):
+                raise ReleaseRefusedError(f"{self.address} refused {served.refused}")
             if time.monotonic() > deadline:
                 found = "nothing" if served is None else f"release {served.number} ({served.model_version})"
-                why = f"; it refused a newer one: {served.refused}" if served and served.refused else ""
                 raise ServiceError(
-                    f"{self.address} serves {found} after {timeout_seconds:g} s, not release {number}{why}. "
+                    f"{self.address} serves {found} after {timeout_seconds:g} s, not release {number}. "
                     "Read the service's log; run rollback_job to make the release before live again."
                 )
             time.sleep(POLL_SECONDS)

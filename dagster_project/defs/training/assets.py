@@ -5,10 +5,11 @@ from datetime import date
 import dagster as dg
 from pydantic import Field
 
-from dagster_project.metadata import counts, sample
+from dagster_project.defs.training.progress import EveryFewSeconds
+from dagster_project.metadata import counts, picture, rows_as_markdown, sample
 from dagster_project.resources.feature_store import FeastStore
 from dagster_project.resources.tables import Tables
-from dagster_project.versions import champion_directory
+from dagster_project.versions import MODEL_VERSION, champion_directory
 from intent_tracking.settings import Settings
 
 OWNERS = ["team:machine-learning"]
@@ -66,7 +67,7 @@ def training_examples(
         test_days=config.test_days,
         seed=config.seed,
     )
-    write_examples(settings, built.table)
+    write_examples(settings, built.table, window)
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": built.table.num_rows,
@@ -113,3 +114,75 @@ def tokenized_sessions(config: TokenizedConfig, settings: dg.ResourceParam[Setti
             "median_tokens": lengths[len(lengths) // 2],
         }
     )
+
+
+class TrainingConfig(dg.Config):
+    """How long to train, and from which draw."""
+
+    max_seconds: float | None = Field(
+        default=None, gt=0, description="What a training may take; by default as long as the recipe for the data says."
+    )
+    seed: int = Field(default=0, description="Another seed gives another version of the same data.")
+
+
+@dg.asset(
+    deps=[training_examples, tokenized_sessions],
+    group_name="training",
+    kinds={"pytorch", "huggingface"},
+    owners=OWNERS,
+    pool="gpu",
+    # A training that died goes on from its checkpoint.
+    retry_policy=dg.RetryPolicy(max_retries=1, delay=30),
+)
+def intent_model(
+    context: dg.AssetExecutionContext,
+    config: TrainingConfig,
+    settings: dg.ResourceParam[Settings],
+    feature_store: dg.ResourceParam[FeastStore],
+) -> dg.MaterializeResult:
+    """A fine-tuned, calibrated model as an artifact, `models/<version>`: the challenger, until the gate has spoken.
+
+    From `tokenized_sessions`; starts from the live model where there is one. TensorBoard reads
+    `models/.work/<version>`.
+    """
+    from dagster_project.defs.training.model import train_version
+
+    made = train_version(
+        settings,
+        feature_store,
+        seed=config.seed,
+        max_seconds=config.max_seconds,
+        progress=EveryFewSeconds(context.log.info),
+    )
+    manifest = made.manifest
+    metadata: dict[str, dg.RawMetadataValue] = {
+        MODEL_VERSION: manifest.version,
+        "artifact": dg.MetadataValue.path(made.directory),
+        "parent": manifest.parent or "none",
+        "base_encoder": manifest.base_encoder or "unknown",
+        "trained_until": manifest.trained_until or "unknown",
+        "feature_service": manifest.feature_service or "none",
+        "reused": made.trained is None,
+        **manifest.metrics,
+    }
+    if made.trained is not None:
+        training = made.trained.training
+        metadata |= {
+            "seconds": training.seconds,
+            "tokens_per_second": training.tokens_per_second,
+            "steps": training.steps,
+            "best_epoch": training.best_epoch,
+            "stopped": training.stopped,
+            "recipe": training.recipe.model_dump(),
+            "tensorboard": dg.MetadataValue.path(made.work / "tensorboard"),
+            "passes": rows_as_markdown(
+                [{"pass": f.epoch, "loss": f"{f.loss:.4f}", **_rounded(f.scores)} for f in training.history]
+            ),
+        }
+    if made.learning_curve is not None:
+        metadata["learning_curve"] = picture(made.learning_curve)
+    return dg.MaterializeResult(metadata=metadata)
+
+
+def _rounded(scores: dict[str, float]) -> dict[str, str]:
+    return {name: f"{value:.4f}" for name, value in scores.items()}

@@ -12,6 +12,8 @@ from intent_tracking.events.arrival import LOOKBACK_DAYS
 from intent_tracking.settings import Settings
 from intent_tracking.tables import atomic_file
 
+UNTIL_KEY = "trained_until"
+
 
 class TrainingWindowError(ValueError):
     """The days asked for cannot be trained on; the message says which can."""
@@ -71,8 +73,9 @@ def tokenized_path(settings: Settings) -> Path:
     return settings.training / "tokenized_sessions"
 
 
-def write_examples(settings: Settings, examples: pa.Table) -> None:
-    """Replace `training_examples` atomically."""
+def write_examples(settings: Settings, examples: pa.Table, window: TrainingWindow) -> None:
+    """Replace `training_examples` atomically; the file says where its window ends."""
+    examples = examples.replace_schema_metadata({UNTIL_KEY: window.end.isoformat()})
     with atomic_file(examples_path(settings)) as temporary:
         pq.write_table(examples, temporary, compression="zstd")
 
@@ -87,3 +90,8 @@ def read_examples(settings: Settings) -> pa.Table:
     if not path.exists():
         raise FileNotFoundError(f"{path}: materialize training_examples first")
     return pq.ParquetFile(path).read()
+
+
+def trained_until(examples: pa.Table) -> datetime:
+    """The end of the window that `examples` (from `read_examples`) were drawn from, UTC."""
+    return datetime.fromisoformat(examples.schema.metadata[UNTIL_KEY.encode()].decode())

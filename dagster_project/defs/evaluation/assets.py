@@ -1,0 +1,72 @@
+"""How good a new model is, and whether it may go live."""
+
+import dagster as dg
+from pydantic import Field
+
+from dagster_project.metadata import picture, rows_as_markdown
+from dagster_project.versions import MODEL_VERSION, model_version
+from intent_tracking.settings import Settings
+
+OWNERS = ["team:machine-learning"]
+
+
+class EvaluationConfig(dg.Config):
+    """Which version to evaluate, and what the gate asks of it."""
+
+    version: str | None = Field(default=None, description="By default the version that intent_model made last.")
+    margin: float = Field(default=0.02, ge=0, description="Macro-F1 by which it may lie below the champion.")
+    floor_macro_f1: float = Field(default=0.5, description="What a first model must reach.")
+    floor_accuracy: float = Field(default=0.5, description="What a first model must reach.")
+    max_ece: float = Field(default=0.1, description="Highest expected calibration error.")
+    min_examples: int = Field(default=100, description="Fewer labelled held-out examples promote nothing.")
+
+
+@dg.asset(
+    deps=["intent_model", "training_examples"],
+    group_name="evaluation",
+    kinds={"python", "scikitlearn"},
+    owners=OWNERS,
+)
+def intent_model_evaluation(
+    context: dg.AssetExecutionContext, config: EvaluationConfig, settings: dg.ResourceParam[Settings]
+) -> dg.MaterializeResult:
+    """Figures, pictures and model card of one model version on the held-out days of `training_examples`.
+
+    Overall, per class, scene and language; its behavioural tests; and the same examples answered by the champion, from
+    which the gate's decision follows. Files lie in `evaluations/<version>/`.
+    """
+    from dagster_project.defs.evaluation.comparison import compare
+    from intent_tracking.evaluation.gate import GatePolicy
+
+    version = config.version or model_version(context.instance, "intent_model")
+    policy = GatePolicy(**config.model_dump(exclude={"version"}))
+    found = compare(settings, version, policy)
+    report, figures = found.report, {k: v for k, v in found.decision.figures.items() if v is not None}
+    slices: list[dict[str, object]] = [
+        {
+            "slice": f"{part.column} {part.value}",
+            "examples": part.count,
+            "accuracy": str(part.accuracy),
+            "macro-F1": str(part.macro_f1),
+        }
+        for part in report.slices
+    ]
+    return dg.MaterializeResult(
+        metadata={
+            MODEL_VERSION: version,
+            "champion": found.champion or "none",
+            "promote": found.decision.promote,
+            "reasons": rows_as_markdown([{"test": reason} for reason in found.decision.reasons]),
+            "examples": report.count,
+            "accuracy": report.accuracy.value,
+            "macro_f1": report.macro_f1.value,
+            **{f"gate/{name}": value for name, value in figures.items()},
+            **({"out_of_scope_recall": report.out_of_scope.recall} if report.out_of_scope.recall is not None else {}),
+            **({"span_f1": report.spans.f1} if report.spans else {}),
+            **({"purchase_auc": report.outcome_auc} if report.outcome_auc is not None else {}),
+            "slices": rows_as_markdown(slices),
+            **{f"slice/{s.column}/{s.value}/accuracy": s.accuracy.value for s in report.slices},
+            **{name: picture(found.folder / file) for name, file in report.pictures.items()},
+            "model_card": dg.MetadataValue.path(found.folder / "model_card.md"),
+        }
+    )

@@ -1,0 +1,115 @@
+"""A model version against the held-out days, its behavioural tests, and the champion on the same examples."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dagster_project.defs.training.examples import read_examples
+from dagster_project.versions import champion_directory
+from intent_tracking.evaluation import behavioural
+from intent_tracking.evaluation.behavioural import BehaviouralReport
+from intent_tracking.evaluation.gate import GateDecision, GatePolicy, decide
+from intent_tracking.evaluation.model_card import CardFacts, write_model_card
+from intent_tracking.evaluation.report import EvaluationReport, evaluate_predictions, write_report
+from intent_tracking.inference import IntentPredictor
+from intent_tracking.modeling.examples import EXAMPLE_SCHEMA, model_inputs
+from intent_tracking.modeling.prediction import Prediction
+from intent_tracking.settings import Settings
+
+DECISION_FILE = "decision.json"
+BEHAVIOUR_FILE = "behaviour.json"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All that the gate and a person want to know of a version."""
+
+    version: str
+    champion: str | None
+    folder: Path
+    report: EvaluationReport
+    behaviour: BehaviouralReport
+    decision: GateDecision
+
+
+def predict_examples(predictor: IntentPredictor, examples: pa.Table) -> list[Prediction]:
+    """The predictor's answer to each example, with the user features that the example carries."""
+    names = [name for name in examples.column_names if name not in EXAMPLE_SCHEMA.names]
+    features = examples.select(names).to_pylist() if names else None
+    return predictor.predict(model_inputs(examples), features)
+
+
+def cases_for(labels: list[str], examples: pa.Table) -> list[behavioural.Case]:
+    """The shop's behavioural cases; where the model knows none of their intents, cases made from the examples."""
+    known = [case for case in behavioural.shop_cases() if case.intent in labels]
+    if known:
+        return known
+    inputs = model_inputs(examples)
+    texts = [(given.text[given.utterance_start : given.utterance_end], given.language) for given in inputs]
+    return behavioural.label_free_cases((text, language) for text, language in texts if text)
+
+
+def compare(settings: Settings, version: str, policy: GatePolicy) -> Comparison:
+    """Evaluate `version` on the test split of `training_examples` and hold it against the live model.
+
+    Writes `report.json` and its pictures, `behaviour.json`, `decision.json` and `model_card.md` into
+    `evaluations/<version>/`.
+
+    Raises:
+        ArtifactError: an artifact is incomplete or damaged.
+        FileNotFoundError: there are no training examples.
+        EvaluationError: no held-out example is labelled.
+    """
+    challenger = IntentPredictor.load(settings.models / version, settings.device)
+    labels = list(challenger.labels.class_names())
+    examples = read_examples(settings)
+    held_out = examples.filter(pc.equal(examples["split"], "test"))
+    folder = settings.evaluations / version
+
+    answers = predict_examples(challenger, held_out)
+    report = evaluate_predictions(held_out, answers, labels, folder)
+    behaviour = behavioural.run(challenger, labels, cases_for(labels, held_out))
+
+    directory = champion_directory(settings.release_file)
+    champion = IntentPredictor.load(directory, settings.device) if directory else None
+    champion_answers = predict_examples(champion, held_out) if champion else None
+
+    rows = [row for row, intent in enumerate(held_out["intent"].to_pylist()) if intent is not None]
+    decision = decide(
+        held_out["intent"].take(pa.array(rows, pa.int64())).to_pylist(),
+        [answers[row] for row in rows],
+        [champion_answers[row] for row in rows] if champion_answers is not None else None,
+        labels,
+        behaviour,
+        policy,
+    )
+    write_report(folder / BEHAVIOUR_FILE, behaviour.to_dict())
+    compared_with = champion.version if champion else None
+    write_report(
+        folder / DECISION_FILE,
+        {**decision.to_dict(), "version": version, "champion": compared_with, "max_ece": policy.max_ece},
+    )
+    write_model_card(folder, _facts(challenger, examples, held_out), report, behaviour, decision)
+    return Comparison(version, compared_with, folder, report, behaviour, decision)
+
+
+def _facts(challenger: IntentPredictor, examples: pa.Table, held_out: pa.Table) -> CardFacts:
+    manifest = challenger.manifest
+    learned = examples.filter(pc.equal(examples["split"], "train"))
+    return CardFacts(
+        version=manifest.version,
+        base_encoder=manifest.base_encoder or "unknown",
+        code_version=manifest.code_version,
+        dataset_fingerprint=manifest.dataset_fingerprint,
+        labels=manifest.labels,
+        trained_on=_in_words(learned),
+        evaluated_on=_in_words(held_out),
+        details={"parent": manifest.parent or "none", "trained until": manifest.trained_until or "unknown"},
+    )
+
+
+def _in_words(examples: pa.Table) -> str:
+    days = pc.min_max(examples["time"]).as_py()
+    return f"{examples.num_rows:,} examples, {days['min']:%Y-%m-%d} to {days['max']:%Y-%m-%d}"

@@ -1,0 +1,57 @@
+"""What a day of traffic is held against, and what is known of the windows before it."""
+
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dagster_project.resources.drift_report import SUMMARY_FILE, read_summary
+from dagster_project.resources.tables import Tables
+from intent_tracking.evaluation.drift import DriftSummary
+from intent_tracking.evaluation.drift_sample import live_version
+from intent_tracking.settings import Settings
+
+
+def drift_history(folder: Path, newest: int = 30) -> list[DriftSummary]:
+    """Summaries of the newest windows, oldest first."""
+    days = sorted(path.parent for path in folder.glob(f"*/{SUMMARY_FILE}"))
+    return [read_summary(day) for day in days[-newest:]]
+
+
+def reference_of(settings: Settings, tables: Tables, day: date, reference_days: int) -> pa.Table:
+    """The traffic that the live model answered first: its normal.
+
+    Taken from the first `reference_days` days on which the model that answers on `day` answered before, days that
+    drifted left out: a reference that moved along would never see a slow drift. Until that model has such a day, the
+    last days before, whoever answered: then only what does not depend on the model can be compared.
+    """
+    before = [known for known in tables.served_predictions.days() if known < day]
+    live = live_version(tables.served_predictions.read([day], columns=["model_version"]))
+    drifted = {summary.window_end.date() for summary in drift_history(settings.drift) if summary.drifted}
+    calm = [known for known in before if _after(known) not in drifted]
+    own = [known for known in calm if live is not None and _answered(tables, known, live)]
+    if own:
+        reference = tables.served_predictions.read(own[:reference_days])
+        return reference.filter(pc.equal(reference["model_version"], live))
+    return tables.served_predictions.read((calm or before)[-reference_days:])
+
+
+def _after(day: date) -> date:
+    return date.fromordinal(day.toordinal() + 1)
+
+
+def _answered(tables: Tables, day: date, version: str) -> bool:
+    found = tables.served_predictions.read([day], columns=["model_version"])
+    return live_version(found) == version
+
+
+def labels_by_people(settings: Settings) -> Mapping[str, str]:
+    """The newest intent that people gave each session."""
+    from intent_tracking.modeling.annotations import read_annotations
+
+    given = sorted(
+        read_annotations(sorted(settings.annotations.glob("*.jsonl"))), key=lambda annotation: annotation.annotated_at
+    )
+    return {label.session_id: label.intent for label in given if label.session_id and not label.event_id}

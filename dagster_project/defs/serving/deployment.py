@@ -1,0 +1,33 @@
+"""Publishing a version, and taking it back where the running service will not have it."""
+
+from dagster_project.resources.service import IntentService, ReleaseRefusedError, ServedRelease
+from intent_tracking.artifact import INTENT_MODEL, verify
+from intent_tracking.release import Component, Release, publish, read_release, rollback
+from intent_tracking.settings import Settings
+
+
+def deploy(
+    settings: Settings, service: IntentService, version: str, reason: str, timeout_seconds: float
+) -> tuple[Release, ServedRelease | None]:
+    """Make `version` live: publish it, and wait for the service where one runs. What is live already stays as it is.
+
+    Raises:
+        ArtifactError: the artifact is incomplete or damaged; nothing was published.
+        ReleaseRefusedError: the service would not serve it; the release before is live again.
+        ServiceError: the service did not switch in time; the release stands, and rollback_job takes it back.
+    """
+    directory = settings.models / version
+    verify(directory, kind=INTENT_MODEL)
+    before = read_release(settings.release_file)
+    live = before.components.get(INTENT_MODEL) if before else None
+    if before is not None and live is not None and live.version == version:
+        release = before
+    else:
+        release = publish(settings.release_file, {INTENT_MODEL: Component.of(directory)}, reason)
+    try:
+        return release, service.wait_for(release.number, timeout_seconds)
+    except ReleaseRefusedError:
+        # Left in the file, a refused release would keep the service from starting the next time.
+        if before is not None and release.number != before.number:
+            rollback(settings.release_file, f"the service refused release {release.number}", to=before.number)
+        raise

@@ -1,0 +1,23 @@
+"""The retraining: from settled days to a live model, with the gate in between."""
+
+import dagster as dg
+
+# A retraining that drift asked for carries the end of the newest window that it was asked for, as ISO time.
+DRIFT_WINDOW_TAG = "intent/drift_window_end"
+
+retrain_job = dg.define_asset_job(
+    "retrain_job",
+    selection=dg.AssetSelection.assets(
+        "training_examples",
+        "tokenized_sessions",
+        "intent_model",
+        "intent_model_evaluation",
+        "intent_bento",
+        "deployed_intent_service",
+    ),
+    description=(
+        "Builds the training set of settled days, trains a challenger, holds it against the champion, and packages and "
+        "deploys it if the gate accepts it."
+    ),
+    tags={"dagster/max_runtime": str(6 * 3600), "intent/exclusive": "retraining"},
+)

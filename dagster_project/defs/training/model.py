@@ -1,0 +1,97 @@
+"""One training run: its version, its working folder, and what came out."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from dagster_project.defs.training.examples import read_examples, tokenized_path, trained_until
+from dagster_project.resources.feature_store import FeastStore
+from intent_tracking.artifact import INTENT_MODEL, Manifest, verify
+from intent_tracking.evaluation import plots
+from intent_tracking.modeling.dataset import DatasetInfo, TokenizedDataset
+from intent_tracking.modeling.export import TrainedArtifact, train_artifact
+from intent_tracking.modeling.training import Progress
+from intent_tracking.settings import Settings
+
+
+class StaleTokensError(RuntimeError):
+    """tokenized_sessions was not made from the training_examples that are there now."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedVersion:
+    """An artifact, and the training that made it; `trained` is None where the artifact was there already."""
+
+    manifest: Manifest
+    directory: Path
+    work: Path
+    trained: TrainedArtifact | None
+    learning_curve: Path | None
+
+
+def version_name(until: datetime, info: DatasetInfo, seed: int, max_seconds: float | None) -> str:
+    """Name of what this training gives: the last day that it saw, and a hash of all that decides the result.
+
+    The same data and choices have the same name, so that a run that was killed finds its checkpoint again.
+    """
+    decides = json.dumps([info.model_dump(mode="json"), seed, max_seconds], sort_keys=True)
+    return f"{until:%Y%m%d}-{hashlib.sha256(decides.encode()).hexdigest()[:8]}"
+
+
+def train_version(
+    settings: Settings,
+    feature_store: FeastStore,
+    *,
+    seed: int,
+    max_seconds: float | None,
+    progress: Callable[[Progress], None],
+) -> TrainedVersion:
+    """Train on `tokenized_sessions` and write the artifact to `models/<version>`.
+
+    A version that exists is not trained again: what is live must not change under the service.
+
+    Raises:
+        FileNotFoundError: an input is missing.
+        StaleTokensError: the inputs do not belong together.
+        ArtifactError: the version exists and is damaged, or the model that the training starts from is.
+    """
+    examples = read_examples(settings)
+    dataset = TokenizedDataset.load(tokenized_path(settings))
+    if dataset.table["example_id"].to_pylist() != examples["example_id"].to_pylist():
+        raise StaleTokensError("tokenized_sessions is older than training_examples: materialize it again")
+    until = trained_until(examples)
+    version = version_name(until, dataset.info, seed, max_seconds)
+    directory, work = settings.models / version, settings.models / ".work" / version
+    if directory.exists():
+        return TrainedVersion(verify(directory, kind=INTENT_MODEL), directory, work, None, None)
+    trained = train_artifact(
+        examples,
+        directory,
+        version=version,
+        work_dir=work,
+        base_encoder=settings.base_encoder,
+        dataset=dataset,
+        champion=settings.models / dataset.info.parent if dataset.info.parent else None,
+        seed=seed,
+        device=settings.device,
+        max_seconds=max_seconds,
+        trained_until=until,
+        feature_service=feature_store.feature_service(version) if dataset.info.features else None,
+        progress=progress,
+    )
+    shutil.rmtree(work / "checkpoints", ignore_errors=True)  # TensorBoard's files stay
+    return TrainedVersion(trained.manifest, directory, work, trained, _learning_curve(trained, work))
+
+
+def _learning_curve(trained: TrainedArtifact, folder: Path) -> Path | None:
+    per_pass = max(1, trained.training.steps // max(1, len(trained.training.history)))
+    history = [
+        (per_pass * (figures.epoch + 1), figures.loss, figures.scores["score"])
+        for figures in trained.training.history
+        if "score" in figures.scores
+    ]
+    return folder / plots.learning_curve(folder, history) if history else None
