@@ -1,4 +1,4 @@
-"""Every limit of the HTTP interface, typed once; the OpenAPI document and the errors read them from here."""
+"""Every limit of the service, typed once; the OpenAPI document and the errors read them from here."""
 
 from __future__ import annotations
 
@@ -14,3 +14,5 @@ REQUEST_SECONDS: Final = 20.0
 # What a caller is told about, best first.
 MAX_INTENTS: Final = 5
 MAX_ACTIONS: Final = 3
+# Processes. Each has the model in memory and shares the cores with the others.
+WORKERS: Final = 1

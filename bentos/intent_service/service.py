@@ -9,10 +9,7 @@ from __future__ import annotations
 import bentoml
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from bentos.intent_service.app import create_app
-from bentos.intent_service.inference import WORKERS
-from bentos.intent_service.middleware import configured_keys
-from bentos.intent_service.runtime import Runtime
+from bentos.intent_service.limits import WORKERS
 from intent_tracking.settings import load_settings
 
 
@@ -34,13 +31,19 @@ class OwnSurface:
     workers=WORKERS,
     # BentoML's limits lie outside of ours and answer in another shape: wide open, ours come first.
     traffic={"timeout": 3600},
-    # The app serves /metrics itself: BentoML's own figures take any path of a caller as a label.
+    # The app counts by itself: BentoML's figures take any path of a caller as a label, its log a line for each request.
     metrics={"enabled": False},
+    logging={"access": {"enabled": False}},
 )
 class IntentService:
     """Tracks shopping sessions live and answers what each shopper wants."""
 
     def __init__(self) -> None:
+        # Here, because BentoML's parent process imports this module too and has no use for torch.
+        from bentos.intent_service.app import create_app
+        from bentos.intent_service.middleware import configured_keys
+        from bentos.intent_service.runtime import Runtime
+
         settings = load_settings()
         self.runtime = Runtime(settings)
         self.runtime.start()

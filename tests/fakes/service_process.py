@@ -1,0 +1,105 @@
+"""The real service as a process on a free port of this machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class RunningService:
+    """A started service; `started_in` is seconds from the command to the first answer of /livez."""
+
+    address: str
+    log: Path
+    process: subprocess.Popen[bytes]
+    started_in: float
+
+    def call(self, path: str, body: Any = None) -> tuple[int, Any]:
+        """Status and decoded answer: POST with a body, GET without."""
+        method = "GET" if body is None else "POST"
+        answer = httpx.request(method, self.address + path, json=body, timeout=60)
+        is_json = answer.headers["content-type"].startswith("application/json")
+        return answer.status_code, answer.json() if is_json else answer.text
+
+    def wait_for_release(self, number: int, seconds: float = 30) -> dict[str, Any]:
+        """The answer of /v1/release once it serves `number`."""
+        deadline = time.monotonic() + seconds
+        while True:
+            status, body = self.call("/v1/release")
+            if status == 200 and body["number"] == number:
+                found: dict[str, Any] = body
+                return found
+            assert time.monotonic() < deadline, (
+                f"release {number} is not served: {status} {body}\n{self.log.read_text()}"
+            )
+            time.sleep(0.05)
+
+
+@contextmanager
+def running_service(home: Path, **environment: str) -> Iterator[RunningService]:
+    """Start the documented command with `home`, wait until it lives, and stop it on leaving."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = home / "service.log"
+    home.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "bentoml", "serve", "bentos.intent_service.service:IntentService"]
+    begin = time.monotonic()
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [*command, "--host", "127.0.0.1", "--port", str(port)],
+            cwd=ROOT,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env={
+                **os.environ,
+                "PYTHONPATH": str(ROOT),
+                "INTENT_HOME": str(home),
+                "BENTOML_HOME": str(home / "bentoml"),
+                "BENTOML_DO_NOT_TRACK": "True",
+                "DO_NOT_TRACK": "1",
+                **environment,
+            },
+        )
+    try:
+        address = f"http://127.0.0.1:{port}"
+        while not _lives(address):
+            assert process.poll() is None, f"the service ended:\n{log.read_text()}"
+            assert time.monotonic() < begin + 120, f"the service does not live:\n{log.read_text()}"
+            time.sleep(0.1)
+        yield RunningService(address, log, process, time.monotonic() - begin)
+    finally:
+        stop(process)
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End the process and its children as a supervisor does."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _lives(address: str) -> bool:
+    try:
+        return httpx.get(address + "/livez", timeout=2).status_code == 200
+    except httpx.TransportError:
+        return False
