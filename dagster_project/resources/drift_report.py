@@ -38,7 +38,7 @@ def _frames(sample: DriftSample) -> tuple[Any, Any]:
     )
 
 
-def _run(sample: DriftSample, summary: DriftSummary) -> Any:
+def run_evidently(sample: DriftSample, summary: DriftSummary) -> Any:
     # Evidently asks this variable before it sends anything; as a library it sends nothing, and it shall stay so.
     os.environ.setdefault("DO_NOT_TRACK", "1")
     with warnings.catch_warnings():
@@ -70,7 +70,7 @@ def write_html(sample: DriftSample, summary: DriftSummary, path: Path) -> None:
     Raises:
         DriftReportMismatchError: Evidently's statistic of a column is not the decision's.
     """
-    snapshot = _run(sample, summary)
+    snapshot = run_evidently(sample, summary)
     theirs = evidently_statistics(snapshot)
     for column in summary.columns:
         if abs(theirs[column.name] - column.statistic) > TOLERANCE:

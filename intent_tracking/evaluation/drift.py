@@ -32,8 +32,9 @@ from intent_tracking.evaluation.drift_sample import (
     draw,
     live_version,
     of_version,
+    principal_directions,
+    random_pair,
     sessions_of,
-    split_by_session,
 )
 from intent_tracking.evaluation.performance import PerformanceDrift
 
@@ -263,19 +264,19 @@ def calibrate(
     policy = policy or DriftPolicy()
     check_columns(reference, "reference")
     reference = of_version(reference, live_version(reference))
-    sessions = len(sessions_of(reference, policy.seed))
-    size = min(policy.sample_size, sessions // 2)
+    rows = sessions_of(reference, policy.seed)
+    size = min(policy.sample_size, len(rows) // 2)
     if size < policy.min_samples:
         raise DriftError(
-            f"the reference has {sessions} sessions; calibration needs twice {policy.min_samples}: take more days"
+            f"the reference has {len(rows)} sessions; calibration needs twice {policy.min_samples}: take more days"
         )
     relabellings = Relabellings(policy.permutations, policy.seed)
     floors, days = _natural(reference, policy) if natural else ({}, 0)
+    directions = principal_directions(reference.take(rows), policy.components)
     windows = columns = 0
     for number in range(draws):
-        left, right = split_by_session(reference, size, (policy.seed, number))
-        fit = left if sessions <= 2 * size else reference
-        sample = compare_rows(left, right, fit, policy, same_model=True)
+        left, right = random_pair(reference, rows, size, (policy.seed, number))
+        sample = compare_rows(left, right, directions, policy, same_model=True)
         drifted = sum(column.drifted for column in judge(sample, policy, relabellings, floors))
         windows += drifted >= policy.min_columns
         columns += drifted > 0

@@ -21,6 +21,7 @@ from intent_tracking.modeling.prediction import OUT_OF_SCOPE_LABEL
 
 Values = NDArray[np.float64] | NDArray[np.str_]
 MISSING = "(none)"
+MAX_FIT_ROWS = 2000
 
 
 class DriftError(ValueError):
@@ -175,27 +176,41 @@ def _embeddings(table: pa.Table) -> NDArray[np.float64] | None:
     return np.asarray(flat, dtype=np.float64).reshape(table.num_rows, -1)
 
 
-def _basis(rows: NDArray[np.float64], components: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and leading principal directions `[width, components]`; signs fixed: a rerun gives the same figures."""
+@dataclass(frozen=True, eq=False)
+class Directions:
+    """Mean `[width]` and leading principal directions `[width, components]` of a set of embeddings."""
+
+    mean: NDArray[np.float64]
+    basis: NDArray[np.float64]
+
+
+def principal_directions(table: pa.Table, components: int) -> Directions | None:
+    """Directions of the embeddings of at most `MAX_FIT_ROWS` rows; None where some are missing or differ in width.
+
+    Signs are fixed, so a rerun gives the same figures.
+    """
+    rows = _embeddings(table.slice(0, MAX_FIT_ROWS))
+    if rows is None:
+        return None
     mean = rows.mean(axis=0)
-    _, vectors = np.linalg.eigh(np.cov(rows - mean, rowvar=False))
+    _, vectors = np.linalg.eigh(np.atleast_2d(np.cov(rows - mean, rowvar=False)))
     leading = vectors[:, ::-1][:, :components]
     signs = np.sign(leading[np.abs(leading).argmax(axis=0), np.arange(leading.shape[1])])
-    return mean, leading * signs
+    return Directions(mean, leading * signs)
 
 
 def embedding_columns(
-    fit: NDArray[np.float64], reference: NDArray[np.float64], current: NDArray[np.float64], components: int
+    directions: Directions, reference: NDArray[np.float64], current: NDArray[np.float64]
 ) -> list[Column]:
     """Coordinates on the principal directions of the reference, and the distance that these directions leave over.
 
     A new intent often lies where the reference never went: the leading directions miss it, the left-over distance
     does not.
     """
-    mean, basis = _basis(fit, components)
+    basis = directions.basis
     sides = []
     for rows in (reference, current):
-        centred = rows - mean
+        centred = rows - directions.mean
         along = centred @ basis
         sides.append((along, np.linalg.norm(centred - along @ basis.T, axis=1)))
     (reference_along, reference_rest), (current_along, current_rest) = sides
@@ -221,9 +236,9 @@ def _answers(table: pa.Table) -> NDArray[np.str_]:
 
 
 def compare_rows(
-    reference: pa.Table, current: pa.Table, fit: pa.Table, policy: DriftPolicy, *, same_model: bool
+    reference: pa.Table, current: pa.Table, directions: Directions | None, policy: DriftPolicy, *, same_model: bool
 ) -> DriftSample:
-    """Columns of two tables already drawn down to one row a session; `fit` gives the embedding's directions."""
+    """Columns of two tables already drawn down to one row a session."""
     columns = [
         Column(name, ColumnKind.CATEGORY, _categories(reference, name), _categories(current, name))
         for name in CATEGORIES
@@ -241,12 +256,11 @@ def compare_rows(
         left_out |= dict.fromkeys((*MODEL_NUMBERS, PREDICTION, COMPONENT.format("*")), reason)
         return DriftSample(tuple(columns), left_out, reference.num_rows, current.num_rows, live_version(current))
     columns.append(Column(PREDICTION, ColumnKind.PREDICTION_MIX, _answers(reference), _answers(current)))
-    vectors = [_embeddings(table) for table in (fit, reference, current)]
-    if any(v is None for v in vectors) or len({v.shape[1] for v in vectors if v is not None}) != 1:
+    before, now = _embeddings(reference), _embeddings(current)
+    if directions is None or before is None or now is None or before.shape[1] != now.shape[1]:
         left_out[COMPONENT.format("*")] = "embeddings are missing or of different widths"
     else:
-        known = [v for v in vectors if v is not None]
-        columns += embedding_columns(known[0], known[1], known[2], policy.components)
+        columns += embedding_columns(directions, before, now)
     return DriftSample(tuple(columns), left_out, reference.num_rows, current.num_rows, live_version(current))
 
 
@@ -283,14 +297,13 @@ def draw(reference: pa.Table, current: pa.Table, policy: DriftPolicy) -> DriftSa
     return compare_rows(
         reference.take(rows[:size]),
         current.take(current_rows[:size]),
-        reference.take(fit),
+        principal_directions(reference.take(fit), policy.components) if same_model else None,
         policy,
         same_model=same_model,
     )
 
 
-def split_by_session(table: pa.Table, size: int, seeds: Sequence[int]) -> tuple[pa.Table, pa.Table]:
-    """Two disjoint random sets of `size` sessions of one table: a pair that has no drift by construction."""
-    rows = sessions_of(table, seeds[0])
-    rows = rows[np.random.default_rng(list(seeds)).permutation(len(rows))]
-    return table.take(rows[:size]), table.take(rows[size : 2 * size])
+def random_pair(table: pa.Table, rows: NDArray[np.int64], size: int, seeds: Sequence[int]) -> tuple[pa.Table, pa.Table]:
+    """Two disjoint random sets of `size` of the `rows` of one table: a pair that has no drift by construction."""
+    mixed = rows[np.random.default_rng(list(seeds)).permutation(len(rows))]
+    return table.take(mixed[:size]), table.take(mixed[size : 2 * size])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -204,24 +205,26 @@ def calibration(folder: Path, figures: CalibrationFigures) -> str:
 
 
 def learning_curve(folder: Path, history: Sequence[tuple[int, float, float]]) -> str:
-    """Training loss and validation macro-F1 by step."""
+    """Training loss and validation macro-F1 by epoch, from (epoch, loss, macro-F1); NaN where none was measured."""
     picture = style.figure(7.6, 4.6)
     axes = picture.add_subplot()
     steps = [step for step, _, _ in history]
     (loss,) = axes.plot(
         steps, [loss for _, loss, _ in history], color=style.ORANGE, linewidth=2, marker="o", markersize=3
     )
-    style.dress(axes, "Learning curve", "step", "training loss")
+    style.dress(axes, "Learning curve", "epoch", "training loss")
     axes.set_ylim(bottom=0)
     other = axes.twinx()
     (score,) = other.plot(
         steps, [score for _, _, score in history], color=style.BLUE, linewidth=2, marker="o", markersize=3
     )
-    best = max(history, key=lambda point: point[2])
-    other.plot(best[0], best[2], "o", color=style.BLUE, markersize=9, markerfacecolor="white", markeredgewidth=2)
-    other.annotate(
-        f"best {best[2]:.3f}", (best[0], best[2]), xytext=(0, 10), textcoords="offset points", ha="center", fontsize=8.5
-    )
+    scored = [point for point in history if not math.isnan(point[2])]
+    if scored:
+        step, _, top = max(scored, key=lambda point: point[2])
+        other.plot(step, top, "o", color=style.BLUE, markersize=9, markerfacecolor="white", markeredgewidth=2)
+        other.annotate(
+            f"best {top:.3f}", (step, top), xytext=(0, 10), textcoords="offset points", ha="center", fontsize=8.5
+        )
     other.set_ylim(0, 1.08)
     other.set_ylabel("validation macro-F1", color=style.INK, fontsize=9.5)
     other.tick_params(length=0, labelsize=8.5, colors=style.INK)

@@ -164,7 +164,7 @@ def evaluate_predictions(
         predictions: one for each example, in order.
         labels: the model's label set.
         out_dir: where the pictures and `report.json` go; None makes figures alone.
-        history: learning curve as (step, training loss, validation macro-F1), for its picture.
+        history: learning curve as (epoch, training loss, validation macro-F1), for its picture.
 
     Raises:
         EvaluationError: a prediction is missing, or no example is labelled.

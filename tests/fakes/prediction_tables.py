@@ -50,19 +50,21 @@ def served(
     generator = np.random.default_rng([seed, day])
     centres = np.random.default_rng(7).normal(size=(len(INTENTS) + 1, WIDTH))
     base = np.array([0.25, 0.2, 0.1, 0.1, 0.12, 0.1, 0.08, 0.05])
+    noise = {on: np.random.default_rng([99, on]).normal(size=len(base)) for on in range(day, day + days)}
+    mixes = {on: np.cumsum(base * np.exp(z * daily_noise)) for on, z in noise.items()}
+    mixes = {on: mix / mix[-1] for on, mix in mixes.items()}
     columns: dict[str, list[object]] = {name: [] for name in PREDICTION_SCHEMA.names}
     for number in range(sessions):
         on = day + number % days
-        mix = base * np.exp(np.random.default_rng([99, on]).normal(size=len(base)) * daily_noise)
-        topic = int(generator.choice(len(INTENTS), p=mix / mix.sum()))
+        topic = int(np.searchsorted(mixes[on], generator.random()))
         new = bool(generator.random() < drift)
         chinese = bool(generator.random() < 0.3)
         centre = centres[-1 if new else topic] + generator.normal(size=WIDTH) * 0.6
-        scene = SCENES[int(generator.choice(len(SCENES), p=[0.3, 0.3, 0.15, 0.2, 0.05]))]
+        scene = SCENES[int(np.searchsorted([0.3, 0.6, 0.75, 0.95, 1.0], generator.random()))]
         words = 4 + int(generator.poisson(9 if new else 6))
         for turn in range(1 + int(generator.integers(0, 4))):
             confidence = float(generator.beta(3, 3) if new else generator.beta(8, 2))
-            said = int(generator.choice(len(INTENTS))) if new else topic
+            said = int(generator.integers(len(INTENTS))) if new else topic
             moment = START + timedelta(days=on, seconds=int(generator.integers(0, 80_000)) + turn)
             vector = centre + generator.normal(size=WIDTH) * 0.2
             row = {
@@ -84,7 +86,7 @@ def served(
                 "unknown_share": float(generator.beta(1, 8 if new else 40)),
                 "non_letter_share": float(generator.beta(2, 20)),
                 "event_count": turn + 1,
-                "embedding": [float(v) for v in vector / np.linalg.norm(vector)],
+                "embedding": (vector / np.linalg.norm(vector)).tolist(),
                 "model_version": version,
             }
             for name, value in row.items():

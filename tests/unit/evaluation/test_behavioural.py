@@ -1,0 +1,66 @@
+"""Behavioural tests find the faults that they are made for."""
+
+import pytest
+
+from intent_tracking.evaluation import behavioural
+from intent_tracking.evaluation.behavioural import CaseKind
+from tests.fakes.keyword_predictor import KeywordPredictor
+
+pytestmark = pytest.mark.unit
+
+
+def test_a_sound_model_passes_and_unknown_intents_are_skipped_and_counted() -> None:
+    model = KeywordPredictor()
+    report = behavioural.run(model, model.labels)
+    assert report.passed, report.failures
+    cases = behavioural.shop_cases()
+    foreign = sum(case.intent not in model.labels for case in cases)
+    assert report.skipped == foreign > 0
+    assert sum(rate.total for rate in report.rates) == len(cases) - foreign
+    assert {(rate.kind, rate.language) for rate in report.rates} == {
+        (kind, language) for kind in CaseKind for language in ("en", "zh")
+    }
+
+
+def test_a_model_blind_to_upper_case_fails_the_case_test_by_name() -> None:
+    model = KeywordPredictor(case_sensitive=True)
+    failed = {f.name for f in behavioural.run(model, model.labels).failures if f.kind == CaseKind.INVARIANCE}
+    assert failed == {"case"}
+
+
+def test_a_model_deaf_to_an_intent_fails_its_direction_and_its_function() -> None:
+    model = KeywordPredictor(deaf_to="return_refund")
+    report = behavioural.run(model, model.labels)
+    assert {(f.kind, f.intent) for f in report.failures} >= {
+        (CaseKind.DIRECTION, "return_refund"),
+        (CaseKind.MINIMUM_FUNCTIONALITY, "return_refund"),
+    }
+    assert not report.passed
+    assert "needs" in report.reason
+
+
+def test_no_case_that_fits_is_no_pass() -> None:
+    report = behavioural.run(KeywordPredictor(), ["card_arrival"])
+    assert not report.passed
+    assert "label-free" in report.reason
+
+
+def test_label_free_cases_come_out_of_any_texts_and_need_no_labels() -> None:
+    texts = [("where is my package", "en"), ("取消订单", "zh"), ("   ", "en")]
+    cases = behavioural.label_free_cases(texts)
+    assert {(c.name, c.language) for c in cases} == {
+        ("case", "en"),
+        ("punctuation", "en"),
+        ("white space", "en"),
+        ("punctuation", "zh"),
+        ("white space", "zh"),
+    }
+    assert behavioural.run(KeywordPredictor(), [], cases).passed
+    assert not behavioural.run(KeywordPredictor(case_sensitive=True), [], [c for c in cases if c.name == "case"]).passed
+
+
+def test_every_shop_intent_is_asked_in_both_languages() -> None:
+    asked = {(c.intent, c.language) for c in behavioural.shop_cases() if c.kind is CaseKind.MINIMUM_FUNCTIONALITY}
+    intents = {intent for intent, _ in asked}
+    assert {"explore", "track_order", "oos", "subscribe_and_save"} <= intents
+    assert asked == {(intent, language) for intent in intents for language in ("en", "zh")}

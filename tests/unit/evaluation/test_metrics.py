@@ -1,0 +1,93 @@
+"""Figures agree with scikit-learn, with hand-counted cases, and with each other."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support
+from sklearn.metrics import confusion_matrix as sklearn_matrix
+
+from intent_tracking.evaluation import metrics
+from intent_tracking.evaluation.metrics import EvaluationError
+from intent_tracking.modeling.prediction import KeyInformation, Prediction
+from tests.fakes.prediction_tables import answer, sure
+
+pytestmark = pytest.mark.unit
+LABELS = ["a", "b", "c", "oos"]
+pairs = st.lists(st.tuples(st.sampled_from(LABELS), st.sampled_from(LABELS)), min_size=1, max_size=60)
+
+
+@given(pairs)
+def test_counted_figures_equal_scikit_learn(rows: list[tuple[str, str]]) -> None:
+    truth, said = [t for t, _ in rows], [p for _, p in rows]
+    matrix = metrics.confusion_matrix(truth, said, LABELS)
+    assert (matrix == sklearn_matrix(truth, said, labels=LABELS)).all()
+    assert metrics.accuracy_of(matrix) == pytest.approx(accuracy_score(truth, said))
+    assert metrics.macro_f1_of(matrix) == pytest.approx(f1_score(truth, said, average="macro", zero_division=0))
+    precision, recall, f1, support = precision_recall_fscore_support(truth, said, labels=LABELS, zero_division=0)
+    for i, figures in enumerate(metrics.class_figures(matrix, LABELS)):
+        assert (figures.precision, figures.recall, figures.f1, figures.support) == pytest.approx(
+            (precision[i], recall[i], f1[i], support[i])
+        )
+
+
+def test_a_label_outside_the_set_is_an_error_that_names_it() -> None:
+    with pytest.raises(EvaluationError, match="refund"):
+        metrics.confusion_matrix(["a"], ["refund"], ["a", "b"])
+
+
+def test_the_bootstrap_interval_covers_the_true_accuracy_as_often_as_it_says() -> None:
+    generator = np.random.default_rng(3)
+    covered = 0
+    for seed in range(200):
+        hits = int(generator.binomial(150, 0.8))
+        matrix = np.array([[hits, 150 - hits], [0, 0]])
+        interval = metrics.bootstrap(matrix, metrics.accuracy_of, draws=200, seed=seed)
+        covered += interval.low <= 0.8 <= interval.high
+    assert 0.88 <= covered / 200 <= 0.99
+
+
+def test_a_model_that_is_right_as_often_as_it_says_has_no_calibration_error() -> None:
+    truth = ["a"] * 8 + ["b"] * 2
+    predictions = [answer({"a": 0.8, "b": 0.2})] * 10
+    figures = metrics.calibration_figures(truth, predictions, ["a", "b"])
+    assert figures is not None
+    assert figures.ece == pytest.approx(0.0, abs=1e-12)
+    assert figures.brier == pytest.approx(0.8 * 2 * 0.04 + 0.2 * 2 * 0.64)
+
+
+def test_an_overconfident_model_has_the_error_of_its_boast() -> None:
+    figures = metrics.calibration_figures(["a", "b"] * 10, [answer({"a": 1.0, "b": 0.0})] * 20, ["a", "b"])
+    assert figures is not None
+    assert figures.ece == pytest.approx(0.5)
+    assert sum(b.count for b in figures.bins) == figures.count == 20
+
+
+def test_calibration_leaves_out_labels_that_the_model_cannot_say() -> None:
+    figures = metrics.calibration_figures(["a", "new", "oos"], [sure("a", ["a", "b"])] * 3, ["a", "b"])
+    assert figures is not None
+    assert figures.count == 1
+    assert metrics.calibration_figures(["new"], [sure("a", ["a"])], ["a"]) is None
+
+
+def test_out_of_scope_figures_are_none_where_nothing_is_out_of_scope() -> None:
+    assert metrics.scope_figures(["a", "b"], ["a", "oos"]) == metrics.ScopeFigures(None, None, 0)
+    found = metrics.scope_figures(["oos", "oos", "a", "a"], ["oos", "a", "oos", "oos"])
+    assert found == metrics.ScopeFigures(0.5, pytest.approx(1 / 3), 2)
+
+
+def test_scores_of_out_of_scope_rank_the_unsure_first() -> None:
+    scores = metrics.score_matrix([sure("a", ["a", "b"]), sure("oos", ["a", "b"])], ["a", "b", "oos"])
+    assert scores[1, 2] > scores[0, 2]
+    assert scores[0, 0] == pytest.approx(0.9)
+
+
+def test_a_span_counts_only_when_name_and_both_ends_are_right() -> None:
+    spans = (KeyInformation("order_id", "123", 6, 9), KeyInformation("colour", "red", 0, 2))
+    base = sure("a", ["a"])
+    said = Prediction(base.intents, False, spans, math.nan, base.embedding, 0.0, 3)
+    figures = metrics.span_figures([[("order_id", 6, 9), ("colour", 0, 3)]], [said])
+    assert figures == metrics.SpanFigures(0.5, 0.5, 0.5, 2, 2)
+    assert metrics.span_figures([[]], [said]) is None
