@@ -7,7 +7,9 @@ an engine's own, so both give the same rows.
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 
+import duckdb
 import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
@@ -36,8 +38,9 @@ _FIELDS: list[tuple[str, pa.DataType]] = [
     ("events", pa.list_(SESSION_EVENT_TYPE)),
 ]
 SESSION_SCHEMA = pa.schema(_FIELDS)
-
 _READ = ("shopper_id", "user_id", "session_id", "language", *_EVENT_FIELDS, "items")
+_READ_SCHEMA = pa.schema([EVENT_SCHEMA.field(name) for name in _READ])
+_BOUNDS = pa.schema([pa.field("begins", _TIMESTAMP), pa.field("ends", _TIMESTAMP)])
 
 
 def sessionise(events: pa.Table, day: date) -> pa.Table:
@@ -57,34 +60,38 @@ def sessionise(events: pa.Table, day: date) -> pa.Table:
     missing = [name for name in _READ if name not in events.column_names]
     if missing:
         raise ValueError(f"events: columns {missing} are missing; sessionise reads rows of EVENT_SCHEMA")
-    backend = ibis.duckdb.connect()
-    try:
-        backend.raw_sql("SET TimeZone = 'UTC'")
-        backend.raw_sql("SET preserve_insertion_order = true")
-        expression = session_expression(ibis.memtable(events.select(_READ)), day)
-        sessions = backend.to_pyarrow(expression.order_by("started_at", "session_id"))
-    finally:
-        backend.disconnect()
-    table: pa.Table = sessions.cast(SESSION_SCHEMA).combine_chunks()
-    return table
+    begins = datetime.combine(day, time.min, tzinfo=UTC)
+    bounds = pa.table({"begins": [begins], "ends": [begins + timedelta(days=1)]}, schema=_BOUNDS)
+    with duckdb.connect() as database:
+        database.execute("SET TimeZone = 'UTC'")
+        database.register("events", events.select(_READ).cast(_READ_SCHEMA))
+        database.register("bounds", bounds)
+        sessions: pa.Table = database.execute(_duckdb_sql()).to_arrow_table()
+    return sessions.cast(SESSION_SCHEMA).combine_chunks()
 
 
-def session_expression(events: ir.Table, day: date) -> ir.Table:
-    """SESSION_SCHEMA rows, unordered, of the sessions of `events` that start on `day`.
+@lru_cache(maxsize=1)
+def _duckdb_sql() -> str:
+    """The expression for DuckDB; compiling it takes longer than running it on a day of a small shop."""
+    events = ibis.table(ibis.Schema.from_pyarrow(_READ_SCHEMA), name="events")
+    bounds = ibis.table(ibis.Schema.from_pyarrow(_BOUNDS), name="bounds")
+    return str(ibis.to_sql(session_expression(events, bounds).order_by("started_at", "session_id"), dialect="duckdb"))
+
+
+def session_expression(events: ir.Table, bounds: ir.Table) -> ir.Table:
+    """SESSION_SCHEMA rows, unordered: the sessions of `events` that start in [begins, ends), the one row of `bounds`.
 
     A session is told by shopper and, where the source gives one, session id. That id is kept; where it was used before
     in the three days (by the same shopper before a longer silence, or by somebody else), `#` and a hash make it unique.
     A derived id is a hash of the shopper and the first event.
     """
     numbered = _numbered(events)
-    begins = datetime.combine(day, time.min, tzinfo=UTC)
     heads = numbered.filter(numbered["starts"])
     by_id = ibis.window(group_by="given_id", order_by=["event_time", "event_id"])
     heads = heads.mutate(uses=ibis.row_number().over(by_id), first_event=heads["event_id"])
     digest = (heads["shopper_id"] + "\x1f" + heads["first_event"]).hexdigest("sha256")
-    heads = heads.filter(
-        heads["event_time"] >= ibis.literal(begins, type="timestamp('UTC', 6)"),
-        heads["event_time"] < ibis.literal(begins + timedelta(days=1), type="timestamp('UTC', 6)"),
+    heads = heads.inner_join(
+        bounds, [heads["event_time"] >= bounds["begins"], heads["event_time"] < bounds["ends"]]
     ).select(
         head_shopper="shopper_id",
         head_given="given_key",
