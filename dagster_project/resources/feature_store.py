@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import io
 import sqlite3
@@ -290,6 +291,8 @@ def _store_moments_in_utc() -> None:
     Its own converters take the naive UTC times that it passes for local ones (feast 0.67, `sqlite.py`), so that a
     writer and a reader in different time zones disagree by hours.
     """
+    # Its converters are registered when this module is imported, which Feast does late; ours must come after.
+    importlib.import_module("feast.infra.online_stores.sqlite")
     sqlite3.register_adapter(datetime, _to_epoch)
     sqlite3.register_converter("timestamp", _from_epoch)
 

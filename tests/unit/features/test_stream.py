@@ -31,11 +31,17 @@ def _fed(state: EntityState, rows: list[dict[str, Any]], **bounds: Any) -> Entit
 
 @pytest.mark.parametrize("entity", list(Entity))
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(rows=st.lists(event_rows, max_size=25), now=moments, seen=st.integers(0, 25))
+@given(rows=st.lists(event_rows, max_size=25), now=moments, seen=st.integers(0, 25), border=st.data())
 def test_stream_equals_batch_to_the_last_bit(
-    entity: Entity, rows: list[dict[str, Any]], now: datetime, seen: int
+    entity: Entity, rows: list[dict[str, Any]], now: datetime, seen: int, border: st.DataObject
 ) -> None:
-    """At training time (all events, batch) as at serving time (a state that was stored and loaded on the way)."""
+    """At training time (all events, batch) as at serving time (a state that was stored and loaded on the way).
+
+    Half of the moments lie exactly where an event enters or leaves a window.
+    """
+    if rows and border.draw(st.booleans()):
+        spans = [timedelta(0), *sorted({feature.window for feature in features_of(entity)})]
+        now = border.draw(st.sampled_from(rows))["event_time"] + border.draw(st.sampled_from(spans))
     newest = max((row["event_time"] for row in rows), default=now)
     now = max(now, newest - LATENESS)
     keys = ["ann", "bob"] if entity is Entity.USER else ["i0", "i1", "i2", "Unnamed"]
