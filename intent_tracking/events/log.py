@@ -1,7 +1,7 @@
 """The append-only log of the HTTP service: what was acknowledged is on disk, exactly once, whatever dies.
 
-Each process writes segments of its own, so several workers never meet in one file. Concurrent appends share one write and
-one fsync (group commit). A reader takes whole lines only: the torn tail of a killed writer was never acknowledged.
+Each process writes segments of its own, so several workers never meet in one file. Concurrent appends share one write
+and one fsync (group commit). A reader takes whole lines only: the torn tail of a killed writer was never acknowledged.
 """
 
 from __future__ import annotations

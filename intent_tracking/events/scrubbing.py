@@ -1,13 +1,11 @@
 """Personal data out of raw log records before they are stored.
 
-Only fields that hold what people write are touched, so that identifiers, prices and times stay as they are. A record that
-is no JSON has no fields, so all of it is scrubbed.
+Only fields that hold what people write are touched, so that identifiers, prices and times stay as they are. A record
+that is no JSON has no fields, so all of it is scrubbed.
 """
 
 from __future__ import annotations
 
-import re
-from functools import lru_cache
 from typing import Any, Final
 
 import orjson
@@ -20,7 +18,9 @@ FREE_TEXT_FIELDS: Final = frozenset(
         "text", "message", "messages", "query", "search_term", "search_query", "q", "comment", "comments", "review",
         "review_body", "body", "subject", "note", "notes", "feedback", "question", "answer", "utterance", "content",
         "reason", "email", "e_mail", "mail", "phone", "mobile", "telephone", "address", "street", "ip", "ip_address",
-        "$ip", "unreadable_line",
+        "$ip", "unreadable_line", "searchterm", "searchquery", "reviewbody", "messagebody", "message_body",
+        "share_message", "phone_number", "phonenumber", "email_address", "emailaddress", "mobile_number",
+
     }
 )  # fmt: skip
 """Names of fields that hold free text or nothing but personal data, in any source."""
@@ -37,12 +37,6 @@ def scrub_text(text: str) -> str:
     return uncovered.text if sum(uncovered.found.values()) > sum(scrubbed.found.values()) else scrubbed.text
 
 
-@lru_cache(maxsize=64)
-def _mentions(fields: frozenset[str]) -> re.Pattern[str]:
-    """Finds records that may hold one of `fields`. An escape may spell a field's name, so it counts as a mention."""
-    return re.compile('"(?:' + "|".join(re.escape(field) for field in sorted(fields)) + r')"|\\u', re.IGNORECASE)
-
-
 def scrub_record(raw: str, further_fields: frozenset[str] = frozenset()) -> tuple[str, object]:
     """`raw` without personal data, and its decoded JSON (`None` where it is no JSON)."""
     try:
@@ -50,11 +44,25 @@ def scrub_record(raw: str, further_fields: frozenset[str] = frozenset()) -> tupl
     except orjson.JSONDecodeError:
         return scrub_text(raw), None
     fields = FREE_TEXT_FIELDS | further_fields
-    if _mentions(fields).search(raw) is None:
+    if not _holds(document, fields):
         return raw, document
     scrubbed = _scrub_fields(document, fields)
-    # Written anew even where nothing was found: of two equal keys, JSON readers see the last and the text keeps both.
+    # Written anew even where nothing was found: of two equal keys JSON readers see the last, the text keeps both.
     return orjson.dumps(scrubbed).decode(), scrubbed
+
+
+def _holds(value: object, fields: frozenset[str]) -> bool:
+    """Whether one of `fields` occurs anywhere in a decoded document."""
+    if isinstance(value, list):
+        return any(_holds(each, fields) for each in value if isinstance(each, dict | list))
+    if not isinstance(value, dict):
+        return False
+    for key, each in value.items():
+        if key.lower() in fields or (isinstance(each, dict | list) and _holds(each, fields)):
+            return True
+        if key == "key" and isinstance(each, str) and each.lower() in fields:
+            return True
+    return False
 
 
 def _scrub_fields(value: object, fields: frozenset[str]) -> Any:

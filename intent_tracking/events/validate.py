@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator, Set
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from intent_tracking.events.adapters import Parsed, get_adapter
-from intent_tracking.events.arrival import LOOKBACK_DAYS, arrival_problem, partition_day
+from intent_tracking.events.arrival import LOOKBACK_DAYS, arrival_problem
 from intent_tracking.events.contract import Event, SourcePosition, events_to_table
 from intent_tracking.events.quarantine import QUARANTINE_SCHEMA, RAW_SCHEMA, Quarantined, refuse
 from intent_tracking.tables import DayTable
 
+_READ_COLUMNS = ["raw", "adapter", "source_file", "source_line", "record_count", "received_time"]
+_BATCH_ROWS = 8_192
 _ORDER = ("received_time", "source_file", "source_line", "raw")
 
 
@@ -68,40 +70,59 @@ def validate(raw: pa.Table, day: date, *, known_ids: Collection[str] = frozenset
     """
     table = raw.sort_by([(name, "ascending") for name in _ORDER])
     known = known_ids if isinstance(known_ids, set | frozenset) else frozenset(known_ids)
-    accepted: list[tuple[Event, SourcePosition]] = []
-    refusals: list[tuple[int, Quarantined]] = []
-    seen: set[str] = set()
-    duplicates = 0
-    columns = [table[name].to_pylist() for name in RAW_SCHEMA.names if name != "event_time"]
-    for index, (text, spec, file, line, count, received_time) in enumerate(zip(*columns, strict=True)):
-        parsed = get_adapter(spec).parse(text, received_time)
-        event = parsed.event
-        if event is None:
-            duplicates += parsed.duplicates
-            refusals.extend((index, each) for each in parsed.quarantined)
-            continue
-        if event.event_id in seen or event.event_id in known:
-            duplicates += count
-            continue
-        if (problem := arrival_problem(event.event_time, received_time)) is not None:
-            detail = f"event_time {event.event_time.isoformat()}, received {received_time.isoformat()}"
-            refusals.append((index, refuse(problem, detail)))
-            continue
-        if (own_day := partition_day(event.event_time, received_time)) != day:
-            raise ValueError(
-                f"{file}:{line} belongs to {own_day}, not to {day}: collect the raw events of that day anew"
-            )
-        seen.add(event.event_id)
-        duplicates += parsed.duplicates
-        refusals.extend((index, each) for each in parsed.quarantined)
-        accepted.append((event, SourcePosition(file, line, _kept_records(parsed, count))))
-    accepted.sort(key=lambda each: (each[0].event_time, each[0].event_id))
+    run = _Run(day, known)
+    accepted = events_to_table(run.events(table))
     return Validated(
-        accepted=events_to_table(accepted),
-        quarantined=_quarantined(table, refusals),
-        duplicates=duplicates,
+        accepted=accepted.sort_by([("event_time", "ascending"), ("event_id", "ascending")]).combine_chunks(),
+        quarantined=_quarantined(table, run.refusals),
+        duplicates=run.duplicates,
         records_read=_total(table),
     )
+
+
+class _Run:
+    """One pass over the ordered raw rows of a day: yields what is accepted, keeps count of the rest."""
+
+    def __init__(self, day: date, known_ids: Set[str]) -> None:
+        self.refusals: list[tuple[int, Quarantined]] = []
+        self.duplicates = 0
+        self._day = day
+        self._known_ids = known_ids
+        self._seen: set[str] = set()
+
+    def events(self, table: pa.Table) -> Iterator[tuple[Event, SourcePosition]]:
+        index = -1
+        for batch in table.select(_READ_COLUMNS).to_batches(max_chunksize=_BATCH_ROWS):
+            for text, spec, file, line, count, received_time in zip(*batch.to_pydict().values(), strict=True):
+                index += 1
+                parsed = get_adapter(spec).parse(text, received_time)
+                if self._is_accepted(parsed, index, file, line, count, received_time) and parsed.event is not None:
+                    yield parsed.event, SourcePosition(file, line, _kept_records(parsed, count))
+
+    def _is_accepted(
+        self, parsed: Parsed, index: int, file: str, line: int, count: int, received_time: datetime
+    ) -> bool:
+        event = parsed.event
+        if event is None:
+            self.duplicates += parsed.duplicates
+            self.refusals.extend((index, each) for each in parsed.quarantined)
+            return False
+        if event.event_id in self._seen or event.event_id in self._known_ids:
+            self.duplicates += count
+            return False
+        if (problem := arrival_problem(event.event_time, received_time)) is not None:
+            detail = f"event_time {event.event_time.isoformat()}, received {received_time.isoformat()}"
+            self.refusals.append((index, refuse(problem, detail)))
+            return False
+        if event.event_time.date() != self._day:
+            own_day = event.event_time.date()
+            raise ValueError(
+                f"{file}:{line} belongs to {own_day}, not to {self._day}: collect raw events of both days anew"
+            )
+        self._seen.add(event.event_id)
+        self.duplicates += parsed.duplicates
+        self.refusals.extend((index, each) for each in parsed.quarantined)
+        return True
 
 
 def accepted_ids(events: DayTable, day: date) -> frozenset[str]:

@@ -1,8 +1,8 @@
 """A shop's own CSV, Parquet or JSON lines, by a mapping of its columns.
 
 A record is one log line; with `unnest` one entry of the line's list; with `group_by` all lines of a file that share
-the key. A grouped record keeps its lines together in `raw`, so that validating it again under a better mapping gives the
-whole event.
+the key. A grouped record keeps its lines together in `raw`, so that validating it again under a better mapping gives
+the whole event.
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ class ColumnsAdapter:
         kept, refusals, duplicates = self._sorted_out(members)
         if not kept:
             return Parsed(event=None, quarantined=tuple(refusals), duplicates=duplicates)
-        parsed = self._event([row for _, row in kept], received_time)
+        parsed = self._event([row for _, row in kept], self.times(document).event_time, received_time)
         if parsed.event is not None:
             return Parsed(parsed.event, tuple(refusals), duplicates)
         if len(kept) == len(members):
@@ -193,13 +193,12 @@ class ColumnsAdapter:
                 kept.append((line, row))
         return kept, refusals, duplicates
 
-    def _event(self, rows: list[Row], received_time: datetime) -> Parsed:
+    def _event(self, rows: list[Row], moment: datetime | None, received_time: datetime) -> Parsed:
         head = rows[0]
         name = self._event_name(head)
         if name is None:
             column = getattr(self.mapping.event_name, "column", "event_name")
             return refused(QuarantineReason.UNKNOWN_EVENT, f"{column}: no event name is mapped to this value")
-        moment = next((found for row in rows if (found := self._moment(row)) is not None), None)
         if moment is None:
             column = self.mapping.event_time.column
             return refused(QuarantineReason.INVALID_VALUE, f"{column}: not a time of the form that the mapping states")

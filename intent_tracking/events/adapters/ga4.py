@@ -39,8 +39,8 @@ _VALUES: Final = ("string_value", "int_value", "double_value", "float_value")
 _USED: Final = frozenset(
     {
         "value", "currency", "transaction_id", "search_term", "text", "message", "review_body", "language",
-        "promotion_id", "promotion_name", "coupon", "rating", "item_list_id", "item_list_name", "shipping_tier", "payment_type",
-        "method", "shipping", "tax", "ga_session_id", "items",
+        "promotion_id", "promotion_name", "coupon", "rating", "item_list_id", "item_list_name", "shipping_tier",
+        "payment_type", "method", "shipping", "tax", "ga_session_id", "items",
     }
 )  # fmt: skip
 _IDENTITY: Final = (

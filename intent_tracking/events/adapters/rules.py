@@ -11,15 +11,17 @@ from intent_tracking.events.adapters.mapping import Condition, LineCheck, templa
 
 Row = dict[str, Any]
 
+_EMPTY: Final = frozenset({"", "nan", "NaN", "NULL", "null", "None"})
+
 
 def is_empty(value: object) -> bool:
     """Whether a cell says nothing: absent, blank, or the text that pandas and SQL write for that."""
-    return value is None or (isinstance(value, str) and value.strip() in ("", "nan", "NaN", "NULL", "null", "None"))
+    return value is None or (isinstance(value, str) and (not value or value.strip() in _EMPTY))
 
 
 def number(value: object) -> float | None:
     """A finite number, or `None`."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
+    if not isinstance(value, str | float | int) or isinstance(value, bool):
         return None
     try:
         found = float(value)
@@ -49,6 +51,9 @@ def compile_template(template: str) -> Callable[[Row], str | None]:
         for part in template_parts(template)
     ]
 
+    if len(parts) == 1 and not isinstance(parts[0], str) and not parts[0][1]:
+        return _cell(parts[0][0])
+
     def read(row: Row) -> str | None:
         out: list[str] = []
         for part in parts:
@@ -63,6 +68,16 @@ def compile_template(template: str) -> Callable[[Row], str | None]:
                 text = change(text)
             out.append(text)
         return "".join(out)
+
+    return read
+
+
+def _cell(column: str) -> Callable[[Row], str | None]:
+    """The template `{column}`, which is most of them, without the loop over its parts."""
+
+    def read(row: Row) -> str | None:
+        value = row.get(column)
+        return None if is_empty(value) else str(value).strip()
 
     return read
 
@@ -82,6 +97,9 @@ def compile_condition(condition: Condition) -> Callable[[Row], bool]:
     if condition.below is not None:
         limit = condition.below
         tests.append(lambda value: (found := number(value)) is not None and found < limit)
+    if len(tests) == 1:
+        only = tests[0]
+        return lambda row: only(row.get(column))
     return lambda row: all(test(row.get(column)) for test in tests)
 
 
@@ -97,4 +115,4 @@ def compile_check(check: LineCheck) -> Callable[[Row], bool]:
     if check.when is None:
         return holds
     applies = compile_condition(check.when)
-    return lambda row: holds(row) and applies(row)
+    return lambda row: applies(row) and holds(row)

@@ -68,8 +68,9 @@ _PRODUCT_FIELDS: Final = (
 _USED: Final = frozenset(
     {
         *_PRODUCT_FIELDS, "products", "currency", "value", "total", "revenue", "order_id", "query", "list_id",
-        "creative", "promotion_id", "review_body", "message_body", "share_message", "text", "message", "rating", "share_via",
-        "shipping_method", "payment_method", "shipping", "tax", "search_term", "transaction_id", "items", "language",
+        "creative", "promotion_id", "review_body", "message_body", "share_message", "text", "message", "rating",
+        "share_via", "shipping_method", "payment_method", "shipping", "tax", "search_term", "transaction_id", "items",
+        "language",
     }
 )  # fmt: skip
 

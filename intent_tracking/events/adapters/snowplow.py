@@ -1,8 +1,8 @@
 """Snowplow enriched events as JSON (Analytics SDK form): the e-commerce plug-in, site search and sharing.
 
 https://docs.snowplow.io/docs/events/ootb-data/ecommerce-events/. The action type stands in the self-describing
-event, all else in entities: `contexts_com_snowplowanalytics_snowplow_ecommerce_<entity>_<version>`. Time stamps carry no
-offset and are UTC.
+event, all else in entities: `contexts_com_snowplowanalytics_snowplow_ecommerce_<entity>_<version>`. Time stamps
+carry no offset and are UTC.
 """
 
 from __future__ import annotations
