@@ -1,0 +1,211 @@
+"""The commands `evaluate` and `predict`: labelled files in, a report out; texts in, predictions out."""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from intent_tracking.events.contract import Scene
+from intent_tracking.modeling.annotations import LabelledText, read_labelled_csv
+from intent_tracking.settings import PACKAGED_ENCODER
+from intent_tracking.tables import atomic_write_text
+
+if TYPE_CHECKING:
+    from intent_tracking.inference import ModelInput, Prediction
+    from intent_tracking.modeling.training import Progress
+
+Device = Literal["auto", "cpu", "cuda"]
+
+# Below this many texts a label, holding some back for validation costs more than it tells.
+_ENOUGH_FOR_VALIDATION = 20
+_VALIDATION_SHARE = 0.1
+_STREAM = 1024
+
+
+def evaluate_command(
+    train: Path,
+    test: Path,
+    dev: Path | None,
+    report: Path,
+    *,
+    base_encoder: str = PACKAGED_ENCODER,
+    seed: int = 0,
+    device: Device = "auto",
+    max_seconds: float | None = None,
+    model_dir: Path | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> dict[str, Any]:
+    """Fine-tune on `train`, choose and calibrate on `dev`, score on `test`, and write `report` and pictures beside it.
+
+    Without `dev`, a tenth of each label of `train` is held back where labels have 20 texts or more; with fewer texts all
+    of them train, and nothing is calibrated.
+
+    Args:
+        train, test, dev: CSV files with the columns `text,intent` and optionally `scene,language,slots`.
+        report: JSON file to write; pictures go into the folder `<report name>_pictures` beside it.
+        base_encoder: hub id, local folder or the packaged MiniLM.
+        seed: of everything random.
+        device: where to train.
+        max_seconds: training time to stay within.
+        model_dir: keep the trained artifact there.
+        progress: called during training.
+
+    Returns:
+        The content of the report.
+
+    Raises:
+        AnnotationError: a file is not as described; file, line and column are named.
+        EncoderError: the base encoder cannot be had.
+    """
+    import pyarrow as pa
+
+    from intent_tracking.evaluation.report import evaluate_predictions
+    from intent_tracking.inference import OUT_OF_SCOPE_LABEL, IntentPredictor
+    from intent_tracking.modeling.examples import examples_from_labelled, model_inputs
+    from intent_tracking.modeling.export import train_artifact
+
+    began = time.monotonic()
+    train_rows, test_rows = read_labelled_csv(train), read_labelled_csv(test)
+    dev_rows = read_labelled_csv(dev) if dev is not None else None
+    if dev_rows is None:
+        train_rows, dev_rows = hold_back(train_rows, seed)
+    # Labelled files carry no times: a fixed one keeps the dataset's fingerprint a function of the files.
+    moment = datetime(1970, 1, 1, tzinfo=UTC)
+    tables = [
+        examples_from_labelled(train_rows, "train", moment),
+        examples_from_labelled(dev_rows, "validation", moment),
+    ]
+    held_out = examples_from_labelled(test_rows, "test", moment)
+    pictures = report.parent / f"{report.stem}_pictures"
+    with tempfile.TemporaryDirectory(prefix="intent-evaluate-") as temporary:
+        target = model_dir if model_dir is not None else Path(temporary) / "model"
+        trained = train_artifact(
+            pa.concat_tables(tables),
+            target,
+            version=target.name,
+            work_dir=Path(temporary) / "work",
+            base_encoder=base_encoder,
+            seed=seed,
+            device=device,
+            max_seconds=max_seconds,
+            progress=progress,
+        )
+        predictor = IntentPredictor.load(target, device)
+        started = time.monotonic()
+        predictions = predictor.predict(model_inputs(held_out))
+        predicting = time.monotonic() - started
+    if OUT_OF_SCOPE_LABEL not in {row.intent for row in (*train_rows, *dev_rows, *test_rows)}:
+        # "None of these" is no answer of this task: the best label counts, however unsure.
+        predictions = [replace(prediction, out_of_scope=False) for prediction in predictions]
+    training = trained.training
+    history = [(entry.epoch, entry.loss, entry.scores.get("macro_f1", math.nan)) for entry in training.history]
+    figures = evaluate_predictions(held_out, predictions, trained.manifest.labels, pictures, history=history).to_dict()
+    content: dict[str, Any] = {
+        "accuracy": _value(figures["accuracy"]),
+        "macro_f1": _value(figures["macro_f1"]),
+        "per_class": {
+            entry["label"]: {name: entry[name] for name in ("precision", "recall", "f1", "support")}
+            for entry in figures["classes"]
+        },
+    }
+    if OUT_OF_SCOPE_LABEL in content["per_class"]:
+        content["out_of_scope_recall"] = content["per_class"][OUT_OF_SCOPE_LABEL]["recall"]
+    content |= {
+        "seconds": round(time.monotonic() - began, 3),
+        "training_seconds": round(training.seconds, 3),
+        "tokens_per_second": round(training.tokens_per_second, 1),
+        "prediction_texts_per_second": round(len(predictions) / max(predicting, 1e-9), 1),
+        "examples": {"train": len(train_rows), "dev": len(dev_rows), "test": len(test_rows)},
+        "training": {
+            "steps": training.steps,
+            "best_epoch": training.best_epoch,
+            "stopped": training.stopped,
+            "history": [entry.model_dump() for entry in training.history],
+        },
+        "recipe": training.recipe.model_dump(),
+        "calibration": trained.calibration.model_dump(),
+        "base_encoder": base_encoder,
+        "seed": seed,
+        "pictures": {name: str(pictures / file) for name, file in figures["pictures"].items()},
+        "details": figures,
+    }
+    atomic_write_text(report, json.dumps(content, ensure_ascii=False, indent=2) + "\n")
+    return content
+
+
+def _value(figure: Any) -> float:
+    return float(figure["value"] if isinstance(figure, dict) else figure)
+
+
+def hold_back(rows: Sequence[LabelledText], seed: int) -> tuple[list[LabelledText], list[LabelledText]]:
+    """Training and validation rows: a tenth of each label, or nothing where labels are few-shot."""
+    from intent_tracking.modeling.splits import share
+
+    by_label: dict[str, list[int]] = {}
+    for place, row in enumerate(rows):
+        by_label.setdefault(row.intent, []).append(place)
+    if len(rows) < _ENOUGH_FOR_VALIDATION * len(by_label):
+        return list(rows), []
+    held: set[int] = set()
+    for places in by_label.values():
+        order = sorted(places, key=lambda place: share(seed, rows[place].intent, rows[place].text, str(place)))
+        held.update(order[: int(len(places) * _VALIDATION_SHARE)])
+    return (
+        [row for place, row in enumerate(rows) if place not in held],
+        [row for place, row in enumerate(rows) if place in held],
+    )
+
+
+def predict_command(
+    model: Path,
+    texts: Iterable[str],
+    *,
+    scene: Scene = Scene.CUSTOMER_SERVICE,
+    device: Device = "auto",
+    batch_size: int = 64,
+    top_k: int = 5,
+) -> Iterator[dict[str, Any]]:
+    """Predict `texts` in order, a block at a time, as JSON-ready answers; an unending input is answered as it comes.
+
+    Raises:
+        ArtifactError: `model` is not a whole, unchanged artifact.
+    """
+    from intent_tracking.inference import IntentPredictor
+    from intent_tracking.sessions.render import render_utterance
+
+    predictor = IntentPredictor.load(model, device)
+    source = iter(texts)
+    while block := list(islice(source, _STREAM)):
+        inputs = [render_utterance(text, scene) for text in block]
+        for text, entry, answer in zip(
+            block, inputs, predictor.predict(inputs, batch_size=batch_size, top_k=top_k), strict=True
+        ):
+            yield _answer(text, entry, answer, predictor.version)
+
+
+def _answer(text: str, entry: ModelInput, answer: Prediction, version: str) -> dict[str, Any]:
+    from intent_tracking.sessions.render import free_text_with_offsets
+
+    # The model read scrubbed text: spans go back to the words as they were given.
+    back = free_text_with_offsets(text).map_span.inverted()
+    spans = [(span.name, *back(span.start, span.end)) for span in answer.key_information]
+    return {
+        "text": text,
+        "scene": str(entry.scene),
+        "language": entry.language,
+        "intent": answer.label,
+        "intents": [{"name": score.name, "probability": round(score.probability, 6)} for score in answer.intents],
+        "out_of_scope": answer.out_of_scope,
+        "key_information": [
+            {"name": name, "value": text[start:end], "start": start, "end": end} for name, start, end in spans
+        ],
+        "model_version": version,
+    }

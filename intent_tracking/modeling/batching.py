@@ -1,0 +1,95 @@
+"""Examples in memory and the batches of a pass: like lengths together, order drawn from the seed alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import torch
+
+from intent_tracking.modeling.labels import IGNORED
+from intent_tracking.modeling.predicting import pad
+
+# Batches whose texts are sorted by length together: enough to save padding, few enough to stay random.
+_BUCKET = 40
+
+
+@dataclass(frozen=True, eq=False)
+class ExampleArrays:
+    """Rows of `TOKENIZED_SCHEMA` as arrays."""
+
+    ids: list[npt.NDArray[np.int32]]
+    tags: list[npt.NDArray[np.int16]]
+    intents: npt.NDArray[np.int64]
+    outcomes: npt.NDArray[np.float32]
+    weights: npt.NDArray[np.float32]
+    features: npt.NDArray[np.float32]
+
+    @classmethod
+    def of(cls, table: pa.Table, features: int) -> ExampleArrays:
+        """Read `table`, whose rows have `features` user features each."""
+        outcomes = [np.nan if value is None else float(value) for value in table["outcome"].to_pylist()]
+        return cls(
+            ids=[np.asarray(row, dtype=np.int32) for row in table["input_ids"].to_pylist()],
+            tags=[np.asarray(row, dtype=np.int16) for row in table["tags"].to_pylist()],
+            intents=np.asarray([IGNORED if v is None else v for v in table["intent"].to_pylist()], dtype=np.int64),
+            outcomes=np.asarray(outcomes, dtype=np.float32),
+            weights=np.asarray(table["weight"].to_pylist(), dtype=np.float32),
+            features=np.asarray(table["features"].to_pylist(), dtype=np.float32).reshape(len(table), features),
+        )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def lengths(self) -> list[int]:
+        """Tokens of each example."""
+        return [len(row) for row in self.ids]
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Padded tensors: ids, mask and tags [B, T], the rest [B] or [B, F]."""
+
+    ids: torch.Tensor
+    mask: torch.Tensor
+    tags: torch.Tensor
+    intents: torch.Tensor
+    outcomes: torch.Tensor
+    weights: torch.Tensor
+    features: torch.Tensor
+    tokens: int
+
+
+def make_batch(examples: ExampleArrays, places: Sequence[int], device: torch.device) -> Batch:
+    """Pad the examples at `places` into one batch on `device`."""
+    ids, mask = pad([examples.ids[place].tolist() for place in places])
+    tags = np.full(ids.shape, IGNORED, dtype=np.int64)
+    for row, place in enumerate(places):
+        tags[row, : len(examples.tags[place])] = examples.tags[place]
+    rows = np.asarray(places)
+    return Batch(
+        ids=torch.from_numpy(ids).to(device),
+        mask=torch.from_numpy(mask).to(device),
+        tags=torch.from_numpy(tags).to(device),
+        intents=torch.from_numpy(examples.intents[rows]).to(device),
+        outcomes=torch.from_numpy(examples.outcomes[rows]).to(device),
+        weights=torch.from_numpy(examples.weights[rows]).to(device),
+        features=torch.from_numpy(examples.features[rows]).to(device),
+        tokens=int(mask.sum()),
+    )
+
+
+def plan_pass(lengths: Sequence[int], batch_size: int, seed: int, epoch: int) -> list[list[int]]:
+    """Batches of one pass, each example once; a function of its arguments, so a resumed pass finds its place."""
+    random = np.random.default_rng([seed, epoch])
+    order = random.permutation(len(lengths))
+    batches: list[list[int]] = []
+    width = batch_size * _BUCKET
+    for start in range(0, len(order), width):
+        bucket = sorted(order[start : start + width].tolist(), key=lambda place: lengths[place])
+        batches.extend(bucket[first : first + batch_size] for first in range(0, len(bucket), batch_size))
+    return [batches[place] for place in random.permutation(len(batches))]

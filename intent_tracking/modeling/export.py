@@ -1,0 +1,181 @@
+"""From a trained model to an artifact: calibrated, with golden answers, checksummed, and put in place in one rename."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from safetensors.torch import save_file
+
+import intent_tracking
+from intent_tracking.artifact import INTENT_MODEL, Manifest, write_manifest
+from intent_tracking.modeling.calibration import Calibration, calibrate
+from intent_tracking.modeling.dataset import TokenizedDataset, prepare_dataset
+from intent_tracking.modeling.examples import model_inputs
+from intent_tracking.modeling.golden import golden_case
+from intent_tracking.modeling.predicting import PredictionPipeline, TorchBackend
+from intent_tracking.modeling.recipe import Recipe
+from intent_tracking.modeling.training import Progress, TrainingResult, fine_tune
+from intent_tracking.modeling.validation import scores_of
+from intent_tracking.sessions.render import ModelInput
+from intent_tracking.tables import atomic_directory
+
+GOLDEN_REQUESTS = 16
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedArtifact:
+    """An artifact on disk and the training that made it."""
+
+    directory: Path
+    manifest: Manifest
+    training: TrainingResult
+    calibration: Calibration
+
+
+def calibration_of(training: TrainingResult, dataset: TokenizedDataset) -> Calibration:
+    """Calibrate on the validation outputs; without a validation split nothing is corrected."""
+    outputs = training.validation
+    if outputs is None:
+        return Calibration()
+    return calibrate(
+        outputs.intent_logits, outputs.intent_targets, outputs.outcome_logits, outputs.outcome_targets, dataset.labels
+    )
+
+
+def export_artifact(
+    directory: Path,
+    *,
+    version: str,
+    dataset: TokenizedDataset,
+    training: TrainingResult,
+    calibration: Calibration,
+    golden_inputs: Sequence[ModelInput],
+    trained_until: datetime | None = None,
+    feature_service: str | None = None,
+    metrics: Mapping[str, float] | None = None,
+) -> Manifest:
+    """Write the artifact to `directory`, whole or not at all.
+
+    Args:
+        directory: its place; an artifact that is there is replaced.
+        version: its unique name.
+        dataset: what the model was trained on; gives tokenizer, labels and provenance.
+        training: the trained model.
+        calibration: from `calibration_of`.
+        golden_inputs: requests whose answers are recorded and replayed at load; stored texts only, which are scrubbed.
+        trained_until: nothing later was seen.
+        feature_service: name of the feature service whose features the outcome head reads.
+        metrics: figures to carry in the manifest, besides those on validation.
+    """
+    model = training.model
+    pipeline = PredictionPipeline(
+        backend=TorchBackend(model, torch.device("cpu")),
+        tokenizer=dataset.tokenizer,
+        labels=dataset.labels,
+        calibration=calibration,
+        feature_names=tuple(scale.name for scale in dataset.info.features),
+    )
+    cases = [
+        golden_case(entry, answer) for entry, answer in zip(golden_inputs, pipeline.predict(golden_inputs), strict=True)
+    ]
+    figures = {f"validation_{name}": value for name, value in _validation_scores(training).items() if name != "score"}
+    with atomic_directory(directory) as building:
+        save_file(
+            {name: value.contiguous() for name, value in model.state_dict().items()}, building / "model.safetensors"
+        )
+        (building / "config.json").write_text(model.config.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        (building / "tokenizer.json").write_text(dataset.tokenizer.to_json(), encoding="utf-8")
+        (building / "labels.json").write_text(dataset.labels.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        (building / "calibration.json").write_text(calibration.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        golden = "".join(case.model_dump_json() + "\n" for case in cases)
+        (building / "golden.jsonl").write_text(golden, encoding="utf-8")
+        return write_manifest(
+            building,
+            kind=INTENT_MODEL,
+            version=version,
+            base_encoder=dataset.info.base_encoder,
+            code_version=intent_tracking.__version__,
+            dataset_fingerprint=dataset.info.fingerprint,
+            trained_until=None if trained_until is None else trained_until.isoformat(),
+            parent=dataset.info.parent,
+            feature_service=feature_service,
+            labels=dataset.labels.class_names(),
+            key_information=dataset.labels.key_information,
+            metrics={**figures, **(metrics or {})},
+        )
+
+
+def train_artifact(
+    examples: pa.Table,
+    directory: Path,
+    *,
+    version: str,
+    work_dir: Path,
+    base_encoder: str,
+    dataset: TokenizedDataset | None = None,
+    champion: Path | None = None,
+    recipe: Recipe | None = None,
+    seed: int = 0,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    max_seconds: float | None = None,
+    trained_until: datetime | None = None,
+    feature_service: str | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> TrainedArtifact:
+    """The whole way from examples to an artifact: tokenize, fine-tune, calibrate, export.
+
+    Args:
+        examples: rows of `EXAMPLE_SCHEMA` and user features.
+        directory: where the artifact goes.
+        dataset: the examples tokenized already, to save doing it again.
+        champion: artifact to start from.
+        (the rest): as in `fine_tune` and `export_artifact`.
+    """
+    if dataset is None:
+        dataset = prepare_dataset(examples, base_encoder, champion=champion)
+    training = fine_tune(
+        dataset,
+        work_dir=work_dir,
+        champion=champion,
+        recipe=recipe,
+        seed=seed,
+        device=device,
+        max_seconds=max_seconds,
+        progress=progress,
+    )
+    calibration = calibration_of(training, dataset)
+    manifest = export_artifact(
+        directory,
+        version=version,
+        dataset=dataset,
+        training=training,
+        calibration=calibration,
+        golden_inputs=choose_golden(examples),
+        trained_until=trained_until,
+        feature_service=feature_service,
+    )
+    return TrainedArtifact(directory, manifest, training, calibration)
+
+
+def choose_golden(examples: pa.Table) -> list[ModelInput]:
+    """Requests for `golden.jsonl`: validation texts, else training texts, one of each intent in turn."""
+    held_out = examples.filter(pc.equal(examples["split"], "validation"))
+    source = held_out if len(held_out) else examples.filter(pc.equal(examples["split"], "train"))
+    by_intent: dict[str, list[int]] = {}
+    for place, intent in enumerate(source["intent"].to_pylist()):
+        by_intent.setdefault(intent or "", []).append(place)
+    chosen: list[int] = []
+    for turn in range(GOLDEN_REQUESTS):
+        chosen += [places[turn] for _, places in sorted(by_intent.items()) if turn < len(places)]
+    return model_inputs(source.take(pa.array(chosen[:GOLDEN_REQUESTS], pa.int64())))
+
+
+def _validation_scores(training: TrainingResult) -> dict[str, float]:
+    return {} if training.validation is None else scores_of(training.validation)
