@@ -1,0 +1,274 @@
+"""What every `SessionStore` does; each implementation runs all of it."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from intent_tracking.events.contract import Event, SourcePosition, events_to_table
+from intent_tracking.sessions.render import SessionEvent
+from intent_tracking.sessions.sessionise import sessionise
+from intent_tracking.sessions.state import SessionStore, SqliteSessionStore, kept_event
+from tests.fakes.session_events import NOON, event, event_lists
+from tests.fakes.session_stores import MemorySessionStore
+
+pytestmark = pytest.mark.contract
+
+Make = Callable[..., SessionStore]
+
+
+@pytest.fixture(params=["sqlite", "memory"])
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
+    """Makes fresh stores of one kind, with any limits; closes them all."""
+    made: list[SessionStore] = []
+
+    def new_store(**limits: int) -> SessionStore:
+        if request.param == "sqlite":
+            made.append(SqliteSessionStore(tmp_path / f"state-{len(made)}.sqlite", **limits))
+        else:
+            made.append(MemorySessionStore(**limits))
+        return made[-1]
+
+    yield new_store
+    for store in made:
+        store.close()
+
+
+def minutes(count: float) -> timedelta:
+    return timedelta(minutes=count)
+
+
+def test_a_session_is_read_as_it_was_written(make: Make) -> None:
+    store = make()
+    events = [event("search", NOON, text="red dress"), event("view_item", NOON + minutes(2))]
+    written = store.append(events)
+    assert written.new == (True, True)
+    session = store.read(written.session_ids[0])
+    assert session is not None
+    assert session.events == tuple(SessionEvent.from_event(each) for each in events)
+    assert (session.shopper_id, session.user_id, session.event_count) == ("ann", "ann", 2)
+    assert (session.started_at, session.last_event_at) == (NOON, NOON + minutes(2))
+    assert store.read("unknown") is None
+
+
+def test_a_repeat_changes_nothing(make: Make) -> None:
+    store = make()
+    events = [event("view_item", NOON + minutes(n)) for n in range(3)]
+    first = store.append(events)
+    before = store.read(first.session_ids[0])
+    again = store.append([events[1], events[1], events[0]])
+    assert again.new == (False, False, False)
+    assert set(again.session_ids) == set(first.session_ids)
+    assert store.read(first.session_ids[0]) == before
+
+
+def test_a_repeat_within_one_call_is_known(make: Make) -> None:
+    one = event("view_item")
+    assert make().append([one, one]).new == (True, False)
+
+
+def test_late_events_stand_where_they_belong(make: Make) -> None:
+    store = make()
+    times = [5, 1, 9, 3, -2]
+    for n in times:
+        written = store.append([event("view_item", NOON + minutes(n), event_id=f"e{n}")])
+    session = store.read(written.session_ids[0])
+    assert session is not None
+    assert [each.event_id for each in session.events] == ["e-2", "e1", "e3", "e5", "e9"]
+    assert (session.started_at, session.last_event_at) == (NOON + minutes(-2), NOON + minutes(9))
+
+
+def test_after_half_an_hour_of_silence_a_new_session_begins(make: Make) -> None:
+    store = make()
+    written = store.append([event("view_item", NOON + minutes(n)) for n in (0, 30, 60.1)])
+    first, second, third = written.session_ids
+    assert first == second != third
+    older = store.read(first)
+    assert older is not None
+    assert older.event_count == 2
+
+
+def test_a_given_id_is_kept_and_a_later_use_told_apart(make: Make) -> None:
+    store = make()
+    first, second = store.append(
+        [event("view_item", NOON + minutes(n), session_id="web-1") for n in (0, 50)]
+    ).session_ids
+    assert first == "web-1"
+    assert second.startswith("web-1#")
+    (other,) = store.append([event("view_item", user="bob", session_id="web-1")]).session_ids
+    assert other not in (first, second)
+
+
+def test_shoppers_do_not_share_a_session(make: Make) -> None:
+    events = [
+        event("view_item", user="ann"),
+        event("view_item", user="bob"),
+        event("view_item", user=None, device="ann", event_id="of-the-device"),
+    ]
+    assert len(set(make().append(events).session_ids)) == 3
+
+
+def test_only_the_newest_events_are_kept_and_all_are_counted(make: Make) -> None:
+    store = make(max_events=5)
+    order = list(range(30))
+    random.Random(1).shuffle(order)
+    for n in order:
+        written = store.append([event("view_item", NOON + timedelta(seconds=n), event_id=f"e{n}")])
+    session = store.read(written.session_ids[0])
+    assert session is not None
+    assert [each.event_id for each in session.events] == [f"e{n}" for n in range(25, 30)]
+    assert session.event_count == 30
+    assert store.append([event("view_item", NOON, event_id="e0")]).new == (False,)
+
+
+def test_the_sessions_idle_longest_make_room(make: Make) -> None:
+    store = make(max_sessions=3)
+    ids = [store.append([event("view_item", NOON + minutes(n), user=f"u{n}")]).session_ids[0] for n in range(3)]
+    store.append([event("message", NOON + minutes(4), user="u0")])
+    store.append([event("view_item", NOON + minutes(5), user="u9")])
+    assert [store.read(each) is not None for each in ids] == [True, False, True]
+
+
+def test_idle_sessions_expire(make: Make) -> None:
+    store = make()
+    old, young = (store.append([event("view_item", NOON + minutes(n), user=f"u{n}")]).session_ids[0] for n in (0, 40))
+    assert store.expire(NOON + minutes(20)) == 1
+    assert store.read(old) is None
+    assert store.read(young) is not None
+    assert store.expire(NOON + minutes(20)) == 0
+
+
+def test_the_latest_session_of_a_user(make: Make) -> None:
+    store = make()
+    ids = store.append([event("view_item", NOON + minutes(n)) for n in (0, 90)]).session_ids
+    latest = store.latest("ann")
+    assert latest is not None
+    assert latest.session_id == ids[1]
+    assert store.latest("nobody") is None
+
+
+def test_erasing_a_user_takes_the_devices_along(make: Make) -> None:
+    store = make()
+    written = store.append(
+        [
+            event("view_item", user="ann", device="phone-1"),
+            event("message", NOON + minutes(80), user="ann", text="hello"),
+            event("view_item", user=None, device="phone-1"),
+            event("view_item", user=None, device="phone-2"),
+            event("view_item", user="bob"),
+        ]
+    )
+    erased = store.erase("ann")
+    assert (erased.sessions, erased.events) == (3, 3)
+    assert [store.read(each) is not None for each in written.session_ids] == [False, False, False, True, True]
+    assert store.erase("ann").sessions == 0
+    assert store.append([event("view_item", user="ann")]).new == (True,)
+
+
+def test_personal_data_does_not_enter_the_state(make: Make) -> None:
+    store = make()
+    (session_id,) = store.append([event("message", text="call me at 13812345678")]).session_ids
+    session = store.read(session_id)
+    assert session is not None
+    assert session.events[0].text == "call me at <phone>"
+
+
+def test_no_events_change_nothing(make: Make) -> None:
+    assert make().append([]).session_ids == ()
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(event_lists(most=20))
+def test_live_sessions_are_the_sessions_of_the_day_after(make: Make, events: list[Event]) -> None:
+    """Events that come in order make the same sessions, under the same ids, as the stored table does."""
+    store = make()
+    ordered = sorted(events, key=lambda each: (each.event_time, each.event_id))
+    ids = set(store.append(ordered).session_ids)
+    stored = sessionise(events_to_table((each, SourcePosition()) for each in events), NOON.date()).to_pylist()
+    assert ids == {row["session_id"] for row in stored}
+    by_id = {each.event_id: each for each in events}
+    for row in stored:
+        live = store.read(row["session_id"])
+        assert live is not None
+        assert live.events == tuple(kept_event(by_id[each["event_id"]]) for each in row["events"])
+
+
+def test_threads_share_a_store(make: Make) -> None:
+    store = make()
+    if isinstance(store, MemorySessionStore):
+        pytest.skip("the fake is for one thread")
+    errors: list[Exception] = []
+
+    def write(worker: int) -> None:
+        try:
+            for n in range(40):
+                store.append([event("view_item", NOON + timedelta(seconds=n), event_id=f"{worker}-{n}")])
+        except Exception as error:  # noqa: BLE001 - any error of the thread fails the test
+            errors.append(error)
+
+    threads = [threading.Thread(target=write, args=(worker,)) for worker in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    session = store.latest("ann")
+    assert errors == []
+    assert session is not None
+    assert session.event_count == 160
+
+
+WRITER = """
+import sys
+from datetime import timedelta
+from pathlib import Path
+from intent_tracking.sessions.state import SqliteSessionStore
+from tests.fakes.session_events import NOON, event
+store = SqliteSessionStore(Path(sys.argv[1]))
+for n in range(60):
+    store.append([event("view_item", NOON + timedelta(seconds=n), event_id=f"{sys.argv[2]}-{n}"),
+                  event("view_item", NOON + timedelta(seconds=n), event_id=f"shared-{n}")])
+store.close()
+"""
+
+
+def test_processes_share_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "state.sqlite"
+    root = Path(__file__).resolve().parents[2]
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(path), str(worker)], cwd=root, env={"PYTHONPATH": str(root)}
+        )
+        for worker in range(3)
+    ]
+    assert [writer.wait(timeout=120) for writer in writers] == [0, 0, 0]
+    store = SqliteSessionStore(path)
+    session = store.latest("ann")
+    store.close()
+    assert session is not None
+    assert session.event_count == 3 * 60 + 60
+
+
+def test_erased_text_is_nowhere_on_disk(tmp_path: Path) -> None:
+    store = SqliteSessionStore(tmp_path / "state.sqlite")
+    store.append([event("message", text="a very particular zebra")])
+    assert any(b"particular zebra" in path.read_bytes() for path in tmp_path.iterdir())
+    store.erase("ann")
+    assert not any(b"particular zebra" in path.read_bytes() for path in tmp_path.iterdir())
+    store.close()
+
+
+def test_a_failed_call_leaves_nothing(tmp_path: Path) -> None:
+    store = SqliteSessionStore(tmp_path / "state.sqlite")
+    with pytest.raises(AttributeError):
+        store.append([event("view_item"), None])  # type: ignore[list-item]
+    assert store.latest("ann") is None
+    assert store.append([event("view_item")]).new == (True,)
+    store.close()
