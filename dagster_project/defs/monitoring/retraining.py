@@ -35,7 +35,8 @@ def drift_sensor(
 ) -> dg.RunRequest | dg.SkipReason:
     """Ask for a retraining when the live model's traffic has drifted for long enough, never while one runs.
 
-    The clock is that of the windows: the newest of them ends now. So a replay of old days decides as it would have then.
+    The clock is that of the windows: the newest of them ends now, so that a replay of old days decides as it would have
+    then. Only windows of the model that is live now count.
     """
     from dagster_project.defs.monitoring.windows import drift_history
     from dagster_project.versions import live_model_version
