@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from typing import Any
 
+import duckdb
 import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from intent_tracking.events.contract import EVENT_SCHEMA
 from intent_tracking.features.catalogue import ITEM_FEATURES, USER_FEATURES
 from intent_tracking.features.declaration import Aggregation, Feature, longest_window, one_entity
 from intent_tracking.features.facts import events_that_count, fact_table
@@ -23,7 +26,17 @@ from intent_tracking.features.schema import (
 )
 
 _DAY_MICROSECONDS = 86_400_000_000.0
-_EVENT_COLUMNS = ["event_time", "event_name", "shopper_id", "value", "items"]
+
+# What the expression reads of an event, and where it is asked.
+_EVENTS: pa.Schema = pa.schema(
+    [EVENT_SCHEMA.field(name) for name in ("event_time", "event_name", "shopper_id", "value", "items")]
+)
+_POINT_FIELDS: list[pa.Field[Any]] = [
+    pa.field("point", pa.int64()),
+    pa.field("entity", pa.string()),
+    pa.field("point_time", TIMESTAMP),
+]
+_POINTS: pa.Schema = pa.schema(_POINT_FIELDS)
 
 
 def feature_expression(events: ir.Table, points: ir.Table, features: Sequence[Feature]) -> ir.Table:
@@ -38,10 +51,7 @@ def feature_expression(events: ir.Table, points: ir.Table, features: Sequence[Fe
         An expression with `point` and one column a feature, defaults filled in. A fact counts for a window of length w
         when its time is in (point_time - w, point_time].
     """
-    facts = fact_table(events, one_entity(features))
-    names = events_that_count(features)
-    if names is not None:
-        facts = facts.filter(facts["event"].isin(sorted(names)))
+    facts = _counting_facts(events, features)
     longest = ibis.interval(seconds=int(longest_window(features).total_seconds()))
     joined = points.inner_join(
         facts,
@@ -56,6 +66,12 @@ def feature_expression(events: ir.Table, points: ir.Table, features: Sequence[Fe
     return result.select(
         "point", **{f.name: result[f.name].cast(f.dtype).fill_null(_default(f)) for f in features}
     )  # fmt: skip
+
+
+def _counting_facts(events: ir.Table, features: Sequence[Feature]) -> ir.Table:
+    facts = fact_table(events, one_entity(features))
+    names = events_that_count(features)
+    return facts if names is None else facts.filter(facts["event"].isin(sorted(names)))
 
 
 def _default(feature: Feature) -> int | float:
@@ -107,6 +123,31 @@ def _named(facts: ir.Table, names: Sequence[str]) -> Any:
     return facts["event"].isin(sorted(str(name) for name in names)) if names else ibis.literal(value=True)
 
 
+def _unbound(name: str, schema: pa.Schema) -> ir.Table:
+    return ibis.table(ibis.Schema.from_pyarrow(schema), name=name)
+
+
+# Compiling takes ten times as long as running the query over a day of a small shop.
+@lru_cache(maxsize=32)
+def _values_sql(features: tuple[Feature, ...]) -> str:
+    expression = feature_expression(_unbound("events", _EVENTS), _unbound("points", _POINTS), features)
+    return str(ibis.to_sql(expression.order_by("point"), dialect="duckdb"))
+
+
+@lru_cache(maxsize=32)
+def _keys_sql(features: tuple[Feature, ...]) -> str:
+    facts = _counting_facts(_unbound("events", _EVENTS), features)
+    return str(ibis.to_sql(facts.select("key").distinct().order_by("key"), dialect="duckdb"))
+
+
+def _run(sql: str, **tables: pa.Table) -> pa.Table:
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        for name, table in tables.items():
+            connection.register(name, table)
+        return connection.execute(sql).to_arrow_table()
+
+
 def features_at(events: pa.Table, points: pa.Table, features: Sequence[Feature]) -> pa.Table:
     """The value of each feature at each point, computed in DuckDB.
 
@@ -121,18 +162,11 @@ def features_at(events: pa.Table, points: pa.Table, features: Sequence[Feature])
     Raises:
         ValueError: a column is missing, or the features are not of one entity.
     """
-    _require(events, _EVENT_COLUMNS, "events")
+    _require(events, _EVENTS.names, "events")
     _require(points, ["entity", "point_time"], "points")
-    fields: list[pa.Field[Any]] = [pa.field("entity", pa.string()), pa.field("point_time", TIMESTAMP)]
-    numbered = points.select(["entity", "point_time"]).cast(pa.schema(fields))
-    numbered = numbered.append_column("point", pa.array(range(points.num_rows), pa.int64()))
-    relevant = events.select(_EVENT_COLUMNS)
-    expression = feature_expression(ibis.memtable(relevant), ibis.memtable(numbered), features).order_by("point")
-    backend = ibis.duckdb.connect()
-    try:
-        values = backend.to_pyarrow(expression)
-    finally:
-        backend.disconnect()
+    numbered = points.select(["entity", "point_time"]).cast(pa.schema(_POINT_FIELDS[1:]))
+    numbered = numbered.add_column(0, _POINTS.field("point"), pa.array(range(points.num_rows), pa.int64()))
+    values = _run(_values_sql(tuple(features)), events=events.select(_EVENTS.names), points=numbered)
     for feature in features:
         points = points.append_column(
             pa.field(feature.name, arrow_type(feature), nullable=feature.nullable),
@@ -167,19 +201,11 @@ def snapshot(events: pa.Table, day: date, features: Sequence[Feature]) -> pa.Tab
     Returns:
         `snapshot_schema(features)`, ordered by the key.
     """
-    _require(events, [*_EVENT_COLUMNS, "received_time"], "events")
+    _require(events, [*_EVENTS.names, "received_time"], "events")
     entity, moment = one_entity(features), snapshot_moment(day)
     schema = snapshot_schema(features)
     known = events.filter(_known(events, moment, moment - longest_window(features)))
-    facts = fact_table(ibis.memtable(known.select(_EVENT_COLUMNS)), entity)
-    names = events_that_count(features)
-    if names is not None:
-        facts = facts.filter(facts["event"].isin(sorted(names)))
-    backend = ibis.duckdb.connect()
-    try:
-        keys = backend.to_pyarrow(facts.select("key").distinct().order_by("key"))["key"]
-    finally:
-        backend.disconnect()
+    keys = _run(_keys_sql(tuple(features)), events=known.select(_EVENTS.names))["key"]
     if len(keys) == 0:
         return schema.empty_table()
     moments = pa.array([moment] * len(keys), TIMESTAMP)
