@@ -69,13 +69,17 @@ class ReleaseWatcher:
     meanwhile. A release that cannot be read, loaded or replayed changes nothing but `refusal`, the log and the metric.
     """
 
-    def __init__(self, release_file: Path, load: Callable[[Path], Predictor], metrics: Metrics) -> None:
+    def __init__(
+        self, release_file: Path, load: Callable[[Path], Predictor], metrics: Metrics, bundled: Path | None = None
+    ) -> None:
+        """Follow `release_file`; while there is none, serve `bundled`, the release that a Bento carries."""
         self._release_file = release_file
+        self._bundled = bundled
         self._load = load
         self._metrics = metrics
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="release-watcher", daemon=True)
-        self._seen: tuple[int, int, int] | None = None
+        self._seen: tuple[Path, int, int, int] | None = None
         self._retry_at = 0.0
         self.serving: Serving | None = None
         self.refusal: Refusal | None = None
@@ -97,19 +101,20 @@ class ReleaseWatcher:
 
     def check(self) -> None:
         """Look at the release file once and switch if it names something new."""
-        seen = self._stamp()
+        source = self._source()
+        seen = (source, *_stamp(source)) if source else None
         retry = self.refusal is not None and time.monotonic() >= self._retry_at
-        if seen is None or (seen == self._seen and not retry):
+        if source is None or (seen == self._seen and not retry):
             return
         self._seen = seen
         number: int | None = None
         try:
-            release = read_release(self._release_file)
+            release = read_release(source)
             if release is None or (self.serving is not None and release == self.serving.release):
                 self.refusal = None
                 return
             number = release.number
-            serving = self._prepare(release)
+            serving = self._prepare(source, release)
         except (ReleaseError, ArtifactError, GoldenReplayError, OSError, ValueError) as error:
             self._refuse(Refusal(number, str(error)))
             return
@@ -120,18 +125,16 @@ class ReleaseWatcher:
         logger.info("release %d is live: intent model %s (%s)", number, serving.predictor.version, release.reason)
         _settle_memory()
 
-    def _prepare(self, release: Release) -> Serving:
+    def _prepare(self, source: Path, release: Release) -> Serving:
         component = release.components.get(INTENT_MODEL)
         if component is None:
-            raise ReleaseError(f"{self._release_file}: release {release.number} names no {INTENT_MODEL}")
+            raise ReleaseError(f"{source}: release {release.number} names no {INTENT_MODEL}")
         live = self.serving
         if live is not None and live.release.components.get(INTENT_MODEL) == component:
             return replace(live, release=release)
-        predictor = self._load(verify_component(self._release_file, component))
+        predictor = self._load(verify_component(source, component))
         if predictor.version != component.version:
-            raise ReleaseError(
-                f"{self._release_file}: names version {component.version}, its artifact says {predictor.version}"
-            )
+            raise ReleaseError(f"{source}: names version {component.version}, its artifact says {predictor.version}")
         differences = predictor.replay_golden()
         if differences:
             raise GoldenReplayError(
@@ -148,16 +151,25 @@ class ReleaseWatcher:
         kept = self.serving.release.number if self.serving else "none"
         logger.error("ALERT release %s is refused, release %s stays live: %s", refusal.number, kept, refusal.reason)
 
-    def _stamp(self) -> tuple[int, int, int] | None:
-        try:
-            status = self._release_file.stat()
-        except FileNotFoundError:
-            return None
-        return status.st_mtime_ns, status.st_ino, status.st_size
+    def _source(self) -> Path | None:
+        if self._release_file.exists():
+            return self._release_file
+        if self.serving is None and self._bundled is not None and self._bundled.exists():
+            return self._bundled
+        return None
 
     def _run(self) -> None:
         while not self._stop.wait(POLL_SECONDS):
             self.check()
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    """Changes whenever the file is replaced; zeros when it is gone at this moment."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return 0, 0, 0
+    return status.st_mtime_ns, status.st_ino, status.st_size
 
 
 def _settle_memory() -> None:

@@ -41,6 +41,8 @@ from intent_tracking.settings import Settings
 logger = logging.getLogger(__name__)
 
 STORAGE_THREADS = 8
+# Beside the packages in a Bento, and nowhere else: the model that the Bento was built for.
+BUNDLED_RELEASE = Path(__file__).resolve().parents[2] / "bundled" / "release.json"
 
 
 class Runtime:
@@ -56,7 +58,10 @@ class Runtime:
         self._tracker = Tracker(settings)
         self._predictions = PredictionLog(settings.prediction_log)
         self._watcher = ReleaseWatcher(
-            settings.release_file, load or (lambda path: IntentPredictor.load(path, settings.device)), self.metrics
+            settings.release_file,
+            load or (lambda path: IntentPredictor.load(path, settings.device)),
+            self.metrics,
+            bundled=BUNDLED_RELEASE,
         )
         self._inference = Inference(self._watcher, self.metrics)
         # Threads that wait for the disk: what several of them bring to the event log reaches it in one write.

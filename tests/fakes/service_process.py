@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 
 ROOT = Path(__file__).resolve().parents[2]
+SERVICE = "bentos.intent_service.service:IntentService"
 
 
 @dataclass(frozen=True)
@@ -50,30 +51,32 @@ class RunningService:
 
 
 @contextmanager
-def running_service(home: Path, **environment: str) -> Iterator[RunningService]:
-    """Start the documented command with `home`, wait until it lives, and stop it on leaving."""
+def running_service(home: Path, target: str = SERVICE, source: Path = ROOT) -> Iterator[RunningService]:
+    """Start the documented command with `home`, wait until it lives, and stop it on leaving.
+
+    `target` is what BentoML serves, `source` the folder that its packages come from.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     log = home / "service.log"
     home.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "bentoml", "serve", "bentos.intent_service.service:IntentService"]
+    command = [sys.executable, "-m", "bentoml", "serve", target]
     begin = time.monotonic()
     with log.open("wb") as output:
         process = subprocess.Popen(
             [*command, "--host", "127.0.0.1", "--port", str(port)],
-            cwd=ROOT,
+            cwd=source,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
             env={
                 **os.environ,
-                "PYTHONPATH": str(ROOT),
+                "PYTHONPATH": str(source),
                 "INTENT_HOME": str(home),
                 "BENTOML_HOME": str(home / "bentoml"),
                 "BENTOML_DO_NOT_TRACK": "True",
                 "DO_NOT_TRACK": "1",
-                **environment,
             },
         )
     try:

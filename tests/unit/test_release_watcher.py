@@ -124,6 +124,20 @@ def test_a_release_without_an_intent_model_is_refused(
     assert "names no intent_model" in watcher.refusal.reason
 
 
+def test_the_release_that_a_bento_carries_is_served_until_one_is_published(release_file: Path, tmp_path: Path) -> None:
+    bundled = tmp_path / "bundled" / "release.json"
+    publish(bundled, {"intent_model": fake_artifact(tmp_path / "bundled", "carried")}, "carried")
+    watcher = ReleaseWatcher(release_file, FakePredictor.load, Metrics(), bundled=bundled)
+    watcher.check()
+    assert live(watcher) == "carried"
+    publish(release_file, {"intent_model": fake_artifact(tmp_path, "published")}, "published")
+    watcher.check()
+    assert live(watcher) == "published"
+    release_file.unlink()
+    watcher.check()
+    assert live(watcher) == "published"
+
+
 def test_the_thread_notices_a_release_by_itself(watcher: ReleaseWatcher, release_file: Path, tmp_path: Path) -> None:
     watcher.start()
     try:
