@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date
 from pathlib import Path
 from typing import Annotated
@@ -22,6 +23,13 @@ def _drift_day(text: str | None, option: str) -> int | date | None:
         raise typer.BadParameter(f"{option} takes a day number or a date like 2026-02-04, not {text!r}") from error
 
 
+def _later_day_of_first_run(out: Path) -> int:
+    report = out / "simulation.json"
+    if not report.exists():
+        raise typer.BadParameter(f"--first-day continues a run, but {report} is missing; give --later-from as well")
+    return int(json.loads(report.read_text(encoding="utf-8"))["config"]["later_from"])
+
+
 def simulate_command(
     out: Annotated[Path, typer.Option(help="Home directory to write landing/, annotations/ and truth/ into.")],
     days: Annotated[int, typer.Option(min=1, help="How many days to write.")] = _DEFAULTS.days,
@@ -37,7 +45,7 @@ def simulate_command(
         typer.Option(help="Day number or date from which products, wording, mix and one new intent change."),
     ] = None,
     later_from: Annotated[
-        int | None, typer.Option(help="Day of the later wording [default: after 70% of all days].")
+        int | None, typer.Option(help="Day of the later wording [default: after 70% of the first run's days].")
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
@@ -48,6 +56,8 @@ def simulate_command(
 
     from intent_tracking.events.simulator.run import simulate
 
+    if first_day and later_from is None:
+        later_from = _later_day_of_first_run(out)
     try:
         config = SimulationConfig(
             days=days,

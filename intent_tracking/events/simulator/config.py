@@ -57,7 +57,8 @@ class SimulationConfig:
 
     Attributes:
         drift_from: day (index or date) from which products, wording, mix and one new intent change; None: never.
-        later_from: day from which shoppers use the later wording; None: after 70% of the first stretch.
+        later_from: day from which shoppers use the later wording; None: after 70% of
+            the days, for the first stretch only.
 
     Raises:
         ValueError: a count, rate or language that cannot be.
@@ -81,6 +82,8 @@ class SimulationConfig:
     def __post_init__(self) -> None:
         if self.days < 1 or self.first_day < 0 or self.shoppers < 1:
             raise ValueError("days and shoppers must be at least 1, and first_day at least 0")
+        if self.first_day and self.later_from is None:
+            raise ValueError("a stretch after the first needs later_from, where the first one had it; see continued()")
         if not 1 <= self.sessions_per_day <= MAX_SESSIONS_PER_DAY:
             raise ValueError(f"sessions_per_day must be 1 to {MAX_SESSIONS_PER_DAY}, not {self.sessions_per_day}")
         if not self.languages or set(self.languages) - set(LANGUAGES):
@@ -108,7 +111,7 @@ class SimulationConfig:
         """First day of the later wording."""
         if self.later_from is not None:
             return self.later_from
-        return round((self.first_day + self.days) * LATER_SHARE)
+        return round(self.days * LATER_SHARE)
 
     def date_of(self, day: int) -> date:
         """The UTC date of day `day` from the opening."""
@@ -138,6 +141,7 @@ class SimulationConfig:
             if isinstance(plain[name], date):
                 plain[name] = plain[name].isoformat()
         plain["languages"] = list(self.languages)
+        plain["later_from"] = self.later_day
         return plain
 
 

@@ -1,7 +1,7 @@
 """What a shopper with each hidden intent does: one script an intent, and those of bots and fraud.
 
-Behaviour carries the intent, with noise: a tenth of the sessions wander off first, and the same events occur under
-several intents in different proportions.
+Behaviour carries the intent, with noise: a fifth of the sessions begin as something else, and the same events occur
+under several intents in different proportions.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ from intent_tracking.events.simulator.intents import (
 )
 from intent_tracking.events.simulator.plan import SessionPlan, Shop
 
-WANDERING: Final = 0.1
+WANDERING: Final = 0.22
+_DROPPED_AFTER: Final = 5
+_BEGUN_AND_DROPPED: Final = (EXPLORE, FIND_PRODUCT, COMPARE, BARGAIN, PURCHASE)
 
 
 def act_out(shop: Shop, plan: SessionPlan, day: int, rng: random.Random) -> Act:
@@ -40,20 +42,19 @@ def act_out(shop: Shop, plan: SessionPlan, day: int, rng: random.Random) -> Act:
         _fraud(act, plan, rng)
     elif plan.intent is not None:
         if act.chance(WANDERING):
-            _wander(act)
+            _wander(act, plan, rng)
         _SCRIPTS[plan.intent](act, plan, rng)
     if not act.steps:
         act.view(plan.order.basket[0][0])
     return act
 
 
-def _wander(act: Act) -> None:
-    category = act.another().category
-    found = act.listing(category)
-    if act.chance(0.7):
-        act.view(found[0])
-    if act.chance(0.3):
-        act.promotion(select=False)
+def _wander(act: Act, plan: SessionPlan, rng: random.Random) -> None:
+    """Begins as if the shopper wanted something else, and drops it after a few steps, before saying anything."""
+    _SCRIPTS[_BEGUN_AND_DROPPED[int(rng.random() * len(_BEGUN_AND_DROPPED))]](act, plan, rng)
+    begun = [step for step in act.steps if step[0] not in ("message", "purchase")]
+    act.steps[:] = begun[: 1 + int(rng.random() * _DROPPED_AFTER)]
+    act.messages.clear()
 
 
 def _explore(act: Act, plan: SessionPlan, rng: random.Random) -> None:

@@ -185,7 +185,8 @@ def write_message(intent: str, topic: Topic, writer: Writer, rng: random.Random)
         kind = KINDS[int(rng.random() * len(KINDS))]
         value = personal_value(kind, language, rng)
         sentence = _pick_template(rng, frame("personal", language, kind))
-        parts += [(". " if language == "en" else "，", None)]
+        ended = parts[-1][0][-1:] in ("?", "!", ".", "？")
+        parts += [(" " if ended else ". " if language == "en" else "，", None)]
         parts += [(value if name else text, None) for text, name in sentence]
         personal = (kind,)
     text, slots = _assemble(parts, topic, writer, rng)
