@@ -1,0 +1,117 @@
+"""The code location loads, quickly and whole, and every asset tells people what it is."""
+
+import subprocess
+import sys
+from datetime import date
+
+import dagster as dg
+import pytest
+
+from dagster_project.definitions import build_definitions
+from intent_tracking.settings import Settings
+
+pytestmark = pytest.mark.unit
+
+ASSETS = {
+    "raw_events",
+    "validated_events",
+    "quarantined_events",
+    "sessions",
+    "session_texts",
+    "user_features",
+    "item_features",
+    "online_features",
+    "training_examples",
+    "tokenized_sessions",
+    "intent_model",
+    "intent_model_evaluation",
+    "intent_bento",
+    "deployed_intent_service",
+    "served_predictions",
+    "drift_report",
+}
+DAILY = {
+    "raw_events",
+    "validated_events",
+    "quarantined_events",
+    "sessions",
+    "session_texts",
+    "user_features",
+    "item_features",
+    "served_predictions",
+    "drift_report",
+}
+HEAVY = ("torch", "transformers", "great_expectations", "evidently", "feast", "sklearn", "matplotlib", "pandas")
+
+
+@pytest.fixture(scope="module")
+def definitions(tmp_path_factory):
+    return build_definitions(Settings(home=tmp_path_factory.mktemp("home"), first_day=date(2026, 3, 1)))
+
+
+@pytest.fixture(scope="module")
+def specs(definitions):
+    return {spec.key.to_user_string(): spec for spec in definitions.resolve_all_asset_specs()}
+
+
+def test_the_code_location_is_loadable(definitions):
+    dg.Definitions.validate_loadable(definitions)
+
+
+def test_the_assets_are_those_of_the_design(specs):
+    assert set(specs) == ASSETS
+
+
+def test_every_asset_says_what_it_is_where_it_belongs_and_whose_it_is(specs):
+    for name, spec in specs.items():
+        assert spec.description, name
+        assert len(spec.description) > 60, name
+        assert spec.owners, name
+        assert spec.kinds, name
+        assert spec.group_name not in (None, "default"), name
+
+
+def test_day_grained_assets_begin_with_the_first_day_of_the_settings(specs):
+    daily = {name for name, spec in specs.items() if spec.partitions_def is not None}
+    assert daily == DAILY
+    for name in daily:
+        assert specs[name].partitions_def.get_first_partition_key() == "2026-03-01"
+
+
+def test_checks_are_named_after_their_asset_and_block(definitions):
+    graph = definitions.resolve_asset_graph()
+    for key in graph.asset_check_keys:
+        assert key.name.startswith(f"{key.asset_key.to_user_string()}_")
+    blocking = {key.name for key in graph.asset_check_keys if graph.get(key).blocking}
+    assert graph.asset_check_keys and blocking == {k.name for k in graph.asset_check_keys} - {"drift_report_calm"}
+
+
+def test_the_way_of_the_data_has_no_gap(definitions):
+    graph = definitions.resolve_asset_graph()
+    ancestors = {key.to_user_string() for key in graph.get_ancestor_asset_keys(dg.AssetKey("drift_report"))}
+    assert ancestors == ASSETS - {"drift_report", "quarantined_events"}
+
+
+def test_training_goes_through_the_gpu_pool(definitions):
+    assert definitions.resolve_asset_graph().get(dg.AssetKey("intent_model")).pools == {"gpu"}
+
+
+def test_every_job_has_a_time_limit(definitions):
+    for name in ("ingest_job", "features_job", "retrain_job", "drift_job", "rollback_job"):
+        assert int(definitions.resolve_job_def(name).tags["dagster/max_runtime"]) > 0
+
+
+def test_building_the_definitions_imports_nothing_heavy_and_writes_nothing(tmp_path):
+    program = (
+        "import sys; from dagster_project.definitions import defs; defs();"
+        f"print([name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"INTENT_HOME": str(tmp_path / "home"), "PATH": "", "PYTHONPATH": ":".join(sys.path)},
+    )
+    assert done.stdout.strip() == "[]"
+    assert not (tmp_path / "home").exists()

@@ -1,0 +1,37 @@
+"""Which days a schedule asks for."""
+
+from datetime import UTC, datetime
+
+import dagster as dg
+import pytest
+
+from dagster_project.defs.features.jobs import daily_features
+from dagster_project.defs.ingestion.jobs import daily_ingestion
+from dagster_project.defs.monitoring.jobs import daily_drift_check
+
+pytestmark = pytest.mark.unit
+
+TICK = datetime(2026, 3, 10, 1, 15, tzinfo=UTC)
+
+
+def range_asked_for(schedule):
+    (request,) = schedule.evaluate_tick(dg.build_schedule_context(scheduled_execution_time=TICK)).run_requests
+    return request.tags["dagster/asset_partition_range_start"], request.tags["dagster/asset_partition_range_end"]
+
+
+def test_ingestion_makes_yesterday_the_three_days_of_late_events_and_the_sessions_that_reach_into_them():
+    # Late events change 6 to 9 March; a session that starts on the 5th may run past midnight into the 6th.
+    assert range_asked_for(daily_ingestion) == ("2026-03-05", "2026-03-09")
+
+
+@pytest.mark.parametrize("schedule", [daily_features, daily_drift_check])
+def test_features_and_drift_look_at_yesterday(schedule):
+    assert range_asked_for(schedule) == ("2026-03-09", "2026-03-09")
+
+
+def test_a_tick_that_is_evaluated_twice_asks_for_the_same_run():
+    keys = {
+        daily_ingestion.evaluate_tick(dg.build_schedule_context(scheduled_execution_time=TICK)).run_requests[0].run_key
+        for _ in range(2)
+    }
+    assert keys == {"2026-03-09"}
