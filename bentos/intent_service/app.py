@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
@@ -169,6 +170,7 @@ def create_app(runtime: Runtime, keys: tuple[str, ...] = ()) -> Starlette:
             RequestError: _refused,
             HTTPException: _http_error,
             OSError: _storage_error,
+            sqlite3.Error: _storage_error,
             Exception: _unexpected,
         },
     )
