@@ -118,9 +118,7 @@ def _stage(context: Path, artifact: Path) -> None:
         shutil.copytree(ROOT / package, context / package, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
     model = context / BUNDLED / "models" / artifact.name
     shutil.copytree(artifact, model)
-    publish(
-        context / BUNDLED / "release.json", {INTENT_MODEL: Component.of(model)}, "the model that this Bento carries"
-    )
+    publish(context / BUNDLED / "release.json", {INTENT_MODEL: Component.of(model)}, "carried by this Bento")
 
 
 def _bentofile(version: str, artifact: Path) -> dict[str, object]:
