@@ -203,8 +203,6 @@ def test_live_sessions_are_the_sessions_of_the_day_after(make: Make, events: lis
 
 def test_threads_share_a_store(make: Make) -> None:
     store = make()
-    if isinstance(store, MemorySessionStore):
-        pytest.skip("the fake is for one thread")
     errors: list[Exception] = []
 
     def write(worker: int) -> None:

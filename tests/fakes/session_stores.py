@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -37,11 +38,16 @@ class MemorySessionStore:
     def __init__(self, *, max_sessions: int = MAX_SESSIONS, max_events: int = MAX_EVENTS_KEPT) -> None:
         self._max_sessions = max_sessions
         self._max_events = max_events
+        self._lock = threading.Lock()
         self._sessions: dict[str, _Session] = {}
         self._session_of_event: dict[str, str] = {}
 
     def append(self, events: Sequence[Event]) -> Appended:
         """Take in `events`, each into its session."""
+        with self._lock:
+            return self._take_in(events)
+
+    def _take_in(self, events: Sequence[Event]) -> Appended:
         ids, new = [], []
         for event in events:
             known = self._session_of_event.get(event.event_id)
