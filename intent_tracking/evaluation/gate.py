@@ -116,10 +116,8 @@ def decide(
         reason = f"refused: {len(truth)} labelled held-out examples, {policy.min_examples} needed to decide"
         return GateDecision(False, (reason,), {"examples": float(len(truth))})
 
-    tests: list[tuple[bool, str]] = []
     said = [p.label for p in challenger]
-    every = sorted({*truth, *said, *challenger_labels})
-    matrix = metrics.confusion_matrix(truth, said, every)
+    matrix = metrics.confusion_matrix(truth, said, sorted({*truth, *said, *challenger_labels}))
     f1, accuracy = metrics.macro_f1_of(matrix), metrics.accuracy_of(matrix)
     figures: dict[str, float | None] = {
         "examples": float(len(truth)),
@@ -127,54 +125,44 @@ def decide(
         "challenger_accuracy": accuracy,
     }
     if champion is None:
-        good = f1 >= policy.floor_macro_f1 and accuracy >= policy.floor_accuracy
-        tests.append(
-            (
-                good,
-                f"no champion: macro-F1 {f1:.3f} and accuracy {accuracy:.3f}, floors {policy.floor_macro_f1} and "
-                f"{policy.floor_accuracy}",
-            )
-        )
+        tests = [_against_floors(f1, accuracy, policy)]
     else:
         answers = [p.label for p in champion]
         change = paired_difference(truth, said, answers, draws=policy.draws, level=policy.level, seed=policy.seed)
         figures |= {"champion_macro_f1": f1 - change.value, "difference": change.value}
         figures |= {"difference_low": change.low, "difference_high": change.high}
-        if change.low > 0:
-            tests.append((True, f"better than the champion: macro-F1 difference {change.value:+.3f}, {_span(change)}"))
-        elif change.low >= -policy.margin:
-            tests.append(
-                (
-                    True,
-                    f"not worse than the champion within {policy.margin}: difference "
-                    f"{change.value:+.3f}, {_span(change)}",
-                )
-            )
-        else:
-            tests.append(
-                (
-                    False,
-                    f"may be worse than the champion by more than {policy.margin}: macro-F1 difference "
-                    f"{change.value:+.3f}, {_span(change)}",
-                )
-            )
+        tests = [_against_champion(change, policy)]
     # Few examples in many bins look badly calibrated whatever the model: about 40 a bin.
     bins = min(metrics.CALIBRATION_BINS, max(5, len(truth) // 40))
     calibration = metrics.calibration_figures(truth, challenger, challenger_labels, bins)
     figures["ece"] = calibration.ece if calibration else None
-    if calibration is None:
-        tests.append((False, "calibration cannot be measured: the challenger knows no label of the held-out examples"))
-    else:
-        word = "calibrated" if calibration.ece <= policy.max_ece else "badly calibrated"
-        tests.append((calibration.ece <= policy.max_ece, f"{word}: ECE {calibration.ece:.3f}, limit {policy.max_ece}"))
-    if behaviour is None:
-        tests.append((False, "no behavioural tests were run"))
-    else:
-        figures["behaviour_pass_rate"] = behaviour.pass_rate
-        tests.append((behaviour.passed, behaviour.reason))
-    promote = all(good for good, _ in tests)
+    tests.append(_calibrated(figures["ece"], policy))
+    figures["behaviour_pass_rate"] = behaviour.pass_rate if behaviour else None
+    tests.append((behaviour.passed, behaviour.reason) if behaviour else (False, "no behavioural tests were run"))
     reasons = tuple(f"{'passed' if good else 'refused'}: {words}" for good, words in tests)
-    return GateDecision(promote, reasons, figures)
+    return GateDecision(all(good for good, _ in tests), reasons, figures)
+
+
+def _against_floors(f1: float, accuracy: float, policy: GatePolicy) -> tuple[bool, str]:
+    good = f1 >= policy.floor_macro_f1 and accuracy >= policy.floor_accuracy
+    floors = f"floors {policy.floor_macro_f1} and {policy.floor_accuracy}"
+    return good, f"no champion: macro-F1 {f1:.3f} and accuracy {accuracy:.3f}, {floors}"
+
+
+def _against_champion(change: Interval, policy: GatePolicy) -> tuple[bool, str]:
+    figures = f"macro-F1 difference {change.value:+.3f}, {_span(change)}"
+    if change.low > 0:
+        return True, f"better than the champion: {figures}"
+    if change.low >= -policy.margin:
+        return True, f"not worse than the champion within {policy.margin}: {figures}"
+    return False, f"may be worse than the champion by more than {policy.margin}: {figures}"
+
+
+def _calibrated(ece: float | None, policy: GatePolicy) -> tuple[bool, str]:
+    if ece is None:
+        return False, "calibration cannot be measured: the challenger knows no label of the held-out examples"
+    word = "calibrated" if ece <= policy.max_ece else "badly calibrated"
+    return ece <= policy.max_ece, f"{word}: ECE {ece:.3f}, limit {policy.max_ece}"
 
 
 def _span(interval: Interval) -> str:
