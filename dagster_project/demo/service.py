@@ -69,6 +69,18 @@ class Service:
         except (urllib.error.URLError, ConnectionError, TimeoutError):
             return False
 
+    def wait_for_model(self, version: str, seconds: float = 60) -> None:
+        """Return when answers come from `version`.
+
+        Raises:
+            ServiceError: they do not within `seconds`.
+        """
+        deadline = time.monotonic() + seconds
+        while (serving := self.call("/v1/intent", {"texts": ["hello"]})["model_version"]) != version:
+            if time.monotonic() > deadline:
+                raise ServiceError(f"the service still answers with {serving}, not {version}, after {seconds:g} s")
+            time.sleep(0.1)
+
     def track(self, events: Sequence[dict[str, Any]], batch: int = 100) -> Counter[str]:
         """Send `events` in batches; counts of accepted, duplicates and rejected."""
         totals: Counter[str] = Counter()
@@ -81,13 +93,12 @@ class Service:
 
 
 @contextmanager
-def running_service(home: Path, log: Path, *, preferred_port: int = 3000) -> Iterator[Service]:
+def running_service(home: Path, log: Path, port: int) -> Iterator[Service]:
     """Start the service on loopback with the release of `home`, yield it when ready, stop it on leaving.
 
     Raises:
         ServiceError: it was not ready in time; names the log to read.
     """
-    port = free_port(preferred_port)
     environment = {
         **os.environ,
         "INTENT_HOME": str(home),
