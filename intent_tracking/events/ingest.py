@@ -120,19 +120,21 @@ def days_of(home: Path, source: str, files: Iterable[Path]) -> dict[date, int]:
         if file.source == source and file.path in wanted:
             days = _indexed_days(home, file)
             if days is None:
-                days = Counter[date]()
-                for _ in _records(file, days):
+                for _ in _records_indexed(home, file):
                     pass
-                _write_index(home, file, days)
+                days = _indexed_days(home, file) or Counter()
             total.update(days)
     return dict(sorted(total.items()))
 
 
-def collect(home: Path, days: Sequence[date], *, progress: Progress | None = None) -> Iterator[tuple[date, pa.Table]]:
+def collect(
+    home: Path, days: Sequence[date], *, progress: Progress | None = None, spool_rows: int = SPOOL_ROWS
+) -> Iterator[tuple[date, pa.Table]]:
     """The raw records of each of `days` (RAW_SCHEMA), oldest day first; a day without records has an empty table.
 
     Rows stand in the order of source, file and line. Files that cannot hold a record of these days are not read:
-    by their arrival date, or by what was found in them when they were read before. Memory holds one day, not the range.
+    by their arrival date, or by what was found in them when they were read before. Memory holds one day and
+    `spool_rows` rows, not the range.
 
     Raises:
         ValueError: a source is not configured; the message names the file and the remedy.
@@ -143,14 +145,12 @@ def collect(home: Path, days: Sequence[date], *, progress: Progress | None = Non
     files = [file for file in log_files(home) if _may_hold(home, file, wanted)]
     home.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".collect.", dir=home) as folder:
-        spool = _Spool(Path(folder), frozenset(wanted))
+        spool = _Spool(Path(folder), frozenset(wanted), spool_rows)
         for done, file in enumerate(files):
             if progress is not None:
                 progress(file.name, done, len(files))
-            found: Counter[date] = Counter()
-            for day, row in _records(file, found):
+            for day, row in _records_indexed(home, file):
                 spool.add(day, row)
-            _write_index(home, file, found)
         if progress is not None:
             progress("", len(files), len(files))
         for day in wanted:
@@ -163,6 +163,17 @@ def _may_hold(home: Path, file: LogFile, days: list[date]) -> bool:
         return first <= file.arrival <= last
     known = _indexed_days(home, file)
     return known is None or not known.keys().isdisjoint(days)
+
+
+def _records_indexed(home: Path, file: LogFile) -> Iterator[tuple[date, dict[str, Any]]]:
+    """As `_records`, and remember the days that were found, so that the next run knows whether it needs the file."""
+    # Taken before reading: what a live writer appends meanwhile must make the index stale, not part of it.
+    fingerprint = _fingerprint(file)
+    found: Counter[date] = Counter()
+    yield from _records(file, found)
+    days = {day.isoformat(): count for day, count in sorted(found.items())}
+    index = orjson.dumps({"fingerprint": fingerprint, "days": days}).decode()
+    atomic_write_text(_index_path(home, file), index)
 
 
 def _records(file: LogFile, found: Counter[date]) -> Iterator[tuple[date, dict[str, Any]]]:
@@ -209,10 +220,11 @@ def _modified(path: Path) -> datetime:
 
 
 class _Spool:
-    """Rows by day, in memory up to `SPOOL_ROWS` and beyond that in Arrow files, in the order in which they came."""
+    """Rows by day, in memory up to a limit and beyond that in Arrow files, in the order in which they came."""
 
-    def __init__(self, folder: Path, days: frozenset[date]) -> None:
+    def __init__(self, folder: Path, days: frozenset[date], limit: int) -> None:
         self._folder = folder
+        self._limit = limit
         self._rows: dict[date, list[dict[str, Any]]] = {day: [] for day in days}
         self._parts: dict[date, list[Path]] = {day: [] for day in days}
         self._held = 0
@@ -222,7 +234,7 @@ class _Spool:
             return
         self._rows[day].append(row)
         self._held += 1
-        if self._held >= SPOOL_ROWS:
+        if self._held >= self._limit:
             self._flush()
 
     def _flush(self) -> None:
@@ -268,8 +280,3 @@ def _indexed_days(home: Path, file: LogFile) -> Counter[date] | None:
     if index["fingerprint"] != _fingerprint(file):
         return None
     return Counter({date.fromisoformat(day): count for day, count in index["days"].items()})
-
-
-def _write_index(home: Path, file: LogFile, found: Counter[date]) -> None:
-    days = {day.isoformat(): count for day, count in sorted(found.items())}
-    atomic_write_text(_index_path(home, file), orjson.dumps({"fingerprint": _fingerprint(file), "days": days}).decode())

@@ -208,11 +208,12 @@ class ColumnsAdapter:
             envelope.setdefault("anonymous_id", guest)
         params: dict[str, Any] = {field: read(head) for field, read in self._params[name].items()}
         if self._items:
-            items = [
+            read_items = (
                 {field: value for field, read in self._items.items() if (value := read(row)) is not None}
                 for row in rows
-            ]
-            params["items"] = items
+            )
+            # A line about no product, such as a chat message among clicks, has no item.
+            items = params["items"] = [item for item in read_items if item]
             if self.mapping.value_from_items:
                 params["value"] = _items_value(items)
         params["custom"] = {field: value for field, read in self._custom.items() if (value := read(head)) is not None}

@@ -1,0 +1,68 @@
+"""A writer that dies in the middle of a write: every acknowledged line is there, exactly once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from intent_tracking.events.log import EventLog
+
+pytestmark = pytest.mark.integration
+
+# Four threads append batches and acknowledge each line on stdout only after `append` has returned.
+WRITER = """
+import os, sys, threading
+from pathlib import Path
+from intent_tracking.events.log import EventLog
+log = EventLog(Path(sys.argv[1]), segment_bytes=20_000)
+def write(thread):
+    number = 0
+    while True:
+        lines = [b"%d-%d-%d-" % (os.getpid(), thread, number + at) + b"x" * 200 for at in range(3)]
+        log.append(lines)
+        os.write(1, b"".join(line.split(b"-x")[0] + b"\\n" for line in lines))
+        number += 3
+for thread in range(4):
+    threading.Thread(target=write, args=(thread,), daemon=True).start()
+threading.Event().wait()
+"""
+
+
+def test_what_was_acknowledged_survives_kill_nine_exactly_once(tmp_path: Path) -> None:
+    root, acknowledged = tmp_path / "log", tmp_path / "acknowledged"
+    for round_ in range(3):
+        with acknowledged.open("ab") as answers:
+            writers = [
+                subprocess.Popen([sys.executable, "-c", WRITER, str(root)], stdout=answers)
+                for _ in range(1 + round_ % 2)
+            ]
+            before = acknowledged.stat().st_size
+            deadline = time.monotonic() + 60
+            while acknowledged.stat().st_size < before + 4_000 * len(writers) and time.monotonic() < deadline:
+                time.sleep(0.01)
+            for writer in writers:
+                os.kill(writer.pid, signal.SIGKILL)
+                writer.wait()
+    # The acknowledgement itself may be torn by the kill: only whole lines were received.
+    known = acknowledged.read_bytes()[: acknowledged.read_bytes().rfind(b"\n")].split(b"\n")
+    stored = [line.data.split(b"-x")[0] for line in EventLog.read(root)]
+    assert len(known) > 100
+    assert len(stored) == len(set(stored))
+    assert set(known) <= set(stored)
+    assert len(EventLog.segments(root)) > 3
+
+
+def test_a_tail_cut_at_every_byte_leaves_the_whole_lines(tmp_path: Path) -> None:
+    log = EventLog(tmp_path / "log")
+    log.append([b'{"event_id":"1"}', b'{"event_id":"2"}'])
+    (segment,) = EventLog.segments(tmp_path / "log")
+    whole = segment.read_bytes()
+    for length in range(len(whole) + 1):
+        segment.write_bytes(whole[:length])
+        assert [line.data for line in EventLog.read(tmp_path / "log")] == whole[:length].split(b"\n")[:-1]

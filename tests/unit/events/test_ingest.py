@@ -1,0 +1,202 @@
+"""Landing and collecting: each record once, under one day, read no more often than needed."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+
+from intent_tracking.events.ingest import collect, days_of, land
+from intent_tracking.events.log import EventLog
+from intent_tracking.events.quarantine import RAW_SCHEMA
+
+pytestmark = pytest.mark.unit
+
+DAYS = [date(2026, 1, day) for day in range(1, 13)]
+
+
+def event(number: int, event_time: str, received_time: str | None = None) -> str:
+    document = {"event_id": f"e{number}", "event_name": "share", "event_time": event_time, "user_id": "u"}
+    return json.dumps(document | ({"received_time": received_time} if received_time else {}))
+
+
+def source(home: Path, name: str, received: str, **files: str) -> Path:
+    folder = home / "landing" / name
+    folder.mkdir(parents=True)
+    (folder / "source.yaml").write_text(f"adapter: native\nreceived: {received}\n")
+    for file, text in files.items():
+        (folder / file.replace("_", "-")).with_suffix(".jsonl").write_text(text)
+    return folder
+
+
+def places(home: Path, days: list[date]) -> dict[int, list[tuple[str, int]]]:
+    found = {}
+    for day, table in collect(home, days):
+        assert table.schema == RAW_SCHEMA
+        rows = list(zip(table["source_file"].to_pylist(), table["source_line"].to_pylist(), strict=True))
+        if rows:
+            found[day.day] = rows
+    return found
+
+
+def test_records_stand_under_their_date_or_their_arrival(tmp_path: Path) -> None:
+    text = "\n".join(
+        [
+            event(1, "2026-01-05T10:00:00Z"),
+            event(2, "2026-01-03T10:00:00Z"),
+            event(3, "2026-01-01T10:00:00Z"),
+            event(4, "2026-01-06T10:00:00Z"),
+            "broken",
+        ]
+    )
+    source(tmp_path, "web", "file_date", **{"2026_01_05": text})
+    name = "web/2026-01-05.jsonl"
+    assert places(tmp_path, DAYS) == {5: [(name, 1), (name, 3), (name, 4), (name, 5)], 3: [(name, 2)]}
+
+
+def test_a_range_gives_what_its_days_give_one_by_one(tmp_path: Path) -> None:
+    for day in (3, 4, 5):
+        lines = [event(day * 10 + back, f"2026-01-{day - back:02d}T10:00:00Z") for back in range(3)]
+        folder = tmp_path / "landing" / "web"
+        if not folder.exists():
+            source(tmp_path, "web", "file_date")
+        (folder / f"2026-01-{day:02d}.jsonl").write_text("\n".join(lines))
+    together = dict(collect(tmp_path, DAYS))
+    for day in DAYS:
+        ((_, alone),) = collect(tmp_path, [day])
+        assert alone.equals(together[day])
+
+
+def test_a_field_tells_the_arrival_and_the_file_date_stands_in(tmp_path: Path) -> None:
+    text = event(1, "2026-01-05T10:00:00Z", "2026-01-06T01:00:00Z") + "\n" + event(2, "2026-01-05T10:00:00Z")
+    source(tmp_path, "app", "field", **{"2026_01_07": text})
+    ((_, table),) = collect(tmp_path, [date(2026, 1, 5)])
+    assert table["received_time"].to_pylist() == [
+        datetime(2026, 1, 6, 1, tzinfo=UTC),
+        datetime(2026, 1, 7, 23, 59, 59, 999999, tzinfo=UTC),
+    ]
+
+
+def test_an_archive_arrives_when_it_happens_and_a_broken_line_with_its_neighbour(tmp_path: Path) -> None:
+    text = event(1, "2019-01-05T10:00:00Z") + "\nbroken\n" + event(2, "2019-02-05T10:00:00Z")
+    source(tmp_path, "old", "event_time", everything=text)
+    days = [date(2019, 1, 5), date(2019, 2, 5)]
+    assert [table.num_rows for _, table in collect(tmp_path, days)] == [2, 1]
+
+
+def test_the_event_log_is_a_source_without_its_torn_tail(tmp_path: Path) -> None:
+    log = EventLog(tmp_path / "event_log")
+    log.append([event(1, "2026-01-05T10:00:00Z", "2026-01-05T10:00:01Z").encode()])
+    (segment,) = EventLog.segments(tmp_path / "event_log")
+    with segment.open("ab") as file:
+        file.write(b'{"event_id": "torn')
+    ((_, table),) = collect(tmp_path, [date(2026, 1, 5)])
+    assert table["source_file"].to_pylist() == [f"service/{segment.name}"]
+    log.append([event(2, "2026-01-05T11:00:00Z", "2026-01-05T11:00:01Z").encode()])
+
+
+def test_a_file_that_holds_nothing_of_the_days_is_not_read_again(tmp_path: Path) -> None:
+    folder = source(
+        tmp_path, "app", "field", **{"2026_01_05": event(1, "2026-01-05T10:00:00Z", "2026-01-05T10:00:01Z")}
+    )
+    read: list[str] = []
+
+    def progress(name: str, _done: int, _total: int) -> None:
+        read.append(name)
+
+    list(collect(tmp_path, [date(2026, 1, 9)], progress=progress))
+    assert read == ["app/2026-01-05.jsonl", ""]
+    read.clear()
+    list(collect(tmp_path, [date(2026, 1, 9)], progress=progress))
+    assert read == [""]
+    read.clear()
+    with (folder / "2026-01-05.jsonl").open("a") as file:
+        file.write("\n" + event(2, "2026-01-09T10:00:00Z", "2026-01-09T10:00:01Z"))
+    ((_, table),) = collect(tmp_path, [date(2026, 1, 9)], progress=progress)
+    assert (read, table.num_rows) == (["app/2026-01-05.jsonl", ""], 1)
+
+
+def test_more_rows_than_memory_may_hold_come_out_the_same(tmp_path: Path) -> None:
+    text = "\n".join(event(number, f"2026-01-{3 + number % 3:02d}T10:00:00Z") for number in range(50))
+    source(tmp_path, "web", "file_date", **{"2026_01_05": text})
+    expected = dict(collect(tmp_path, DAYS))
+    spooled = dict(collect(tmp_path, DAYS, spool_rows=7))
+    assert all(spooled[day].equals(expected[day]) for day in DAYS)
+    assert not list(tmp_path.glob(".collect.*"))
+
+
+def test_personal_data_does_not_reach_the_raw_table(tmp_path: Path) -> None:
+    document = json.loads(event(1, "2026-01-05T10:00:00Z")) | {"params": {"text": "mail ann.lee@example.com"}}
+    source(tmp_path, "web", "file_date", **{"2026_01_05": json.dumps(document)})
+    ((_, table),) = collect(tmp_path, [date(2026, 1, 5)])
+    assert "example.com" not in table["raw"][0].as_py()
+
+
+def test_landing_copies_once_and_says_what_is_there(tmp_path: Path) -> None:
+    home, log = tmp_path / "home", tmp_path / "2026-01-05.jsonl"
+    log.write_text(event(1, "2026-01-05T10:00:00Z"))
+    assert land([log], "web", "native", home=home).unchanged == ()
+    again = land([log], "web", "native", home=home)
+    assert again.unchanged == again.files
+    assert days_of(home, "web", again.files) == Counter({date(2026, 1, 5): 1})
+
+
+def test_a_mapping_of_ones_own_travels_with_the_logs(tmp_path: Path) -> None:
+    mapping = tmp_path / "mine.yaml"
+    mapping.write_text("name: mine\nevent_name: share\nevent_time: {column: t}\nuser_id: '{u}'\n")
+    log = tmp_path / "old.csv"
+    log.write_text("t,u\n2026-01-05T10:00:00Z,1\n")
+    land([log], "mine", "columns", mapping=str(mapping), received="event_time", home=tmp_path / "home")
+    mapping.unlink()
+    ((_, table),) = collect(tmp_path / "home", [date(2026, 1, 5)])
+    assert table.num_rows == 1
+
+
+def test_a_mapping_of_a_source_is_found_beside_its_source_yaml(tmp_path: Path) -> None:
+    folder = source(tmp_path, "web", "file_date", **{"2026_01_05": "{}"})
+    (folder / "source.yaml").write_text("adapter: columns\n")
+    with pytest.raises(ValueError, match="needs 'mapping"):
+        list(collect(tmp_path, DAYS))
+
+
+@pytest.mark.parametrize(
+    ("name", "source_name", "received", "message"),
+    [
+        ("log.jsonl", "web", "file_date", "arrival date"),
+        ("2026-01-05.xlsx", "web", "file_date", "not a log file"),
+        ("2026-01-05.jsonl", "../up", "file_date", "no name for a source"),
+        ("2026-01-05.jsonl", "service", "file_date", "taken"),
+    ],
+)
+def test_what_cannot_be_landed_is_named_and_nothing_is_left(
+    tmp_path: Path, name: str, source_name: str, received: str, message: str
+) -> None:
+    log = tmp_path / name
+    log.write_text(event(1, "2026-01-05T10:00:00Z"))
+    with pytest.raises(ValueError, match=message):
+        land([log], source_name, "native", received=received, home=tmp_path / "home")  # type: ignore[arg-type]
+    assert not (tmp_path / "home").exists()
+
+
+def test_other_content_under_a_landed_name_or_another_format_is_refused(tmp_path: Path) -> None:
+    log = tmp_path / "2026-01-05.jsonl"
+    log.write_text(event(1, "2026-01-05T10:00:00Z"))
+    land([log], "web", "native", home=tmp_path / "home")
+    with pytest.raises(ValueError, match="already"):
+        land([log], "web", "segment", home=tmp_path / "home")
+    log.write_text(event(2, "2026-01-05T10:00:00Z"))
+    with pytest.raises(ValueError, match="another name"):
+        land([log], "web", "native", home=tmp_path / "home")
+
+
+def test_an_unconfigured_source_is_named_with_the_remedy(tmp_path: Path) -> None:
+    folder = source(tmp_path, "web", "file_date", **{"2026_01_05": "{}"})
+    (folder / "source.yaml").unlink()
+    with pytest.raises(ValueError, match=r"source\.yaml is missing"):
+        list(collect(tmp_path, DAYS))
+    (folder / "source.yaml").write_text("adapter: native\nrecieved: field\n")
+    with pytest.raises(ValueError, match="recieved"):
+        list(collect(tmp_path, DAYS))

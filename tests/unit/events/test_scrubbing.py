@@ -1,0 +1,63 @@
+"""Personal data leaves the raw record; what machines wrote stays to the letter."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from intent_tracking.events.scrubbing import scrub_record
+
+pytestmark = pytest.mark.unit
+
+MAIL = "ann.lee@example.com"
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"params": {"text": f"write to {MAIL}"}},
+        {"properties": {"review_body": MAIL}, "messageId": "m"},
+        {"context": {"traits": {"email": MAIL}}},
+        {"Message": {"parts": [f"a {MAIL}"]}},
+        {"event_params": [{"key": "search_term", "value": {"string_value": MAIL}}]},
+        {"group": [{"line": 1, "row": {"comment": MAIL}}]},
+        {"text": "ann.lee\u200b@example.com"},
+    ],
+)
+def test_free_text_fields_are_scrubbed_wherever_they_stand(document: dict[str, object]) -> None:
+    raw, decoded = scrub_record(json.dumps(document))
+    assert "example.com" not in raw
+    assert "<email>" in raw
+    assert json.loads(raw) == decoded
+
+
+def test_a_phone_written_as_a_number_and_a_named_column_of_the_mapping() -> None:
+    assert "13800138000" not in scrub_record('{"phone": 13800138000}')[0]
+    assert "example" not in scrub_record(json.dumps({"words": MAIL}), frozenset({"words"}))[0]
+
+
+def test_an_earlier_value_of_a_repeated_field_does_not_survive_in_the_text() -> None:
+    raw, _ = scrub_record(f'{{"text": "{MAIL}", "text": "hello"}}')
+    assert "example" not in raw
+
+
+def test_a_record_without_free_text_stays_as_it_is() -> None:
+    raw = '{ "event_id": "13800138000",  "event_time":"2026-01-03T10:00:00Z", "user_id": "ann.lee@example.com" }'
+    assert scrub_record(raw)[0] == raw
+
+
+def test_identifiers_beside_free_text_stay() -> None:
+    document = {
+        "event_id": "4111111111111111",
+        "event_time": "2026-01-03T10:00:00Z",
+        "text": "hi",
+        "price": 13800138000,
+    }
+    assert scrub_record(json.dumps(document))[1] == document
+
+
+def test_what_is_no_json_is_scrubbed_whole() -> None:
+    raw, decoded = scrub_record(f'{{"text": "{MAIL}", broken')
+    assert "example" not in raw
+    assert decoded is None
