@@ -1,0 +1,154 @@
+"""When the sensor asks for a retraining, and the reason that it gives when it does not."""
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+
+import dagster as dg
+import pytest
+
+from dagster_project.defs.monitoring.retraining import drift_sensor
+from dagster_project.defs.training.jobs import DRIFT_WINDOW_TAG
+from dagster_project.resources.drift_report import SUMMARY_FILE
+from intent_tracking.evaluation.drift import DriftSummary
+from intent_tracking.evaluation.report import write_report
+from intent_tracking.settings import Settings
+
+pytestmark = pytest.mark.unit
+
+MONDAY = date(2026, 3, 2)
+
+
+def day(number: int) -> date:
+    return MONDAY + timedelta(days=number)
+
+
+@pytest.fixture
+def settings(tmp_path) -> Settings:
+    return Settings(home=tmp_path)
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as made:
+        yield made
+
+
+def measured(settings: Settings, number: int, *, drifted: bool, sessions: int = 500, model: str | None = None) -> None:
+    start = datetime.combine(day(number), datetime.min.time(), tzinfo=UTC)
+    summary = DriftSummary(
+        window_start=start,
+        window_end=start + timedelta(days=1),
+        model_version=model,
+        enough=sessions >= 200,
+        drifted=drifted,
+        reason="6 of 15 columns drifted" if drifted else "0 of 15 columns drifted",
+        share=0.4 if drifted else 0.0,
+        reference_size=500,
+        current_size=sessions,
+        columns=(),
+        left_out={},
+    )
+    write_report(settings.drift / day(number).isoformat() / SUMMARY_FILE, summary.to_dict())
+
+
+def tick(settings: Settings, instance: dg.DagsterInstance) -> dg.RunRequest | dg.SkipReason:
+    context = dg.build_sensor_context(instance=instance, resources={"settings": settings})
+    answer = drift_sensor(context)
+    assert isinstance(answer, dg.RunRequest | dg.SkipReason)
+    return answer
+
+
+def asked(settings: Settings, instance: dg.DagsterInstance) -> dg.RunRequest:
+    answer = tick(settings, instance)
+    assert isinstance(answer, dg.RunRequest), answer
+    return answer
+
+
+def why_not(settings: Settings, instance: dg.DagsterInstance) -> str:
+    answer = tick(settings, instance)
+    assert isinstance(answer, dg.SkipReason), answer
+    return str(answer.skip_message)
+
+
+def retraining(instance: dg.DagsterInstance, status: dg.DagsterRunStatus, tags: dict[str, str]) -> None:
+    @dg.op
+    def step() -> None: ...
+
+    @dg.job
+    def retrain_job() -> None:
+        step()
+
+    instance.create_run_for_job(retrain_job, status=status, tags=tags)
+
+
+def test_nothing_was_measured_yet(settings, instance):
+    assert "no drift has been measured" in why_not(settings, instance)
+
+
+def test_calm_days_ask_for_nothing(settings, instance):
+    for number in range(4):
+        measured(settings, number, drifted=False)
+    assert "no drift in the newest window" in why_not(settings, instance)
+
+
+def test_one_drifted_day_is_not_enough(settings, instance):
+    measured(settings, 0, drifted=False)
+    measured(settings, 1, drifted=True)
+    assert "1 drifted in a row, 2 needed" in why_not(settings, instance)
+
+
+def test_days_with_too_few_sessions_decide_nothing(settings, instance):
+    for number in range(3):
+        measured(settings, number, drifted=True, sessions=30)
+    assert "too few samples" in why_not(settings, instance)
+
+
+def test_two_drifted_days_in_a_row_ask_for_one_retraining_named_after_the_window(settings, instance):
+    measured(settings, 0, drifted=True)
+    measured(settings, 1, drifted=True)
+
+    request = asked(settings, instance)
+
+    assert day(2).isoformat() in request.run_key
+    assert datetime.fromisoformat(request.tags[DRIFT_WINDOW_TAG]).date() == day(2)
+    assert asked(settings, instance).run_key == request.run_key
+
+
+@pytest.mark.parametrize("status", [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTED])
+def test_never_while_a_retraining_is_queued_or_runs(settings, instance, status):
+    measured(settings, 0, drifted=True)
+    measured(settings, 1, drifted=True)
+    retraining(instance, status, {})
+    assert "a retraining is running" in why_not(settings, instance)
+
+
+def test_drift_that_was_asked_for_is_not_asked_for_again_whatever_became_of_the_run(settings, instance):
+    measured(settings, 0, drifted=True)
+    measured(settings, 1, drifted=True)
+    retraining(instance, dg.DagsterRunStatus.FAILURE, dict(asked(settings, instance).tags))
+    assert "no window has begun since" in why_not(settings, instance)
+
+
+def test_drift_that_goes_on_waits_for_the_cool_down_and_then_asks_again(settings, instance):
+    for number in range(2):
+        measured(settings, number, drifted=True)
+    first = asked(settings, instance)
+    retraining(instance, dg.DagsterRunStatus.SUCCESS, dict(first.tags))
+    for number in (2, 3):
+        measured(settings, number, drifted=True)
+    assert "cool-down" in why_not(settings, instance)
+
+    measured(settings, 4, drifted=True)
+
+    assert asked(settings, instance).run_key != first.run_key
+
+
+def test_what_was_measured_of_a_model_that_is_no_longer_live_does_not_count(settings, instance):
+    from intent_tracking.release import Component, publish
+    from tests.artifacts import tiny_artifact
+
+    tiny_artifact(settings.models / "v2", "v2")
+    publish(settings.release_file, {"intent_model": Component.of(settings.models / "v2")}, "retrained by hand")
+    measured(settings, 0, drifted=True, model="v1")
+    measured(settings, 1, drifted=True, model="v1")
+    assert "no drift has been measured" in why_not(settings, instance)
