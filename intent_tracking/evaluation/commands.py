@@ -20,6 +20,7 @@ from intent_tracking.tables import atomic_write_text
 
 if TYPE_CHECKING:
     from intent_tracking.inference import ModelInput, Prediction
+    from intent_tracking.modeling.recipe import Recipe
     from intent_tracking.modeling.training import Progress
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -40,13 +41,14 @@ def evaluate_command(
     seed: int = 0,
     device: Device = "auto",
     max_seconds: float | None = None,
+    recipe: Recipe | None = None,
     model_dir: Path | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> dict[str, Any]:
     """Fine-tune on `train`, choose and calibrate on `dev`, score on `test`, and write `report` and pictures beside it.
 
-    Without `dev`, a tenth of each label of `train` is held back where labels have 20 texts or more; with fewer texts all
-    of them train, and nothing is calibrated.
+    Without `dev`, a tenth of each label of `train` is held back where labels have 20 texts or more; with fewer all of
+    them train, and nothing is calibrated.
 
     Args:
         train, test, dev: CSV files with the columns `text,intent` and optionally `scene,language,slots`.
@@ -55,6 +57,7 @@ def evaluate_command(
         seed: of everything random.
         device: where to train.
         max_seconds: training time to stay within.
+        recipe: how to train; None: chosen from the data.
         model_dir: keep the trained artifact there.
         progress: called during training.
 
@@ -96,6 +99,7 @@ def evaluate_command(
             seed=seed,
             device=device,
             max_seconds=max_seconds,
+            recipe=recipe,
             progress=progress,
         )
         predictor = IntentPredictor.load(target, device)

@@ -1,0 +1,202 @@
+"""The commands, and the artifact between them, on a tiny encoder: files in, report, artifact and predictions out."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from intent_tracking.artifact import ArtifactError, verify, write_manifest
+from intent_tracking.evaluation.commands import evaluate_command, hold_back, predict_command
+from intent_tracking.inference import IntentPredictor
+from intent_tracking.modeling.annotations import AnnotationError, LabelledText
+from intent_tracking.modeling.assembly import assemble
+from intent_tracking.modeling.dataset import prepare_dataset
+from intent_tracking.modeling.export import train_artifact
+from intent_tracking.modeling.loading import load_config, load_model
+from intent_tracking.modeling.recipe import Recipe
+from intent_tracking.sessions.render import render_utterance
+from tests.fakes.tiny_encoder import labelled, tiny_encoder, tiny_examples
+
+pytestmark = pytest.mark.integration
+
+RECIPE = Recipe(epochs=30, batch_size=8, learning_rate=1e-3, patience=30)
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_encoder(tmp_path_factory.mktemp("encoder"))
+
+
+@pytest.fixture(scope="module")
+def artifact(tmp_path_factory: pytest.TempPathFactory, encoder: Path) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    examples = tiny_examples(("track", "return"))
+    train_artifact(
+        examples, folder / "v1", version="v1", work_dir=folder / "work", base_encoder=str(encoder), recipe=RECIPE
+    )
+    return folder / "v1"
+
+
+def _csv(path: Path, rows: list[LabelledText]) -> Path:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["text", "intent", "slots"])
+        for row in rows:
+            writer.writerow([row.text, row.intent, json.dumps([slot.model_dump() for slot in row.slots])])
+    return path
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory, encoder: Path) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("evaluate")
+    foreign = [LabelledText(text=f"what is {word}", intent="oos") for word in ("love", "time", "life", "rain", "noise")]
+    rows = labelled()
+    train = _csv(folder / "train.csv", [*rows[1::2], *foreign[:3]])
+    test = _csv(folder / "test.csv", [*rows[::2], *foreign[3:]])
+    dev = _csv(folder / "dev.csv", [*rows[::5], *foreign[:1]])
+    target = folder / "report.json"
+    evaluate_command(train, test, dev, target, base_encoder=str(encoder), device="cpu", recipe=RECIPE)
+    return json.loads(target.read_text())
+
+
+def test_report_has_the_figures_of_the_contract(report: dict[str, Any]) -> None:
+    assert set(report["per_class"]) == {"track", "return", "cancel", "oos"}
+    assert {"precision", "recall", "f1", "support"} == set(report["per_class"]["track"])
+    assert report["out_of_scope_recall"] == report["per_class"]["oos"]["recall"]
+    assert report["accuracy"] > 0.6
+    assert 0 < report["macro_f1"] <= 1
+    assert report["seconds"] > 0
+    assert report["tokens_per_second"] > 0
+    assert report["recipe"]["epochs"] > 1
+
+
+def test_pictures_are_where_the_report_says(report: dict[str, Any]) -> None:
+    assert {"confusion_matrix", "roc"} <= set(report["pictures"])
+    for path in report["pictures"].values():
+        assert Path(path).read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_bad_file_is_named_before_anything_is_trained(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.csv"
+    bad.write_text("text,label\na,b\n")
+    with pytest.raises(AnnotationError, match=r"bad\.csv line 1: column 'intent' is missing"):
+        evaluate_command(bad, bad, None, tmp_path / "report.json")
+
+
+def test_validation_is_held_back_only_where_labels_can_spare_it() -> None:
+    many = [LabelledText(text=f"{intent} {n}", intent=intent) for intent in "ab" for n in range(40)]
+    train, held = hold_back(many, 0)
+    assert (len(train), len(held)) == (72, 8)
+    assert hold_back(many, 0) == (train, held)
+    assert hold_back(many[:15] + many[40:55], 0)[1] == []
+
+
+def test_artifact_is_whole_and_answers_its_golden_requests(artifact: Path) -> None:
+    manifest = verify(artifact, kind="intent_model")
+    assert manifest.labels == ("return", "track")
+    assert manifest.key_information == ("colour",)
+    assert manifest.metrics["validation_accuracy"] > 0.5
+    predictor = IntentPredictor.load(artifact, "cpu")
+    assert predictor.replay_golden() == []
+    assert len((artifact / "golden.jsonl").read_text().splitlines()) > 1
+
+
+def test_golden_replay_notices_another_models_weights(artifact: Path, tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong"
+    shutil.copytree(artifact, wrong)
+    calibration = json.loads((wrong / "calibration.json").read_text())
+    (wrong / "calibration.json").write_text(json.dumps({**calibration, "temperature": 20.0}))
+    manifest = verify(artifact)
+    write_manifest(wrong, kind="intent_model", version="v1", code_version="1", dataset_fingerprint=manifest.version)
+    assert any("golden.jsonl line 1: intent" in line for line in IntentPredictor.load(wrong, "cpu").replay_golden())
+
+
+def test_config_that_names_anything_else_is_refused(artifact: Path, tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong"
+    shutil.copytree(artifact, wrong)
+    config = json.loads((wrong / "config.json").read_text())
+    config["encoder"]["auto_map"] = "evil.Model"
+    (wrong / "config.json").write_text(json.dumps(config))
+    write_manifest(wrong, kind="intent_model", version="v1", code_version="1", dataset_fingerprint="f")
+    with pytest.raises(ArtifactError, match=r"encoder\.auto_map is not allowed"):
+        IntentPredictor.load(wrong, "cpu")
+
+
+def test_answers_keep_the_order_and_do_not_depend_on_their_neighbours(artifact: Path) -> None:
+    predictor = IntentPredictor.load(artifact, "cpu")
+    inputs = [render_utterance(row.text) for row in labelled()]
+    together = predictor.predict(inputs, batch_size=7)
+    alone = [predictor.predict([entry])[0] for entry in inputs]
+    assert [entry.label for entry in together] == [entry.label for entry in alone]
+    for one, other in zip(together, alone, strict=True):
+        assert np.allclose(one.embedding, other.embedding, atol=1e-4)
+        assert one.key_information == other.key_information
+    assert predictor.predict([]) == []
+
+
+def test_predictions_are_well_formed(artifact: Path) -> None:
+    predictor = IntentPredictor.load(artifact, "cpu")
+    text = "where is my green coat"
+    [answer] = predictor.predict([render_utterance(text)])
+    probabilities = [score.probability for score in answer.intents]
+    assert probabilities == sorted(probabilities, reverse=True)
+    assert sum(probabilities) == pytest.approx(1.0, abs=1e-5)
+    assert answer.intents[0].name == "track"
+    assert all(text[span.start : span.end] == span.value for span in answer.key_information)
+    assert np.isnan(answer.purchase_probability)
+    assert len(predictor.predict([render_utterance(text)], top_k=1)[0].intents) == 1
+
+
+def test_threads_share_one_predictor(artifact: Path) -> None:
+    predictor = IntentPredictor.load(artifact, "cpu")
+    inputs = [render_utterance(row.text) for row in labelled()]
+    expected = [answer.label for answer in predictor.predict(inputs)]
+    with ThreadPoolExecutor(4) as pool:
+        for answers in pool.map(lambda _: predictor.predict(inputs), range(8)):
+            assert [answer.label for answer in answers] == expected
+
+
+def test_challenger_starts_from_the_champion_and_learns_a_new_label(
+    artifact: Path, encoder: Path, tmp_path: Path
+) -> None:
+    challenger = train_artifact(
+        tiny_examples(),
+        tmp_path / "v2",
+        version="v2",
+        work_dir=tmp_path / "work",
+        base_encoder=str(encoder),
+        champion=artifact,
+        recipe=RECIPE,
+    )
+    assert challenger.manifest.parent == "v1"
+    assert challenger.manifest.labels == ("cancel", "return", "track")
+    predictor = IntentPredictor.load(tmp_path / "v2", "cpu")
+    assert predictor.predict([render_utterance("please cancel the red coat")])[0].intents[0].name == "cancel"
+
+
+def test_what_the_champion_knows_of_a_label_is_kept(artifact: Path, encoder: Path) -> None:
+    dataset = prepare_dataset(tiny_examples(), str(encoder), champion=artifact)
+    grown = assemble(dataset, champion=artifact, dropout=0.1, seed=0)
+    old = load_model(artifact, load_config(artifact))
+    assert dataset.labels.intents == ("cancel", "return", "track")
+    assert torch.equal(grown.intent.weight[1:], old.intent.weight)
+    with pytest.raises(ArtifactError, match="tokenize it again"):
+        assemble(dataset, champion=None, dropout=0.1, seed=0)
+
+
+def test_predict_command_answers_in_the_words_that_were_given(artifact: Path) -> None:
+    texts = ["where is my  red coat", "", "return this blue dress please"]
+    answers = list(predict_command(artifact, texts, device="cpu"))
+    assert [answer["text"] for answer in answers] == texts
+    for answer in answers:
+        for span in answer["key_information"]:
+            assert answer["text"][span["start"] : span["end"]] == span["value"]
+    assert answers[0]["model_version"] == "v1"

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from intent_tracking.modeling.annotations import AnnotationError, read_annotations, read_labelled_csv
+
+pytestmark = pytest.mark.unit
+
+
+def _file(tmp_path: Path, content: str) -> Path:
+    path = tmp_path / "labels.csv"
+    path.write_text(content, encoding="utf-8")
+    return path
+
+
+def test_optional_columns_are_read_and_others_left_alone(tmp_path: Path) -> None:
+    path = _file(
+        tmp_path,
+        "id,text,intent,scene,language,slots\n"
+        '1,"cancel order 4711",cancel,search,en,"[{""name"":""order_id"",""start"":13,""end"":17}]"\n'
+        "2,退货,return,,,\n",
+    )
+    first, second = read_labelled_csv(path)
+    assert (first.scene, first.language) == ("search", "en")
+    assert first.text[first.slots[0].start : first.slots[0].end] == "4711"
+    assert (second.scene, second.language, second.slots) == ("customer_service", None, ())
+
+
+def test_byte_order_mark_and_spaces_around_the_text_do_no_harm(tmp_path: Path) -> None:
+    path = _file(
+        tmp_path, '\ufefftext,intent,slots\n"  red coat ",find,"[{""name"":""colour"",""start"":2,""end"":5}]"\n'
+    )
+    [row] = read_labelled_csv(path)
+    assert row.text == "red coat"
+    assert row.text[row.slots[0].start : row.slots[0].end] == "red"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("utterance,intent\na,b\n", "line 1: column 'text' is missing"),
+        ("", "line 1: column 'text' is missing"),
+        ("text,intent\n", "has no rows"),
+        ("text,intent\nhello,greet\n ,greet\n", "line 3, column text: is empty"),
+        ("text,intent\nhello,\n", "line 2, column intent: is empty"),
+        ("text,intent\nhello\n", "line 2: has not as many cells"),
+        ("text,intent\na, b,c\n", "line 2: has not as many cells"),
+        ("text,intent,scene\na,b,kitchen\n", "line 2, column scene: 'kitchen' is not one of search"),
+        ("text,intent,language\na,b,fr\n", "line 2, column language: 'fr'"),
+        ("text,intent,slots\na,b,{oops\n", "line 2, column slots"),
+        ('text,intent,slots\na,b,"[{""name"":""x"",""start"":0,""end"":9}]"\n', "'x' ends at 9, the text at 1"),
+        (
+            'text,intent,slots\na,b,"[{""name"":""x"",""start"":1,""end"":1}]"\n',
+            "line 2, column slots: .*must be larger",
+        ),
+    ],
+)
+def test_bad_files_name_line_column_and_remedy(tmp_path: Path, content: str, message: str) -> None:
+    with pytest.raises(AnnotationError, match=message):
+        read_labelled_csv(_file(tmp_path, content))
+
+
+def test_other_encodings_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_bytes("text,intent\n退货,return\n".encode("gbk"))
+    with pytest.raises(AnnotationError, match="is not UTF-8"):
+        read_labelled_csv(path)
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(AnnotationError, match="no such file"):
+        read_labelled_csv(tmp_path / "none.csv")
+
+
+def test_annotation_without_a_target_is_refused_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "day.jsonl"
+    path.write_text(
+        '{"text":"hi","intent":"greet","annotated_at":"2026-01-01T00:00:00Z"}\n\n'
+        '{"intent":"greet","annotated_at":"2026-01-01T00:00:00Z"}\n'
+    )
+    with pytest.raises(AnnotationError, match=r"day\.jsonl line 3.*give `event_id`"):
+        list(read_annotations([path]))

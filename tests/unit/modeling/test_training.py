@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from intent_tracking.modeling.assembly import assemble
+from intent_tracking.modeling.batching import ExampleArrays, make_batch, plan_pass
+from intent_tracking.modeling.dataset import TokenizedDataset, choose_max_tokens, prepare_dataset
+from intent_tracking.modeling.objective import class_weights, macro_f1, roc_auc
+from intent_tracking.modeling.recipe import Recipe, choose_recipe
+from intent_tracking.modeling.training import Progress, fine_tune
+from tests.fakes.tiny_encoder import tiny_encoder, tiny_examples
+
+pytestmark = pytest.mark.unit
+
+RECIPE = Recipe(epochs=6, batch_size=8, learning_rate=1e-3, patience=6)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> TokenizedDataset:
+    return prepare_dataset(tiny_examples(), str(tiny_encoder(tmp_path_factory.mktemp("encoder"))))
+
+
+def _weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.detach().clone() for name, value in model.state_dict().items()}
+
+
+def test_intents_and_key_information_are_learned(dataset: TokenizedDataset, tmp_path: Path) -> None:
+    seen: list[Progress] = []
+    recipe = RECIPE.model_copy(update={"epochs": 40, "patience": 40})
+    result = fine_tune(dataset, work_dir=tmp_path, recipe=recipe, device="cpu", progress=seen.append)
+    assert result.history[-1].scores["accuracy"] == 1.0
+    assert result.history[-1].scores["tag_f1"] > 0.8
+    assert result.history[-1].loss < result.history[0].loss
+    assert seen[-1].step == seen[-1].steps == result.steps
+    assert list((tmp_path / "tensorboard").glob("events.*"))
+
+
+def test_base_rows_stay_and_added_rows_learn(dataset: TokenizedDataset, tmp_path: Path) -> None:
+    before = assemble(dataset, champion=None, dropout=0.1, seed=0)
+    old = before.encoder.get_input_embeddings().weight.detach()
+    result = fine_tune(dataset, work_dir=tmp_path, recipe=RECIPE, device="cpu")
+    new = result.model.encoder.get_input_embeddings().weight.detach()
+    first = result.model.config.base_vocabulary
+    assert torch.equal(old[:first], new[:first])
+    assert not torch.equal(old[first:], new[first:])
+
+
+def test_same_seed_same_weights_other_seed_others(dataset: TokenizedDataset, tmp_path: Path) -> None:
+    recipe = RECIPE.model_copy(update={"epochs": 1})
+    runs = [
+        _weights(fine_tune(dataset, work_dir=tmp_path / name, recipe=recipe, seed=seed, device="cpu").model)
+        for name, seed in (("a", 0), ("b", 0), ("c", 1))
+    ]
+    assert all(torch.equal(runs[0][name], runs[1][name]) for name in runs[0])
+    assert any(not torch.equal(runs[0][name], runs[2][name]) for name in runs[0])
+
+
+def test_training_stops_when_validation_no_longer_gains(dataset: TokenizedDataset, tmp_path: Path) -> None:
+    recipe = RECIPE.model_copy(update={"epochs": 50, "patience": 2})
+    result = fine_tune(dataset, work_dir=tmp_path, recipe=recipe, device="cpu")
+    assert result.stopped == "no improvement"
+    assert len(result.history) == result.best_epoch + 3
+
+
+def test_time_budget_ends_the_training_with_a_usable_model(dataset: TokenizedDataset, tmp_path: Path) -> None:
+    recipe = RECIPE.model_copy(update={"epochs": 10_000, "patience": 10_000})
+    result = fine_tune(dataset, work_dir=tmp_path, recipe=recipe, device="cpu", max_seconds=0.5)
+    assert result.stopped == "time"
+    assert result.validation is not None
+
+
+def test_global_random_state_is_left_alone(dataset: TokenizedDataset, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    expected = torch.rand(1)
+    torch.manual_seed(1)
+    fine_tune(dataset, work_dir=tmp_path, recipe=RECIPE.model_copy(update={"epochs": 1}), device="cpu")
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_checkpoint_of_other_work_is_not_continued(dataset: TokenizedDataset, tmp_path: Path) -> None:
+    recipe = RECIPE.model_copy(update={"epochs": 1})
+    fine_tune(dataset, work_dir=tmp_path, recipe=recipe, device="cpu", checkpoint_seconds=0.0)
+    assert len(list((tmp_path / "checkpoints").glob("step-*"))) == 1
+    again = fine_tune(dataset, work_dir=tmp_path, recipe=recipe, device="cpu", seed=1)
+    fresh = fine_tune(dataset, work_dir=tmp_path / "fresh", recipe=recipe, device="cpu", seed=1)
+    assert again.history == fresh.history
+
+
+def test_padding_changes_no_answer(dataset: TokenizedDataset) -> None:
+    model = assemble(dataset, champion=None, dropout=0.1, seed=0).eval()
+    examples = ExampleArrays.of(dataset.split("train"), 0)
+    short, long = int(np.argmin(examples.lengths)), int(np.argmax(examples.lengths))
+    assert examples.lengths[short] < examples.lengths[long]
+    cpu = torch.device("cpu")
+    with torch.inference_mode():
+        alone = make_batch(examples, [short], cpu)
+        both = make_batch(examples, [short, long], cpu)
+        single, padded = model(alone.ids, alone.mask), model(both.ids, both.mask)
+    assert torch.allclose(single.intents[0], padded.intents[0], atol=1e-5)
+    assert torch.allclose(single.pooled[0], padded.pooled[0], atol=1e-5)
+
+
+def test_dataset_survives_its_files(dataset: TokenizedDataset, tmp_path: Path) -> None:
+    dataset.save(tmp_path / "data")
+    again = TokenizedDataset.load(tmp_path / "data")
+    assert again.table.equals(dataset.table)
+    assert (again.labels, again.info) == (dataset.labels, dataset.info)
+    assert again.tokenizer.encode(["red dress"])[0].ids == dataset.tokenizer.encode(["red dress"])[0].ids
+
+
+def test_a_pass_takes_each_example_once_in_an_order_of_its_seed() -> None:
+    lengths = [place % 37 for place in range(1000)]
+    plan = plan_pass(lengths, 16, seed=3, epoch=2)
+    assert sorted(place for batch in plan for place in batch) == list(range(1000))
+    assert plan == plan_pass(lengths, 16, seed=3, epoch=2)
+    assert plan != plan_pass(lengths, 16, seed=3, epoch=3)
+    padding = sum(max(lengths[p] for p in batch) * len(batch) - sum(lengths[p] for p in batch) for batch in plan)
+    assert padding < 0.1 * sum(lengths)
+
+
+def test_rare_classes_weigh_more_and_the_mean_stays_one() -> None:
+    intents = np.array([0] * 90 + [1] * 10 + [-100] * 5)
+    weights = class_weights(intents, 3, 0.5).numpy()
+    assert weights[1] > weights[0]
+    assert float((weights[0] * 90 + weights[1] * 10) / 100) == pytest.approx(1.0)
+    assert np.allclose(class_weights(np.array([0, 1, 2]), 3, 0.5).numpy(), 1.0)
+
+
+def test_recipe_follows_the_data() -> None:
+    few = choose_recipe(385, 77, [15] * 385, bf16=False)
+    many = choose_recipe(10_000, 77, [15] * 10_000, bf16=False)
+    assert few.epochs > many.epochs
+    assert few.batch_size < many.batch_size
+    hurried = choose_recipe(10_000, 77, [15] * 10_000, bf16=False, max_seconds=200, tokens_per_second=2000)
+    assert 2 <= hurried.epochs < many.epochs
+    assert 150_000 * hurried.epochs <= 200 * 2000
+
+
+def test_budget_of_tokens_leaves_nearly_all_texts_whole() -> None:
+    assert choose_max_tokens([10] * 1000) == 32
+    assert choose_max_tokens([60] * 1000) == 64
+    assert choose_max_tokens([500] * 1000) == 192
+
+
+def test_scores_agree_with_their_definitions() -> None:
+    sklearn = pytest.importorskip("sklearn.metrics")
+    random = np.random.default_rng(0)
+    truth, guess = random.integers(0, 4, 300), random.integers(0, 4, 300)
+    assert macro_f1(truth, guess) == pytest.approx(sklearn.f1_score(truth, guess, average="macro"))
+    scores = random.integers(0, 20, 300).astype(np.float32)
+    assert roc_auc(truth > 1, scores) == pytest.approx(sklearn.roc_auc_score(truth > 1, scores))
+
+
+def test_unlabelled_data_is_refused_with_the_remedy(dataset: TokenizedDataset, tmp_path: Path) -> None:
+    table = tiny_examples()
+    empty = table.filter([False] * len(table))
+    with pytest.raises(ValueError, match="no example is in the training split"):
+        prepare_dataset(empty, dataset.info.base_encoder)
