@@ -180,7 +180,7 @@ class Params(_Record):
     method: Label | None = None
     shipping: Money | None = None
     tax: Money | None = None
-    custom: Annotated[dict[CustomKey, CustomValue], Field(max_length=MAX_CUSTOM)] = {}
+    custom: dict[CustomKey, CustomValue] = Field(default_factory=dict, max_length=MAX_CUSTOM)
 
     @field_validator("custom")
     @classmethod

@@ -52,17 +52,21 @@ def scrub_record(raw: str, further_fields: frozenset[str] = frozenset()) -> tupl
 
 
 def _holds(value: object, fields: frozenset[str]) -> bool:
-    """Whether one of `fields` occurs anywhere in a decoded document."""
+    """Whether one of `fields` occurs anywhere in a decoded document. Runs for every record, so it copies nothing."""
     if isinstance(value, list):
-        return any(_holds(each, fields) for each in value if isinstance(each, dict | list))
+        return any(_holds(each, fields) for each in value)
     if not isinstance(value, dict):
         return False
+    if not fields.isdisjoint(value):
+        return True
     for key, each in value.items():
-        if key.lower() in fields or (isinstance(each, dict | list) and _holds(each, fields)):
+        kind = type(each)
+        if (kind is dict or kind is list) and _holds(each, fields):
             return True
-        if key == "key" and isinstance(each, str) and each.lower() in fields:
+        if not key.islower() and key.lower() in fields:
             return True
-    return False
+    name = value.get("key")
+    return isinstance(name, str) and name.lower() in fields
 
 
 def _scrub_fields(value: object, fields: frozenset[str]) -> Any:
