@@ -18,7 +18,7 @@ class DriftConfig(dg.Config):
     sample_size: int = Field(default=500, description="Sessions drawn from each side.")
     min_samples: int = Field(default=200, description="Fewer sessions than this give no verdict.")
     min_columns: int = Field(default=2, description="Drifted columns that make a drifted day.")
-    calibration_draws: int = Field(default=30, ge=0, description="Pairs without drift that measure the false alarms.")
+    calibration_draws: int = Field(default=20, ge=0, description="Pairs without drift that measure the false alarms.")
     min_labels: int = Field(default=50, description="Labelled sessions that performance drift needs on each side.")
 
 
