@@ -9,7 +9,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,6 +39,7 @@ Progress = Callable[[str, int, int], None]
 
 SPOOL_ROWS: Final = 100_000  # rows held in memory before they go to disk, about 100 MB of Python objects
 INDEX_VERSION: Final = 1
+_SPOOL_PREFIX: Final = ".collect."
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,8 @@ def collect(
         return
     files = [file for file in log_files(home) if _may_hold(home, file, wanted)]
     home.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".collect.", dir=home) as folder:
+    _remove_stale_spools(home)
+    with tempfile.TemporaryDirectory(prefix=_SPOOL_PREFIX, dir=home) as folder:
         spool = _Spool(Path(folder), frozenset(wanted), spool_rows)
         for done, file in enumerate(files):
             if progress is not None:
@@ -155,6 +157,13 @@ def collect(
             progress("", len(files), len(files))
         for day in wanted:
             yield day, spool.take(day)
+
+
+def _remove_stale_spools(home: Path) -> None:
+    """Remove what killed runs left; a spool of the last day may belong to a run that goes on."""
+    for folder in home.glob(f"{_SPOOL_PREFIX}*"):
+        if _modified(folder) < datetime.now(UTC) - timedelta(days=1):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _may_hold(home: Path, file: LogFile, days: list[date]) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from collections import Counter
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -126,6 +128,15 @@ def test_more_rows_than_memory_may_hold_come_out_the_same(tmp_path: Path) -> Non
     spooled = dict(collect(tmp_path, DAYS, spool_rows=7))
     assert all(spooled[day].equals(expected[day]) for day in DAYS)
     assert not list(tmp_path.glob(".collect.*"))
+
+
+def test_the_spool_of_a_killed_run_is_removed_after_a_day(tmp_path: Path) -> None:
+    source(tmp_path, "web", "file_date", **{"2026_01_05": event(1, "2026-01-05T10:00:00Z")})
+    for name, age in ((".collect.old", 2 * 86_400), (".collect.live", 60)):
+        (tmp_path / name).mkdir()
+        os.utime(tmp_path / name, times=(time.time() - age,) * 2)
+    list(collect(tmp_path, DAYS))
+    assert [path.name for path in tmp_path.glob(".collect.*")] == [".collect.live"]
 
 
 def test_personal_data_does_not_reach_the_raw_table(tmp_path: Path) -> None:
