@@ -16,7 +16,7 @@ import orjson
 
 from intent_tracking.features.catalogue import features_of
 from intent_tracking.features.declaration import Aggregation, Entity, Feature, longest_window
-from intent_tracking.features.facts import Fact, events_that_count, facts_of_event, microseconds
+from intent_tracking.features.facts import Fact, facts_of_event, microseconds
 
 # An event may arrive this much later than a newer one and still find its place; older facts are forgotten.
 LATENESS = timedelta(days=3)
@@ -74,28 +74,24 @@ def _order(fact: Fact) -> tuple[Any, ...]:
 
 
 def update(
-    state: EntityState, event: Mapping[str, Any], *, window: timedelta | None = None, limit: int = MAX_FACTS
+    state: EntityState, event: Mapping[str, Any], features: Sequence[Feature] | None = None, *, limit: int = MAX_FACTS
 ) -> EntityState:
     """The state after one more event, which may be older than events already seen.
 
     Args:
         state: of one entity; lines of the event that are about another entity are left out.
         event: one row of EVENT_SCHEMA. The caller keeps duplicates away.
-        window: history to keep; the longest window of the entity's declared features when None.
+        features: what will be asked of the state; all features declared for the entity when None.
         limit: largest number of facts to keep.
     """
-    features = features_of(state.entity)
-    names = events_that_count(features) if window is None else None
-    if names is not None and str(event["event_name"]) not in names:
-        return state
-    added = [fact for key, fact in facts_of_event(event, state.entity) if key == state.key]
+    asked = features_of(state.entity) if features is None else features
+    added = [fact for key, fact in facts_of_event(event, asked) if key == state.key]
     if not added:
         return state
     facts = list(state.facts)
     for fact in added:
         insort(facts, fact, key=_order)
-    keep = window if window is not None else longest_window(features)
-    horizon = facts[-1].time - _whole_microseconds(keep + LATENESS)
+    horizon = facts[-1].time - _whole_microseconds(longest_window(asked) + LATENESS)
     complete_since = state.complete_since
     dropped = 0
     while dropped < len(facts) and (facts[dropped].time <= horizon or len(facts) - dropped > limit):

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from intent_tracking.features.batch import features_at
-from intent_tracking.features.catalogue import USER_FEATURES, features_of
+from intent_tracking.features.catalogue import ITEM_FEATURES, USER_FEATURES, features_of
 from intent_tracking.features.declaration import Entity
 from intent_tracking.features.facts import keys_of_event, microseconds
 from intent_tracking.features.schema import TIMESTAMP
@@ -78,7 +78,7 @@ def test_the_value_moves_with_time_alone() -> None:
 
 
 def test_the_state_forgets_what_no_window_can_reach() -> None:
-    rows = [event_row("view_item", START + timedelta(days=day)) for day in range(100)]
+    rows = [event_row("search", START + timedelta(days=day)) for day in range(100)]
 
     state = _fed(ANN, rows)
 
@@ -87,27 +87,27 @@ def test_the_state_forgets_what_no_window_can_reach() -> None:
 
 
 def test_a_shopper_over_the_limit_keeps_the_newest_facts_and_is_marked_as_inexact() -> None:
-    rows = [event_row("view_item", START + timedelta(minutes=minute)) for minute in range(60)]
+    rows = [event_row("search", START + timedelta(minutes=minute)) for minute in range(60)]
     now = rows[-1]["event_time"]
 
     state = _fed(ANN, rows, limit=10)
 
     assert len(state.facts) == 10
-    assert values(state, now)["user_views_1d"] == 10
+    assert values(state, now)["user_searches_1d"] == 10
     assert not exact(state, now, MONTH)
     assert exact(state, now, timedelta(minutes=10))
 
 
 def test_a_late_event_that_is_dropped_by_the_limit_marks_the_state_too() -> None:
-    rows = [event_row("view_item", START + timedelta(minutes=minute)) for minute in range(1, 11)]
+    rows = [event_row("search", START + timedelta(minutes=minute)) for minute in range(1, 11)]
 
-    state = update(_fed(ANN, rows, limit=10), event_row("view_item", START), limit=10)
+    state = update(_fed(ANN, rows, limit=10), event_row("search", START), limit=10)
 
     assert state.complete_since == microseconds(START)
 
 
 def test_the_state_is_small_json() -> None:
-    state = _fed(ANN, [event_row("view_item", START + timedelta(minutes=minute)) for minute in range(100)])
+    state = _fed(ANN, [event_row("search", START + timedelta(minutes=minute)) for minute in range(100)])
 
     held = orjson.loads(state.to_json())
 
@@ -138,9 +138,9 @@ def test_a_feature_of_another_entity_is_refused() -> None:
 def test_the_items_of_an_event_are_the_states_that_it_touches() -> None:
     row = event_row("view_item", START, items=[{"item_id": "b"}, {"item_name": "A"}, {"item_id": "b"}])
 
-    assert keys_of_event(row, Entity.ITEM) == ("b", "A")
-    assert keys_of_event(row, Entity.USER) == ("ann",)
-    assert keys_of_event(event_row("search", START), Entity.ITEM) == ()
+    assert keys_of_event(row, ITEM_FEATURES) == ("b", "A")
+    assert keys_of_event(row, USER_FEATURES) == ("ann",)
+    assert keys_of_event(event_row("search", START), ITEM_FEATURES) == ()
 
 
 def test_microseconds_are_exact_far_from_1970() -> None:
