@@ -161,6 +161,7 @@ def _gathered(members: ir.Table) -> ir.Table:
         "purchased",
         "events",
         session_id="new_id",
-        scene=gathered["events"][gathered["event_count"] - 1]["scene"],
+        # Not [-1]: Ibis 12 adds one to any index for Spark, which counts from 1 and takes 32-bit indices alone.
+        scene=gathered["events"][(gathered["event_count"] - 1).cast("int32")]["scene"],
         language=ibis.ifelse((gathered["spoken"] > 0) & (gathered["chinese"] * 2 >= gathered["spoken"]), "zh", "en"),
     ).select(*SESSION_SCHEMA.names)
