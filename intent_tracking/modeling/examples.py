@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from intent_tracking.modeling.annotations import Annotation, LabelledText, Slot
 from intent_tracking.modeling.splits import Split, Windows, share, split_shoppers, split_utterance
@@ -21,6 +22,7 @@ from intent_tracking.sessions.render import (
     render_session,
     render_utterance,
 )
+from intent_tracking.sessions.vocabulary import PLACEHOLDER_TOKENS
 
 EXAMPLE_SCHEMA = pa.schema(
     [
@@ -201,7 +203,7 @@ def _message_rows(
     """Annotated messages: half of them with the session before them, as the live service sees them, half alone."""
     wanted = {event_id: annotation for (kind, event_id), annotation in known.items() if kind == "event"}
     rows: list[dict[str, Any]] = []
-    for session in sessions.select(["shopper_id", "events"]).to_pylist() if sessions is not None and wanted else ():
+    for session in _holding(sessions, wanted):
         places = [
             (place, event["event_id"]) for place, event in enumerate(session["events"]) if event["event_id"] in wanted
         ]
@@ -213,7 +215,7 @@ def _message_rows(
                 continue
             alone = share(seed, "alone", event_id) < 0.5
             rendered = render_session(event.scene, events[place : place + 1] if alone else events[: place + 1])
-            found, lost = _slots(label.slots, label.text, rendered)
+            found, lost = _slots(label.slots, label.text or _as_written(event.text, label.slots), rendered)
             counts["slot not found in its text"] += lost
             del wanted[event_id]
             rows.append(
@@ -235,6 +237,18 @@ def _message_rows(
             continue
         rows.append(_lone(f"message-{event_id}", label, counts))
     return rows
+
+
+def _holding(sessions: pa.Table | None, event_ids: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """The sessions among `sessions` that hold one of `event_ids`; the others are not made into Python objects."""
+    if sessions is None:
+        return
+    wanted = pa.array(sorted(event_ids), pa.string())
+    for batch in sessions.select(["shopper_id", "events"]).to_batches():
+        events = batch.column("events")
+        found = pc.is_in(pc.struct_field(pc.list_flatten(events), "event_id"), value_set=wanted)
+        places = pc.unique(pc.list_parent_indices(events).filter(found))
+        yield from batch.take(places).to_pylist()
 
 
 def _utterance_rows(known: Mapping[tuple[str, str], Annotation], counts: Counter[str]) -> list[dict[str, Any]]:
@@ -284,6 +298,14 @@ def _row(
         "utterance_start": rendered.utterance_start,
         "utterance_end": rendered.utterance_end,
     }
+
+
+def _as_written(stored: str | None, slots: Sequence[Slot]) -> str | None:
+    """The stored message, where the offsets of `slots` hold in it: no placeholder stands before the end of a slot."""
+    if stored is None or any(slot.value is not None for slot in slots):
+        return None
+    first = min((place for token in PLACEHOLDER_TOKENS if (place := stored.find(token)) >= 0), default=len(stored))
+    return stored if all(slot.end <= first for slot in slots) else None
 
 
 def _slots(slots: Sequence[Slot], written: str | None, rendered: ModelInput) -> tuple[list[dict[str, Any]], int]:

@@ -47,15 +47,16 @@ def split_shoppers(
     """Split dated examples by time and by shopper.
 
     Shoppers who are active in the test window are held out, in a seeded order, until they bring `most_held_out` test
-    examples; then validation takes others in the same way. What they did before is not trained on, so nobody stands
-    on both sides. An example that fits nowhere (a late one of a shopper who was not held out) gets None.
+    examples; what they did before is used for nothing. Validation takes others in the same way, but what those did
+    before is trained on: validation chooses and calibrates, the test judges. An example that fits nowhere (a late one
+    of a shopper who was not held out) gets None.
     """
     test = _held_out(shoppers, times, windows.test_from, windows.until, frozenset(), seed, most_held_out)
     validation = _held_out(shoppers, times, windows.validation_from, windows.test_from, test, seed, most_held_out)
     splits: list[Split | None] = []
     for shopper, time in zip(shoppers, times, strict=True):
         if time < windows.validation_from:
-            splits.append(None if shopper in test or shopper in validation else "train")
+            splits.append(None if shopper in test else "train")
         elif time < windows.test_from:
             splits.append("validation" if shopper in validation else None)
         else:
