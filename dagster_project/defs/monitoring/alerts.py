@@ -3,6 +3,7 @@
 from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
+from dagster_shared.error import SerializableErrorInfo
 
 from dagster_project.resources.alerts import Alerts
 from dagster_project.resources.tables import Tables
@@ -15,8 +16,8 @@ def failure_alert(context: dg.RunFailureSensorContext, alerts: Alerts) -> None:
     """Tell who is on duty that a run failed, with the step and its error."""
     run = context.dagster_run
     steps = "; ".join(
-        f"{event.step_key}: {event.event_specific_data.error.message.strip()[:500]}"
-        for event in context.for_run_failure().get_step_failure_events()
+        f"{event.step_key}: {_cause(event.event_specific_data.error)[:500]}"
+        for event in context.get_step_failure_events()
         if event.event_specific_data is not None and event.event_specific_data.error is not None
     )
     alerts.send(
@@ -24,6 +25,13 @@ def failure_alert(context: dg.RunFailureSensorContext, alerts: Alerts) -> None:
         steps or context.failure_event.message or "the run ended without a message",
         {"run_id": run.run_id, "job": run.job_name, **{k: v for k, v in run.tags.items() if "partition" in k}},
     )
+
+
+def _cause(error: SerializableErrorInfo) -> str:
+    """What went wrong at the root: the outer errors only say which step it was."""
+    while error.cause is not None:
+        error = error.cause
+    return str(error.message).strip()
 
 
 def staleness(newest: date | None, now: datetime) -> timedelta | None:
