@@ -1,7 +1,7 @@
-"""The platform as the demo drives it: its real jobs, schedules and sensors, executed in this process one after the other.
+"""The platform as the demo drives it: its real jobs, schedules and sensors, executed in this process.
 
-`dagster dev` runs the same definitions with a daemon; here one process runs them, so that heavy imports are paid once and
-the demo does not wait for the daemon's clock. Runs and events lie in the same instance that `make dev` opens.
+`dagster dev` runs the same definitions with a daemon; here one process runs them, so that heavy imports are paid once
+and nobody waits for the daemon's clock. Runs and events lie in the same instance that `make dev` opens.
 """
 
 import json

@@ -82,9 +82,10 @@ class Story:
             self.display.say(f"{text}  ->  [bold]{best['name']}[/] {best['probability']:.2f}  {found}")
 
     def live_day(self, service: Service, number: int) -> dg.RunRequest | str:
-        """One day as the platform lives it: events by API, then the schedules, then the sensor. What the sensor said."""
+        """One day of the platform: events by API, then the schedules, then the sensor, whose word is returned."""
         day = self.day(number)
-        events = [orjson.loads(line) for line in _json_lines(self.arrivals / "landing" / "simulator" / f"{day}.jsonl")]
+        arrived = self.arrivals / "landing" / "simulator" / f"{day}.jsonl"
+        events = [orjson.loads(line) for line in _json_lines(arrived)]
         for name, count in service.track(events).items():
             self.sent[name] = self.sent.get(name, 0) + count
         labels = self.arrivals / "annotations" / f"{day}.jsonl"
@@ -203,8 +204,9 @@ class Story:
             "On the newest held-out days, after the drift",
             ["figure", f"champion {before}", f"challenger {after}"],
             [
-                [name, figures.get(f"champion_{name}", "-"), figures.get(f"challenger_{name}", figures.get(name, "-"))]
-                for name in ("macro_f1", "accuracy", "ece")
+                ["macro-F1", figures["champion_macro_f1"], figures["challenger_macro_f1"]],
+                ["expected calibration error", "", figures["ece"]],
+                ["behavioural tests passed", "", figures["behaviour_pass_rate"]],
             ],
         )
         self.display.say(f"serving: {self.platform.live_model} (release {self.platform.release().number})")

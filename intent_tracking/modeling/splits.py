@@ -12,11 +12,12 @@ from typing import Literal
 Split = Literal["train", "validation", "test"]
 
 HELD_OUT_UTTERANCES = 0.1
+VALIDATION_SHARE = 0.1
 
 
 @dataclass(frozen=True)
 class Windows:
-    """Half-open times: training before `validation_from`, validation before `test_from`, test before `until`."""
+    """Half-open times: validation takes shoppers from `validation_from` on, test is from `test_from` to `until`."""
 
     validation_from: datetime
     test_from: datetime
@@ -47,20 +48,23 @@ def split_shoppers(
     """Split dated examples by time and by shopper.
 
     Shoppers who are active in the test window are held out, in a seeded order, until they bring `most_held_out` test
-    examples; what they did before is used for nothing. Validation takes others in the same way, but what those did
-    before is trained on: validation chooses and calibrates, the test judges. An example that fits nowhere (a late one
-    of a shopper who was not held out) gets None.
+    examples; what they did before is used for nothing, and what others did in the test window neither: the test judges
+    later days and unseen people. Validation chooses and calibrates: it takes shoppers of its window in the same way, up
+    to a tenth of all examples, and everything else before the test window is trained on, so that the newest wording is.
     """
     test = _held_out(shoppers, times, windows.test_from, windows.until, frozenset(), seed, most_held_out)
-    validation = _held_out(shoppers, times, windows.validation_from, windows.test_from, test, seed, most_held_out)
+    most = min(most_held_out, max(1, round(VALIDATION_SHARE * len(shoppers))))
+    validation = _held_out(shoppers, times, windows.validation_from, windows.test_from, test, seed, most)
     splits: list[Split | None] = []
     for shopper, time in zip(shoppers, times, strict=True):
-        if time < windows.validation_from:
-            splits.append(None if shopper in test else "train")
-        elif time < windows.test_from:
-            splits.append("validation" if shopper in validation else None)
-        else:
+        if time >= windows.test_from:
             splits.append("test" if shopper in test and time < windows.until else None)
+        elif shopper in test:
+            splits.append(None)
+        elif time >= windows.validation_from and shopper in validation:
+            splits.append("validation")
+        else:
+            splits.append("train")
     return splits
 
 

@@ -152,7 +152,10 @@ def _message_rows(session: _ActedSession) -> Iterator[dict[str, Any]]:
             "intent": intent,
             "language": session.plan.shopper.language,
             "scene": session.events[step]["scene"],
-            "slots": [{"name": slot, "start": start, "end": end} for slot, start, end in message.slots],
+            "slots": [
+                {"name": slot, "start": start, "end": end, "value": message.text[start:end]}
+                for slot, start, end in message.slots
+            ],
             "wording": message.wording,
             "ambiguous": message.ambiguous,
             "personal_data": list(message.personal),

@@ -28,11 +28,18 @@ def test_no_shopper_stands_on_both_sides_and_training_is_older(
         assert not sides.get(one, set()) & sides.get(other, set())
     for time, split in zip(times, splits, strict=True):
         if split == "train":
-            assert time < windows.validation_from
+            assert time < windows.test_from
         if split == "validation":
             assert windows.validation_from <= time < windows.test_from
         if split == "test":
             assert windows.test_from <= time < UNTIL
+
+
+def test_what_validation_does_not_need_is_trained_on_up_to_the_test_window() -> None:
+    shoppers = [f"s{place}" for place in range(200)]
+    times = [UNTIL - timedelta(days=1, hours=1)] * 200
+    splits = split_shoppers(shoppers, times, Windows.ending(UNTIL, 1, 1), seed=0, most_held_out=1000)
+    assert (splits.count("validation"), splits.count("train")) == (20, 180)
 
 
 def test_held_out_shoppers_are_no_more_than_needed() -> None:
