@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import io
+import logging
 import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import closing, redirect_stdout
@@ -92,6 +93,8 @@ class FeastStore:
         from feast.repo_config import RepoConfig
 
         _store_moments_in_utc()
+        # It looks for the literal path of a source and warns, on every apply, that `day=*` is not there.
+        logging.getLogger("feast.infra.offline_stores.file_source").setLevel(logging.ERROR)
         (self.home / "feast").mkdir(parents=True, exist_ok=True)
         text = Template((REPOSITORY / "feature_store.yaml").read_text(encoding="utf-8"))
         config = yaml.safe_load(text.substitute(INTENT_HOME=self.home))
