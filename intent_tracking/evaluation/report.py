@@ -143,6 +143,14 @@ def _gold_spans(examples: pa.Table) -> list[list[tuple[str, int, int]]]:
     ]
 
 
+def _spans(examples: pa.Table, answers: Sequence[Prediction]) -> SpanFigures | None:
+    """Span figures over the examples whose words somebody marked; null slots say that nobody did."""
+    if "slots" not in examples.column_names:
+        return None
+    marked = [row for row, spans in enumerate(examples.column("slots").to_pylist()) if spans is not None]
+    return metrics.span_figures(_gold_spans(examples.take(pa.array(marked, pa.int64()))), [answers[r] for r in marked])
+
+
 def _outcome_auc(examples: pa.Table, predictions: Sequence[Prediction]) -> float | None:
     if "outcome" not in examples.column_names:
         return None
@@ -211,7 +219,7 @@ def evaluate_predictions(
         average_precision_micro=pr.micro.area if pr else None,
         calibration=calibration,
         out_of_scope=metrics.scope_figures(truth, predicted),
-        spans=metrics.span_figures(_gold_spans(kept), answers),
+        spans=_spans(kept, answers),
         outcome_auc=_outcome_auc(examples, predictions),
         slices=slices,
         unknown_labels=tuple(unknown),

@@ -83,10 +83,27 @@ def make_batch(examples: ExampleArrays, places: Sequence[int], device: torch.dev
     )
 
 
-def plan_pass(lengths: Sequence[int], batch_size: int, seed: int, epoch: int) -> list[list[int]]:
-    """Batches of one pass, each example once; a function of its arguments, so a resumed pass finds its place."""
+def pass_size(always: int, others: int, share: float) -> int:
+    """Examples of one pass."""
+    return always + round(share * others)
+
+
+def plan_pass(
+    lengths: Sequence[int], batch_size: int, seed: int, epoch: int, *, always: Sequence[bool], share: float = 1.0
+) -> list[list[int]]:
+    """Batches of one pass; a function of its arguments, so a resumed pass finds its place.
+
+    Args:
+        lengths: tokens of each example.
+        batch_size: examples of a batch.
+        seed, epoch: of the order.
+        always: examples that each pass takes; of the others it draws anew.
+        share: how many of the others.
+    """
     random = np.random.default_rng([seed, epoch])
-    order = random.permutation(len(lengths))
+    sure = np.asarray(always, dtype=bool)
+    others = random.permutation(np.flatnonzero(~sure))
+    order = random.permutation(np.concatenate([np.flatnonzero(sure), others[: pass_size(0, len(others), share)]]))
     batches: list[list[int]] = []
     width = batch_size * _BUCKET
     for start in range(0, len(order), width):

@@ -94,13 +94,19 @@ def tokenize_examples(
 ) -> pa.Table:
     """Rows of `TOKENIZED_SCHEMA` for rows of `EXAMPLE_SCHEMA`, in their order.
 
-    Intents that `labels` does not know become null, missing features NaN. Tags are -100 where a token begins no word.
+    Intents that `labels` does not know become null, missing features NaN. Tags are -100 for tokens that begin no word
+    of the utterance, and throughout where nobody marked slots (null).
     """
     encoded = tokenizer.encode(examples["text"].to_pylist())
-    slots = examples["slots"].to_pylist()
+    marked = examples.select(["slots", "utterance_start", "utterance_end"]).to_pylist()
     tags = [
-        labels.tag_ids(entry.spans, entry.word_starts, [(s["name"], s["start"], s["end"]) for s in found or ()])
-        for entry, found in zip(encoded, slots, strict=True)
+        labels.tag_ids(
+            entry.spans,
+            entry.word_starts,
+            None if row["slots"] is None else [(slot["name"], slot["start"], slot["end"]) for slot in row["slots"]],
+            (row["utterance_start"], row["utterance_end"]),
+        )
+        for entry, row in zip(encoded, marked, strict=True)
     ]
     ids = [labels.intent_id(name) for name in examples["intent"].to_pylist()]
     features = feature_matrix(examples, feature_names)

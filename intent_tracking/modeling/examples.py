@@ -172,8 +172,9 @@ def _session_rows(
         if intent is None and session["outcome"] is None:
             counts["session without a label"] += 1
             continue
-        found: list[dict[str, Any]] = []
-        if label is not None:
+        # A label of the whole session says nothing of its words, unless it marks some.
+        found: list[dict[str, Any]] | None = None
+        if label is not None and label.slots:
             found, lost = _slots(label.slots, label.text, rendered)
             counts["slot not found in its text"] += lost
         row = _row(
@@ -215,7 +216,7 @@ def _message_rows(
                 continue
             alone = share(seed, "alone", event_id) < 0.5
             rendered = render_session(event.scene, events[place : place + 1] if alone else events[: place + 1])
-            found, lost = _slots(label.slots, label.text or _as_written(event.text, label.slots), rendered)
+            found, lost = _marked(label, label.text or _as_written(event.text, label.slots), rendered)
             counts["slot not found in its text"] += lost
             del wanted[event_id]
             rows.append(
@@ -263,7 +264,7 @@ def _lone(example_id: str, label: Annotation, counts: Counter[str]) -> dict[str,
     rendered = (
         render_utterance(label.text or "") if label.scene is None else render_utterance(label.text or "", label.scene)
     )
-    found, lost = _slots(label.slots, label.text, rendered)
+    found, lost = _marked(label, label.text, rendered)
     counts["slot not found in its text"] += lost
     row = _row(example_id, rendered, label.intent, None, found, 1.0, "utterance", None, label.annotated_at)
     row["language"] = label.language or rendered.language
@@ -275,7 +276,7 @@ def _row(
     rendered: ModelInput,
     intent: str | None,
     outcome: bool | None,
-    slots: list[dict[str, Any]],
+    slots: list[dict[str, Any]] | None,
     weight: float,
     kind: str,
     shopper_id: str | None,
@@ -298,6 +299,11 @@ def _row(
         "utterance_start": rendered.utterance_start,
         "utterance_end": rendered.utterance_end,
     }
+
+
+def _marked(label: Annotation, written: str | None, rendered: ModelInput) -> tuple[list[dict[str, Any]] | None, int]:
+    """Slots of a labelled text as `_slots` gives them; None where the label does not speak of slots at all."""
+    return _slots(label.slots, written, rendered) if "slots" in label.model_fields_set else (None, 0)
 
 
 def _as_written(stored: str | None, slots: Sequence[Slot]) -> str | None:

@@ -61,23 +61,30 @@ class LabelSet(BaseModel):
         self,
         spans: Sequence[tuple[int, int]],
         word_starts: Sequence[bool],
-        slots: Iterable[tuple[str, int, int]],
+        slots: Iterable[tuple[str, int, int]] | None,
+        utterance: tuple[int, int],
     ) -> list[int]:
-        """BIO tag of each word's first token; `IGNORED` for the others.
+        """BIO tag of the first token of each word of the utterance; `IGNORED` for the others.
 
         Args:
             spans: character offsets of the tokens.
             word_starts: whether a token begins a word.
-            slots: (name, start, end) in characters; a word belongs to the slot that its first token overlaps.
+            slots: (name, start, end) in characters; a word belongs to the slot that its first token overlaps. None:
+                nobody has marked this text, so that it teaches nothing.
+            utterance: what was marked, (start, end) in characters: earlier words of a session were not looked at.
         """
-        tags = [0 if starts else IGNORED for starts in word_starts]
-        for name, start, end in slots:
+        first, last = utterance
+        tags = [
+            0 if starts and slots is not None and first <= left < last else IGNORED
+            for (left, _), starts in zip(spans, word_starts, strict=True)
+        ]
+        for name, start, end in slots or ():
             if name not in self.key_information:
                 continue
             begin = 2 * self.key_information.index(name) + 1
             inside = False
-            for place, ((left, right), starts) in enumerate(zip(spans, word_starts, strict=True)):
-                if starts and left < end and right > start:
+            for place, (left, right) in enumerate(spans):
+                if tags[place] != IGNORED and left < end and right > start:
                     tags[place] = begin + 1 if inside else begin
                     inside = True
         return tags

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from intent_tracking.modeling.assembly import assemble
-from intent_tracking.modeling.batching import Batch, ExampleArrays, make_batch, plan_pass
+from intent_tracking.modeling.batching import Batch, ExampleArrays, make_batch, pass_size, plan_pass
 from intent_tracking.modeling.checkpoint import (
     Checkpoint,
     EpochFigures,
@@ -32,7 +32,13 @@ from intent_tracking.modeling.dataset import TokenizedDataset
 from intent_tracking.modeling.model import IntentModel
 from intent_tracking.modeling.objective import class_weights, loss_of
 from intent_tracking.modeling.predicting import choose_device
-from intent_tracking.modeling.recipe import CPU_TOKENS_PER_SECOND, GPU_TOKENS_PER_SECOND, Recipe, choose_recipe
+from intent_tracking.modeling.recipe import (
+    CORE_TOKENS_PER_SECOND,
+    CORE_TOKENS_PER_SECOND_FLOAT32,
+    GPU_TOKENS_PER_SECOND,
+    Recipe,
+    choose_recipe,
+)
 from intent_tracking.modeling.validation import SplitOutputs, run_split, scores_of
 
 logger = logging.getLogger(__name__)
@@ -83,6 +89,14 @@ def has_fast_bf16(device: torch.device) -> bool:
         return bool(torch.cuda.is_bf16_supported())
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def _expected_speed(device: torch.device) -> float:
+    if device.type == "cuda":
+        return GPU_TOKENS_PER_SECOND
+    return torch.get_num_threads() * (
+        CORE_TOKENS_PER_SECOND if has_fast_bf16(device) else CORE_TOKENS_PER_SECOND_FLOAT32
+    )
 
 
 def fine_tune(
@@ -139,6 +153,7 @@ class _Trainer:
         features = len(dataset.info.features)
         self._train = ExampleArrays.of(dataset.split("train"), features)
         self._validation = ExampleArrays.of(dataset.split("validation"), features)
+        self._sure = (self._train.weights >= 1.0).tolist()
         labels = dataset.labels
         key = _key(dataset, recipe, seed, max_seconds)
         found = load_checkpoint(self._checkpoints, key)
@@ -150,7 +165,8 @@ class _Trainer:
                 bf16=has_fast_bf16(device),
                 warm_start=champion is not None,
                 max_seconds=max_seconds,
-                tokens_per_second=GPU_TOKENS_PER_SECOND if device.type == "cuda" else CPU_TOKENS_PER_SECOND,
+                doubtful=[not sure for sure in self._sure],
+                tokens_per_second=_expected_speed(device),
             )
             self._state = TrainingState(key=key, recipe=chosen)
         else:
@@ -170,7 +186,9 @@ class _Trainer:
             self._best = found.best
         classes = labels.intent_classes
         self._by_class = class_weights(self._train.intents, classes, self._recipe.class_weight_power).to(device)
-        self._steps = self._recipe.epochs * -(-len(self._train) // self._recipe.batch_size)
+        sure = sum(self._sure)
+        per_pass = pass_size(sure, len(self._sure) - sure, self._recipe.behaviour_share)
+        self._steps = self._recipe.epochs * -(-per_pass // self._recipe.batch_size)
 
     def run(self, checkpoint_seconds: float, progress: Callable[[Progress], None] | None) -> TrainingResult:
         from torch.utils.tensorboard import SummaryWriter
@@ -184,7 +202,14 @@ class _Trainer:
         out_of_time = False
         try:
             while state.epoch < recipe.epochs and not out_of_time:
-                batches = plan_pass(lengths, recipe.batch_size, self._seed, state.epoch)
+                batches = plan_pass(
+                    lengths,
+                    recipe.batch_size,
+                    self._seed,
+                    state.epoch,
+                    always=self._sure,
+                    share=recipe.behaviour_share,
+                )
                 for places in batches[state.batch :]:
                     batch = make_batch(self._train, places, self._device)
                     loss = self._step(batch)

@@ -43,8 +43,15 @@ def test_tags_mark_the_words_of_a_slot_and_ignore_what_begins_no_word() -> None:
     labels = LabelSet.of(["a", "oos"], ["size", "colour"])
     spans = [(0, 0), (0, 3), (3, 5), (6, 9), (10, 12), (0, 0)]
     starts = [False, True, False, True, True, False]
-    tags = labels.tag_ids(spans, starts, [("colour", 0, 9), ("unheard_of", 10, 12)])
+    tags = labels.tag_ids(spans, starts, [("colour", 0, 9), ("unheard_of", 10, 12)], (0, 12))
     assert tags == [IGNORED, 1, IGNORED, 2, 0, IGNORED]
+
+
+def test_words_that_nobody_looked_at_teach_nothing() -> None:
+    labels = LabelSet.of(["a", "b"], ["colour"])
+    spans, starts = [(0, 3), (4, 7), (8, 11)], [True, True, True]
+    assert labels.tag_ids(spans, starts, None, (0, 11)) == [IGNORED] * 3
+    assert labels.tag_ids(spans, starts, [("colour", 8, 11)], (4, 11)) == [IGNORED, 0, 1]
 
 
 def test_out_of_scope_is_a_class_and_no_intent() -> None:

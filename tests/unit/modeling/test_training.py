@@ -114,12 +114,24 @@ def test_dataset_survives_its_files(dataset: TokenizedDataset, tmp_path: Path) -
 
 def test_a_pass_takes_each_example_once_in_an_order_of_its_seed() -> None:
     lengths = [place % 37 for place in range(1000)]
-    plan = plan_pass(lengths, 16, seed=3, epoch=2)
+    sure = [True] * 1000
+    plan = plan_pass(lengths, 16, seed=3, epoch=2, always=sure)
     assert sorted(place for batch in plan for place in batch) == list(range(1000))
-    assert plan == plan_pass(lengths, 16, seed=3, epoch=2)
-    assert plan != plan_pass(lengths, 16, seed=3, epoch=3)
+    assert plan == plan_pass(lengths, 16, seed=3, epoch=2, always=sure)
+    assert plan != plan_pass(lengths, 16, seed=3, epoch=3, always=sure)
     padding = sum(max(lengths[p] for p in batch) * len(batch) - sum(lengths[p] for p in batch) for batch in plan)
     assert padding < 0.1 * sum(lengths)
+
+
+def test_a_hurried_pass_takes_all_that_people_labelled_and_draws_from_the_rest() -> None:
+    sure = [place < 100 for place in range(1000)]
+    passes = [
+        {place for batch in plan_pass([9] * 1000, 16, seed=0, epoch=epoch, always=sure, share=0.2) for place in batch}
+        for epoch in range(2)
+    ]
+    assert [len(taken) for taken in passes] == [280, 280]
+    assert all(set(range(100)) <= taken for taken in passes)
+    assert passes[0] != passes[1]
 
 
 def test_rare_classes_weigh_more_and_the_mean_stays_one() -> None:
@@ -138,6 +150,12 @@ def test_recipe_follows_the_data() -> None:
     hurried = choose_recipe(10_000, 77, [15] * 10_000, bf16=False, max_seconds=200, tokens_per_second=2000)
     assert 2 <= hurried.epochs < many.epochs
     assert 150_000 * hurried.epochs <= 200 * 2000
+    doubtful = [place > 2000 for place in range(10_000)]
+    spared = choose_recipe(
+        10_000, 77, [15] * 10_000, bf16=False, doubtful=doubtful, max_seconds=200, tokens_per_second=2000
+    )
+    assert spared.epochs > hurried.epochs
+    assert 0.1 <= spared.behaviour_share < 1.0
 
 
 def test_budget_of_tokens_leaves_nearly_all_texts_whole() -> None:
