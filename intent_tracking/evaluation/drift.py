@@ -1,8 +1,9 @@
 """Has the traffic drifted? One decision over many columns, with a stated and measured rate of false alarms.
 
 A column has drifted when its p-value survives Benjamini-Hochberg over all columns AND its statistic is at least the
-smallest effect worth acting on. A window has drifted when `min_columns` columns have. The p-values come from random
-relabelling, which needs no assumption on the distribution (Phipson and Smyth 2010, doi:10.2202/1544-6115.1585).
+smallest effect worth acting on. A window has drifted when `min_columns` columns have, or one has gone far. The p-values
+come from random relabelling, which needs no assumption on the distribution (Phipson and Smyth 2010,
+doi:10.2202/1544-6115.1585).
 
 Every number of a drift report is computed here. The report's tool draws the same columns with the thresholds of this
 decision, recomputes each statistic on its own, and the adapter refuses to go on where the two differ.
@@ -164,6 +165,11 @@ def _jensen_shannon(reference: Floats, current: Floats) -> Floats:
     return np.asarray(np.sqrt(np.maximum((part(p) + part(q)) / 2, 0.0)))
 
 
+def _spread(column: Column) -> float:
+    """What the Wasserstein distance of a column is divided by."""
+    return max(float(np.std(column.reference.astype(np.float64))), MIN_SPREAD)
+
+
 def measure(column: Column, relabellings: Relabellings | None = None) -> tuple[float, Floats]:
     """The statistic of a column, and its values under random relabelling (none without `relabellings`)."""
     reference, current = len(column.reference), len(column.current)
@@ -184,8 +190,7 @@ def measure(column: Column, relabellings: Relabellings | None = None) -> tuple[f
     below = np.cumsum(order < reference)
     rows = np.arange(1, len(pooled) + 1)
     gap = np.abs(below / reference - (rows - below) / current)[:-1]
-    spread = max(float(np.std(column.reference.astype(np.float64))), MIN_SPREAD)
-    statistic = float(gap @ steps) / spread
+    statistic = float(gap @ steps) / _spread(column)
     if relabellings is None:
         return statistic, np.array([])
     centred = ordered - ordered.mean()
@@ -226,10 +231,24 @@ def judge(
     for column, (value, null), p, q in zip(sample.columns, measured, p_values, q_values, strict=True):
         rule = RULES[column.kind]
         effect = max(rule.min_effect, (natural or {}).get(column.name, 0.0))
+        if rule.min_change:
+            effect = max(effect, rule.min_change / _spread(column))
         threshold = max(effect, _critical(null, p_limit))
         drifted = q <= policy.false_discovery_rate and value >= effect
         found.append(ColumnDrift(column.name, column.kind, rule.method, value, threshold, effect, p, q, bool(drifted)))
     return tuple(found)
+
+
+def verdict(columns: Sequence[ColumnDrift], policy: DriftPolicy) -> tuple[bool, str]:
+    """Whether these columns make a drifted window, and why, in words."""
+    drifted = [column for column in columns if column.drifted]
+    strong = [c.name for c in drifted if c.statistic >= policy.strong_factor * c.min_effect]
+    said = f"{len(drifted)} of {len(columns)} columns drifted"
+    if drifted:
+        said += f": {', '.join(column.name for column in drifted)}"
+    if strong:
+        return True, f"{said}; far: {', '.join(strong)}"
+    return len(drifted) >= policy.min_columns, f"{said}; {policy.min_columns} make a drift, or one that moves far"
 
 
 def _days(table: pa.Table) -> list[date]:
@@ -277,9 +296,9 @@ def calibrate(
     for number in range(draws):
         left, right = random_pair(reference, rows, size, (policy.seed, number))
         sample = compare_rows(left, right, directions, policy, same_model=True)
-        drifted = sum(column.drifted for column in judge(sample, policy, relabellings, floors))
-        windows += drifted >= policy.min_columns
-        columns += drifted > 0
+        judged = judge(sample, policy, relabellings, floors)
+        windows += verdict(judged, policy)[0]
+        columns += any(column.drifted for column in judged)
     return Calibration(draws, windows / draws, columns / draws, size, floors, days)
 
 
@@ -317,10 +336,7 @@ def drift_decision(
         return DriftSummary(start, end, None, False, False, reason, 0.0, sizes[0], sizes[1], (), {}, rate, performance)
     relabellings = Relabellings(policy.permutations, policy.seed)
     columns = judge(sample, policy, relabellings, calibration.natural if calibration else None)
-    names = [column.name for column in columns if column.drifted]
-    moved = len(names) >= policy.min_columns
-    said = f"{len(names)} of {len(columns)} columns drifted" + (f": {', '.join(names)}" if names else "")
-    reason = f"{said}; {policy.min_columns} make a drift"
+    moved, reason = verdict(columns, policy)
     if performance is not None:
         reason += f"; {performance.reason}"
     return DriftSummary(
@@ -330,7 +346,7 @@ def drift_decision(
         True,
         moved or fell,
         reason,
-        len(names) / len(columns),
+        sum(column.drifted for column in columns) / len(columns),
         sample.reference_size,
         sample.current_size,
         columns,

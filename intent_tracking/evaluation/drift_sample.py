@@ -49,10 +49,17 @@ class ColumnKind(StrEnum):
 
 @dataclass(frozen=True)
 class Rule:
-    """The method of a column kind, and the smallest statistic that is worth a retraining, however sure we are of it."""
+    """The method of a column kind, and what is worth a retraining, however sure we are of it.
+
+    Attributes:
+        min_effect: smallest statistic.
+        min_change: smallest Wasserstein distance in the column's own unit, for columns that hardly vary: where all but
+            a few texts have no unknown word, one more in a thousand is many standard deviations and yet nothing.
+    """
 
     method: Method
     min_effect: float
+    min_change: float = 0.0
 
 
 # A normed Wasserstein distance of 0.2 is what a shift of the mean by a fifth of a standard deviation gives.
@@ -60,7 +67,7 @@ RULES = {
     ColumnKind.CATEGORY: Rule(Method.JENSEN_SHANNON, 0.12),
     ColumnKind.NUMBER: Rule(Method.WASSERSTEIN, 0.2),
     ColumnKind.TEXT: Rule(Method.WASSERSTEIN, 0.2),
-    ColumnKind.UNKNOWN_WORDS: Rule(Method.WASSERSTEIN, 0.2),
+    ColumnKind.UNKNOWN_WORDS: Rule(Method.WASSERSTEIN, 0.2, min_change=0.02),
     ColumnKind.EMBEDDING: Rule(Method.WASSERSTEIN, 0.2),
     ColumnKind.PREDICTION_MIX: Rule(Method.JENSEN_SHANNON, 0.12),
     ColumnKind.CONFIDENCE: Rule(Method.WASSERSTEIN, 0.2),
@@ -94,6 +101,8 @@ class DriftPolicy:
         permutations: random relabellings behind each p-value.
         false_discovery_rate: level of Benjamini-Hochberg over the columns.
         min_columns: drifted columns that make a drifted window.
+        strong_factor: one drifted column makes a drifted window when its statistic is this many times its smallest
+            effect: new products in words that the model cannot read move that column far, and few others.
         components: principal components of the embedding that are compared, besides the distance left over.
         seed: of the draw and the relabelling.
     """
@@ -103,6 +112,7 @@ class DriftPolicy:
     permutations: int = 999
     false_discovery_rate: float = 0.05
     min_columns: int = 2
+    strong_factor: float = 2.0
     components: int = 4
     seed: int = 0
 

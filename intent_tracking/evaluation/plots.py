@@ -302,7 +302,7 @@ def drift_timeline(
         "Drift, day by day",
         "",
         f"drifted columns of {top}",
-        f"dashed: a window drifts from {min_columns} columns",
+        f"dashed: {min_columns} columns make a drift, or one that moves far",
     )
     axes.set_ylim(0, top + 0.5)
     step = max(1, len(windows) // 12)

@@ -12,7 +12,7 @@ from scipy.spatial import distance
 
 from intent_tracking.evaluation import drift
 from intent_tracking.evaluation.drift import DriftSummary, Relabellings, calibrate, drift_decision, measure
-from intent_tracking.evaluation.drift_sample import Column, ColumnKind, DriftError, DriftPolicy, draw
+from intent_tracking.evaluation.drift_sample import Column, ColumnKind, DriftError, DriftPolicy, DriftSample
 from tests.fakes.prediction_tables import served
 
 pytestmark = pytest.mark.unit
@@ -116,10 +116,35 @@ def test_a_shift_too_small_to_matter_is_no_drift_however_many_rows_show_it() -> 
     relabellings = Relabellings(99, seed=0)
     value, null = measure(column, relabellings)
     assert value > null.max()  # beyond doubt
-    sample = draw(served(300, seed=1), served(300, seed=2), POLICY)
-    assert sample is not None
-    verdicts = drift.judge(type(sample)((column,), {}, 5000, 5000, "v1"), DriftPolicy(permutations=99), relabellings)
+    verdicts = drift.judge(DriftSample((column,), {}, 5000, 5000, "v1"), DriftPolicy(permutations=99), relabellings)
     assert not verdicts[0].drifted
+
+
+def _unknown(shares: np.ndarray) -> drift.ColumnDrift:
+    """Verdict on a share of unknown words against a reference in which nearly all is known."""
+    reference = np.zeros(300)
+    reference[:6] = 0.02
+    column = Column("unknown_share", ColumnKind.UNKNOWN_WORDS, reference, shares)
+    sample = DriftSample((column,), {}, 300, 300, "v1")
+    return drift.judge(sample, POLICY, Relabellings(499, seed=0))[0]
+
+
+def test_a_few_more_unknown_words_are_nothing_although_the_reference_has_almost_none() -> None:
+    # Regression: divided by a spread near zero, seven words more in a thousand were 1.6 standard deviations.
+    few = np.zeros(300)
+    few[:100] = 0.02
+    found = _unknown(few)
+    assert found.statistic > 1.0
+    assert not found.drifted
+
+
+def test_one_column_that_moves_far_makes_a_drift_and_one_that_moves_little_does_not() -> None:
+    far, near = _unknown(np.full(300, 0.06)), _unknown(np.full(300, 0.025))
+    assert far.drifted
+    assert near.drifted
+    assert drift.verdict((far,), POLICY) == (True, "1 of 1 columns drifted: unknown_share; far: unknown_share")
+    assert not drift.verdict((near,), POLICY)[0]
+    assert drift.verdict((near, near), POLICY)[0]
 
 
 def test_too_few_sessions_give_no_verdict_and_say_so() -> None:
