@@ -1,4 +1,4 @@
-"""From what was served to the request for a retraining: the real graph, the real suite, the real report."""
+"""From what was served to the word of the drift sensor: the real graph, the real suite, the real report."""
 
 from datetime import date, timedelta
 
@@ -11,7 +11,6 @@ from dagster_project.definitions import build_definitions
 from dagster_project.defs.monitoring.assets import DriftConfig
 from dagster_project.defs.monitoring.retraining import drift_sensor
 from dagster_project.defs.monitoring.windows import reference_of
-from dagster_project.defs.training.jobs import DRIFT_WINDOW_TAG
 from dagster_project.partitions import range_tags
 from dagster_project.resources.drift_report import read_summary
 from dagster_project.resources.tables import Tables
@@ -107,8 +106,9 @@ def test_the_check_warns_and_blocks_nothing(checked):
     assert check.metadata["drifted_days"].value == LAST - DRIFT_FROM + 1
 
 
-def test_two_drifted_days_ask_for_one_retraining(checked):
+def test_two_drifted_days_are_enough_to_ask_and_too_few_to_learn_from(checked):
     settings, instance, _ = checked
-    request = drift_sensor(dg.build_sensor_context(instance=instance, resources={"settings": settings}))
-    assert isinstance(request, dg.RunRequest)
-    assert request.tags[DRIFT_WINDOW_TAG].startswith(day(LAST + 1).isoformat())
+    answer = drift_sensor(dg.build_sensor_context(instance=instance, resources={"settings": settings}))
+    assert isinstance(answer, dg.SkipReason)
+    assert "2 windows in a row drifted" in answer.skip_message
+    assert f"waits for the end of {day(DRIFT_FROM + 5)}" in answer.skip_message

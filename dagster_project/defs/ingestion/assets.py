@@ -14,7 +14,7 @@ from intent_tracking.tables import DayTable
 
 OWNERS = ["team:data-platform"]
 # A full disk or a file that is still being copied: worth another try, not worth waking anybody.
-RETRY = dg.RetryPolicy(max_retries=2, delay=10, backoff=dg.Backoff.EXPONENTIAL)
+RETRY = dg.RetryPolicy(max_retries=2, delay=3, backoff=dg.Backoff.EXPONENTIAL)
 
 
 def records_in(table: DayTable, day: date) -> int:

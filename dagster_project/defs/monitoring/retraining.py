@@ -1,12 +1,18 @@
 """The decision to train again: drift summaries and the history of runs in, one run request or a reason why not out."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from dagster_project.defs.training.assets import ExamplesConfig
 from dagster_project.defs.training.jobs import DRIFT_WINDOW_TAG, retrain_job
+from intent_tracking.events.arrival import LOOKBACK_DAYS
 from intent_tracking.settings import Settings
+
+if TYPE_CHECKING:
+    from intent_tracking.evaluation.drift import DriftSummary
 
 UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
@@ -27,6 +33,27 @@ def last_request(instance: dg.DagsterInstance) -> datetime | None:
     runs: Sequence[dg.DagsterRun] = instance.get_runs(dg.RunsFilter(job_name=retrain_job.name), limit=200)
     windows = [datetime.fromisoformat(run.tags[DRIFT_WINDOW_TAG]) for run in runs if DRIFT_WINDOW_TAG in run.tags]
     return max(windows, default=None)
+
+
+def drifting_since(history: "Sequence[DriftSummary]") -> date:
+    """First day of the unbroken row of drifted windows that ends with the newest one; windows without a verdict count
+    for neither side.
+    """
+    row: list[DriftSummary] = []
+    for summary in sorted((s for s in history if s.enough), key=lambda s: s.window_end, reverse=True):
+        if not summary.drifted:
+            break
+        row.append(summary)
+    return row[-1].window_start.date()
+
+
+def learnable_on(first_drifted: date) -> date:
+    """First day after which a training set holds a drifted day to learn from.
+
+    Late events settle after the lookback, and the last settled days are kept for the test. A retraining before would
+    learn from days without the drift: it would cost a training, change nothing and start the cool-down.
+    """
+    return first_drifted + timedelta(days=LOOKBACK_DAYS + ExamplesConfig().test_days)
 
 
 @dg.sensor(job=retrain_job, minimum_interval_seconds=60, default_status=dg.DefaultSensorStatus.STOPPED)
@@ -53,6 +80,13 @@ def drift_sensor(
     )
     if not decision.retrain or newest is None:
         return dg.SkipReason(decision.reason)
+    last_day = (newest - timedelta(days=1)).date()
+    since = drifting_since(history)
+    if last_day < learnable_on(since):
+        return dg.SkipReason(
+            f"{decision.reason}; the retraining waits for the end of {learnable_on(since)}: before, no drifted day "
+            "is settled and outside the days kept for the test"
+        )
     context.log.info(decision.reason)
     return dg.RunRequest(
         run_key=f"drift-{live or 'first'}-{newest.date()}",

@@ -22,8 +22,8 @@ class ExamplesConfig(dg.Config):
         default=None, description="Last day, YYYY-MM-DD; by default the newest one that no late event can change."
     )
     window_days: int = Field(default=60, ge=3, description="Days that the training set covers.")
-    validation_days: int = Field(default=3, ge=1, description="Days before the test days, for early stopping.")
-    test_days: int = Field(default=4, ge=1, description="The last days: the gate compares the models on them.")
+    validation_days: int = Field(default=2, ge=1, description="Days before the test days, for early stopping.")
+    test_days: int = Field(default=2, ge=1, description="The last days: the gate compares the models on them.")
     seed: int = Field(default=0, description="Of every choice that is drawn.")
 
 
@@ -132,7 +132,7 @@ class TrainingConfig(dg.Config):
     owners=OWNERS,
     pool="gpu",
     # A training that died goes on from its checkpoint.
-    retry_policy=dg.RetryPolicy(max_retries=1, delay=30),
+    retry_policy=dg.RetryPolicy(max_retries=1, delay=10),
 )
 def intent_model(
     context: dg.AssetExecutionContext,

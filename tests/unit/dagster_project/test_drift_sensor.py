@@ -16,6 +16,8 @@ from intent_tracking.settings import Settings
 pytestmark = pytest.mark.unit
 
 MONDAY = date(2026, 3, 2)
+# Of a drift that begins on day 0, the first day is settled after three days, and two more are kept for the test.
+LEARNABLE = 5
 
 
 def day(number: int) -> date:
@@ -49,6 +51,11 @@ def measured(settings: Settings, number: int, *, drifted: bool, sessions: int = 
         left_out={},
     )
     write_report(settings.drift / day(number).isoformat() / SUMMARY_FILE, summary.to_dict())
+
+
+def drifting(settings: Settings, first: int, last: int) -> None:
+    for number in range(first, last + 1):
+        measured(settings, number, drifted=True)
 
 
 def tick(settings: Settings, instance: dg.DagsterInstance) -> dg.RunRequest | dg.SkipReason:
@@ -103,42 +110,57 @@ def test_days_with_too_few_sessions_decide_nothing(settings, instance):
     assert "too few samples" in why_not(settings, instance)
 
 
-def test_two_drifted_days_in_a_row_ask_for_one_retraining_named_after_the_window(settings, instance):
-    measured(settings, 0, drifted=True)
-    measured(settings, 1, drifted=True)
+def test_drift_that_no_training_set_could_hold_yet_waits_and_says_until_when(settings, instance):
+    drifting(settings, 0, LEARNABLE - 1)
+    said = why_not(settings, instance)
+    assert f"waits for the end of {day(LEARNABLE)}" in said
+    assert "windows in a row drifted" in said
+
+
+def test_drift_that_can_be_learned_from_asks_for_one_retraining_named_after_the_window(settings, instance):
+    drifting(settings, 0, LEARNABLE)
 
     request = asked(settings, instance)
 
-    assert day(2).isoformat() in request.run_key
-    assert datetime.fromisoformat(request.tags[DRIFT_WINDOW_TAG]).date() == day(2)
+    assert day(LEARNABLE + 1).isoformat() in request.run_key
+    assert datetime.fromisoformat(request.tags[DRIFT_WINDOW_TAG]).date() == day(LEARNABLE + 1)
     assert asked(settings, instance).run_key == request.run_key
 
 
+def test_a_calm_day_ends_the_row(settings, instance):
+    drifting(settings, 0, 3)
+    measured(settings, 4, drifted=False)
+    drifting(settings, 5, 6)
+    assert f"waits for the end of {day(5 + LEARNABLE)}" in why_not(settings, instance)
+
+
+def test_a_day_with_too_few_sessions_does_not_end_the_row(settings, instance):
+    drifting(settings, 0, LEARNABLE)
+    measured(settings, 2, drifted=False, sessions=30)
+    asked(settings, instance)
+
+
 @pytest.mark.parametrize("status", [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTED])
-def test_never_while_a_retraining_is_queued_or_runs(settings, instance, status):
-    measured(settings, 0, drifted=True)
-    measured(settings, 1, drifted=True)
+def test_never_while_a_retraining_waits_or_runs(settings, instance, status):
+    drifting(settings, 0, LEARNABLE)
     retraining(instance, status, {})
     assert "a retraining is running" in why_not(settings, instance)
 
 
 def test_drift_that_was_asked_for_is_not_asked_for_again_whatever_became_of_the_run(settings, instance):
-    measured(settings, 0, drifted=True)
-    measured(settings, 1, drifted=True)
+    drifting(settings, 0, LEARNABLE)
     retraining(instance, dg.DagsterRunStatus.FAILURE, dict(asked(settings, instance).tags))
     assert "no window has begun since" in why_not(settings, instance)
 
 
 def test_drift_that_goes_on_waits_for_the_cool_down_and_then_asks_again(settings, instance):
-    for number in range(2):
-        measured(settings, number, drifted=True)
+    drifting(settings, 0, LEARNABLE)
     first = asked(settings, instance)
     retraining(instance, dg.DagsterRunStatus.SUCCESS, dict(first.tags))
-    for number in (2, 3):
-        measured(settings, number, drifted=True)
+    drifting(settings, LEARNABLE + 1, LEARNABLE + 2)
     assert "cool-down" in why_not(settings, instance)
 
-    measured(settings, 4, drifted=True)
+    drifting(settings, LEARNABLE + 3, LEARNABLE + 3)
 
     assert asked(settings, instance).run_key != first.run_key
 
