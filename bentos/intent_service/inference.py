@@ -13,7 +13,7 @@ import torch
 from bentos.intent_service.limits import MAX_INTENTS, WORKERS
 from bentos.intent_service.metrics import Metrics
 from bentos.intent_service.releases import ReleaseWatcher, Serving
-from intent_tracking.inference import ModelInput, Prediction
+from intent_tracking.inference import Features, ModelInput, Prediction
 
 
 @dataclass(frozen=True)
@@ -35,21 +35,23 @@ class Inference:
         # requests/s in place of hundreds.
         torch.set_num_threads(threads_per_worker(WORKERS))
 
-    async def predict(self, inputs: Sequence[ModelInput]) -> Answered | None:
+    async def predict(
+        self, inputs: Sequence[ModelInput], features: Sequence[Features | None] | None = None
+    ) -> Answered | None:
         """Predict `inputs` with the model that is live when their turn comes; None while nothing is released."""
-        return await asyncio.get_running_loop().run_in_executor(self._executor, self._predict, inputs)
+        return await asyncio.get_running_loop().run_in_executor(self._executor, self._predict, inputs, features)
 
     def close(self) -> None:
         """End the thread, after the requests that wait for it."""
         self._executor.shutdown(wait=True)
 
-    def _predict(self, inputs: Sequence[ModelInput]) -> Answered | None:
+    def _predict(self, inputs: Sequence[ModelInput], features: Sequence[Features | None] | None) -> Answered | None:
         # Read once: what is published while these inputs are computed is for the next request.
         serving = self._watcher.serving
         if serving is None:
             return None
         with self._metrics.inference_seconds.time():
-            predictions = serving.predictor.predict(inputs, top_k=MAX_INTENTS)
+            predictions = serving.predictor.predict(inputs, features, top_k=MAX_INTENTS)
         return Answered(serving, predictions)
 
 

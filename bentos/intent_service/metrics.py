@@ -34,6 +34,18 @@ class Metrics:
         self.inference_seconds = Histogram(
             "intent_inference_seconds", "Forward pass of one request", buckets=_SECONDS, registry=self._registry
         )
+        self.feature_defaults = Counter(
+            "intent_feature_defaults",
+            "Feature values replaced by their declared default, by why",
+            ("why",),
+            registry=self._registry,
+        )
+        self.feature_age = Histogram(
+            "intent_feature_age_seconds",
+            "Age of the oldest feature value that a prediction used",
+            buckets=(3600, 6 * 3600, 24 * 3600, 48 * 3600, 72 * 3600),
+            registry=self._registry,
+        )
         self.switches = Counter(
             "intent_release_switches", "Releases by whether they went live", ("result",), registry=self._registry
         )

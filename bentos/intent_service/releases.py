@@ -14,7 +14,7 @@ from typing import Protocol
 
 from bentos.intent_service.metrics import Metrics
 from intent_tracking.artifact import INTENT_MODEL, ArtifactError
-from intent_tracking.inference import ModelInput, Prediction
+from intent_tracking.inference import Features, ModelInput, Prediction
 from intent_tracking.release import Release, ReleaseError, read_release, verify_component
 
 logger = logging.getLogger(__name__)
@@ -32,7 +32,13 @@ class Predictor(Protocol):
         """Version of the artifact."""
         ...
 
-    def predict(self, inputs: Sequence[ModelInput], *, top_k: int | None = None) -> list[Prediction]:
+    def predict(
+        self,
+        inputs: Sequence[ModelInput],
+        features: Sequence[Features | None] | None = None,
+        *,
+        top_k: int | None = None,
+    ) -> list[Prediction]:
         """Predictions in the order of `inputs`."""
         ...
 

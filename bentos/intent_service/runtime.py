@@ -19,6 +19,7 @@ from bentos.intent_service.answers import (
     served,
 )
 from bentos.intent_service.errors import ErrorCode, RequestError
+from bentos.intent_service.features import ShopperFeatures
 from bentos.intent_service.inference import Answered, Inference
 from bentos.intent_service.metrics import Metrics
 from bentos.intent_service.releases import Predictor, ReleaseWatcher, Serving
@@ -56,6 +57,7 @@ class Runtime:
     def __init__(self, settings: Settings, load: Callable[[Path], Predictor] | None = None) -> None:
         self.metrics = Metrics()
         self._tracker = Tracker(settings)
+        self._features = ShopperFeatures(settings.feast / "online.db", self.metrics)
         self._predictions = PredictionLog(settings.prediction_log)
         self._watcher = ReleaseWatcher(
             settings.release_file,
@@ -77,6 +79,7 @@ class Runtime:
         self._inference.close()
         self._storage.shutdown(wait=True)
         self._tracker.close()
+        self._features.close()
         try:
             self._predictions.close()
         except OSError as error:
@@ -95,7 +98,11 @@ class Runtime:
         self.metrics.events.labels("rejected").inc(len(tracked.rejected))
         answered = None
         if tracked.touched:
-            answered = await self._inference.predict([session.entry for session in tracked.touched])
+            shoppers = [session.shopper_id for session in tracked.touched]
+            # The clock of the events: it is now for live traffic, and then for a replay of archived traffic.
+            moment = max(session.event_time for session in tracked.touched)
+            features = await loop.run_in_executor(self._storage, self._features.of, shoppers, moment)
+            answered = await self._inference.predict([session.entry for session in tracked.touched], features)
         sessions: list[SessionAnswer] = []
         if answered is not None:
             sessions = [

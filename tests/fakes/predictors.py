@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from intent_tracking.artifact import INTENT_MODEL, INTENT_MODEL_FILES, verify, write_manifest
-from intent_tracking.inference import IntentScore, KeyInformation, ModelInput, Prediction
+from intent_tracking.inference import Features, IntentScore, KeyInformation, ModelInput, Prediction
 from intent_tracking.release import Component
 
 BEHAVIOUR = "labels.json"
@@ -31,7 +31,13 @@ class FakePredictor:
         behaviour = json.loads((directory / BEHAVIOUR).read_text())
         return cls(manifest.version, seconds=behaviour["seconds"], differences=behaviour["differences"])
 
-    def predict(self, inputs: Sequence[ModelInput], *, top_k: int | None = None) -> list[Prediction]:
+    def predict(
+        self,
+        inputs: Sequence[ModelInput],
+        features: Sequence[Features | None] | None = None,
+        *,
+        top_k: int | None = None,
+    ) -> list[Prediction]:
         """One answer for each input; a `?` at the end of a text makes it out of scope."""
         time.sleep(self._seconds)
         return [self._answer(entry, top_k) for entry in inputs]
