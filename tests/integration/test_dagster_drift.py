@@ -111,4 +111,4 @@ def test_two_drifted_days_are_enough_to_ask_and_too_few_to_learn_from(checked):
     answer = drift_sensor(dg.build_sensor_context(instance=instance, resources={"settings": settings}))
     assert isinstance(answer, dg.SkipReason)
     assert "2 windows in a row drifted" in answer.skip_message
-    assert f"waits for the end of {day(DRIFT_FROM + 5)}" in answer.skip_message
+    assert f"waits for the end of {day(DRIFT_FROM + 6)}" in answer.skip_message

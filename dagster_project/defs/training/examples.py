@@ -60,7 +60,7 @@ def training_window(written: Sequence[date], until: date | None, window_days: in
     first = last - timedelta(days=window_days - 1)
     if last < written[0]:
         raise TrainingWindowError(f"no day of session_texts lies in {first} to {last}: the oldest is {written[0]}")
-    return TrainingWindow(first, last)
+    return TrainingWindow(max(first, written[0]), last)
 
 
 def examples_path(settings: Settings) -> Path:

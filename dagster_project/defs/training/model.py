@@ -5,7 +5,7 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from dagster_project.defs.training.examples import read_examples, tokenized_path, trained_until
@@ -34,12 +34,12 @@ class TrainedVersion:
 
 
 def version_name(until: datetime, info: DatasetInfo, seed: int, max_seconds: float | None) -> str:
-    """Name of what this training gives: the last day that it saw, and a hash of all that decides the result.
+    """Name of what this training gives: the last day that it saw, which ends at `until`, and a hash of what decides it.
 
     The same data and choices have the same name, so that a run that was killed finds its checkpoint again.
     """
     decides = json.dumps([info.model_dump(mode="json"), seed, max_seconds], sort_keys=True)
-    return f"{until:%Y%m%d}-{hashlib.sha256(decides.encode()).hexdigest()[:8]}"
+    return f"{until - timedelta(days=1):%Y%m%d}-{hashlib.sha256(decides.encode()).hexdigest()[:8]}"
 
 
 def train_version(

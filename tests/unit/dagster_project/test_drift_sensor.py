@@ -16,8 +16,8 @@ from intent_tracking.settings import Settings
 pytestmark = pytest.mark.unit
 
 MONDAY = date(2026, 3, 2)
-# Of a drift that begins on day 0, the first day is settled after three days, and two more are kept for the test.
-LEARNABLE = 5
+# Of a drift that begins on day 0, the first day is settled after three days, and three more are kept for the test.
+LEARNABLE = 6
 
 
 def day(number: int) -> date:
