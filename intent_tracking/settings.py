@@ -22,9 +22,7 @@ class Settings(BaseSettings):
     base_encoder: str = Field(default=PACKAGED_ENCODER, description="Hub id, local path, or the packaged MiniLM.")
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Where models train and predict.")
     service_url: str = Field(default="http://127.0.0.1:3000", description="Address of the running intent service.")
-    alert_webhook: str | None = Field(
-        default=None, description="URL that gets alerts as JSON; the log always does."
-    )
+    alert_webhook: str | None = Field(default=None, description="URL that gets alerts as JSON; the log always does.")
     first_day: date = Field(default=date(2026, 1, 1), description="First UTC day that the daily partitions cover.")
     api_keys: SecretStr | None = Field(default=None, description="Comma-separated bearer keys of the service.")
     trust_received_time: bool = Field(

@@ -18,6 +18,7 @@ from intent_tracking.events.simulator import SimulationConfig, simulate
 from intent_tracking.settings import Settings
 
 LOG_DAYS = 30
+SESSIONS_A_DAY = 250
 CALM_DAYS = 3
 DRIFT_DAYS = 8
 TEXTS = [
@@ -232,7 +233,8 @@ def _records(table: Any) -> int:
 
 def run_simulated(settings: Settings, display: Display, port: int) -> None:
     """The whole story on a simulated shop, in the empty home of `settings`."""
-    story = Story(Platform(settings), display, SimulationConfig(days=LOG_DAYS), settings.home / "arrivals")
+    config = SimulationConfig(days=LOG_DAYS, sessions_per_day=SESSIONS_A_DAY)
+    story = Story(Platform(settings), display, config, settings.home / "arrivals")
     story.logs_to_model()
     with ExitStack() as running:
         with display.step("Start the service"):
