@@ -64,7 +64,7 @@ def intent_model_evaluation(
             **({"out_of_scope_recall": report.out_of_scope.recall} if report.out_of_scope.recall is not None else {}),
             **({"span_f1": report.spans.f1} if report.spans else {}),
             **({"purchase_auc": report.outcome_auc} if report.outcome_auc is not None else {}),
-            "slices": rows_as_markdown(slices),
+            "by_slice": rows_as_markdown(slices),
             **{f"slice/{s.column}/{s.value}/accuracy": s.accuracy.value for s in report.slices},
             **{name: picture(found.folder / file) for name, file in report.pictures.items()},
             "model_card": dg.MetadataValue.path(found.folder / "model_card.md"),
