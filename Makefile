@@ -15,6 +15,8 @@ export BENTOML_DO_NOT_TRACK := True
 export DO_NOT_TRACK := 1
 export HF_HUB_DISABLE_TELEMETRY := 1
 export PYTHONPATH := $(CURDIR)
+# Threads that spin while they wait make training several times slower when anything else runs beside it.
+export OMP_WAIT_POLICY ?= passive
 
 .PHONY: help setup demo dev serve test check bench clean
 
