@@ -44,11 +44,13 @@ from intent_tracking.modeling.validation import SplitOutputs, run_split, scores_
 logger = logging.getLogger(__name__)
 
 _UNTRAINED_BEFORE = -1.0
+# Share of a time budget by which a run may lag before its learning rate follows the clock.
+_BEHIND = 0.05
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a training stands, for displays and metadata."""
+    """Where a training stands, for displays and metadata; `rate` is the share of the peak learning rate."""
 
     epoch: int
     epochs: int
@@ -57,6 +59,7 @@ class Progress:
     loss: float
     seconds: float
     scores: dict[str, float]
+    rate: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,8 +117,10 @@ def fine_tune(
     """Fine-tune on the dataset's training split; go on from a checkpoint of the same work in `work_dir`.
 
     A killed run that is started again with the same arguments ends as it would have: batches, dropout and learning rate
-    depend on the seed and the step alone. Passes are judged on the validation split by the macro F1 of the intents
-    (without intents: by key information, then by the outcome); without a validation split the last pass counts.
+    depend on the seed and the step alone, unless the machine is too slow for its time budget.
+
+    Passes are judged on the validation split by the macro F1 of the intents (without intents: by key information, then
+    by the outcome); without a validation split the last pass counts.
 
     Args:
         dataset: from `prepare_dataset`, with the same champion.
@@ -249,10 +254,21 @@ class _Trainer:
         return self._result(stopped)
 
     def _rate(self) -> float:
-        """Share of the peak learning rate: a linear warm-up, then linearly down to zero."""
+        """Share of the peak learning rate: a linear warm-up, then linearly down to zero.
+
+        A run that falls behind its time budget comes down with the time instead of the steps, so that it does not end
+        at a high rate; only then do the weights depend on the speed of the machine.
+        """
         step = self._state.step
         warm = max(1, int(self._recipe.warmup_share * self._steps))
-        return (step + 1) / warm if step < warm else max(0.0, (self._steps - step) / max(1, self._steps - warm))
+        if step < warm:
+            return (step + 1) / warm
+        left = (self._steps - step) / max(1, self._steps - warm)
+        if self._max_seconds is not None:
+            time_left = 1.0 - self._state.seconds / self._max_seconds
+            if time_left < left - _BEHIND:
+                left = time_left
+        return max(0.0, left)
 
     def _step(self, batch: Batch) -> float:
         model, optimizer, state = self._model.train(), self._optimizer, self._state
@@ -302,6 +318,7 @@ class _Trainer:
             loss=state.loss_sum / state.batch if state.batch else (state.history[-1].loss if state.history else 0.0),
             seconds=state.seconds,
             scores=state.history[-1].scores if state.history else {},
+            rate=self._rate(),
         )
 
     def _result(self, stopped: Literal["finished", "no improvement", "time"]) -> TrainingResult:
