@@ -17,3 +17,9 @@ def prepare_dagster_home(settings: Settings) -> Path:
     if not config.exists():
         atomic_write_text(config, files("dagster_project").joinpath("dagster.yaml").read_text(encoding="utf-8"))
     return home
+
+
+if __name__ == "__main__":
+    from intent_tracking.settings import load_settings
+
+    prepare_dagster_home(load_settings())

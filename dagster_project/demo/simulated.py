@@ -14,13 +14,14 @@ from dagster_project.demo.platform import DemoError, Platform, failures
 from dagster_project.demo.service import Callers, Service, running_service
 from dagster_project.partitions import range_tags
 from dagster_project.resources.tables import Tables
-from intent_tracking.events.simulator import SimulationConfig, simulate
+from intent_tracking.events.simulator import AnnotationRates, SimulationConfig, simulate
 from intent_tracking.settings import Settings
 
 LOG_DAYS = 30
 SESSIONS_A_DAY = 250
+LABELLED_MESSAGES = 0.6
 CALM_DAYS = 3
-DRIFT_DAYS = 8
+DRIFT_DAYS = 9
 TEXTS = [
     "Hello, where is my order SO004799759? It should be here by now.",
     "这双鞋有42码的吗，想买两双",
@@ -28,9 +29,9 @@ TEXTS = [
     "退货怎么弄，衣服太小了",
 ]
 # What is trained in minutes on two cores; in production the defaults hold.
-FIRST_TRAINING = {"max_seconds": 110.0}
+FIRST_TRAINING = {"max_seconds": 150.0}
 RETRAINING = {"max_seconds": 80.0}
-HELD_OUT = {"validation_days": 2, "test_days": 2}
+HELD_OUT = {"validation_days": 2, "test_days": 3}
 
 
 @dataclass
@@ -233,7 +234,9 @@ def _records(table: Any) -> int:
 
 def run_simulated(settings: Settings, display: Display, port: int) -> None:
     """The whole story on a simulated shop, in the empty home of `settings`."""
-    config = SimulationConfig(days=LOG_DAYS, sessions_per_day=SESSIONS_A_DAY)
+    config = SimulationConfig(
+        days=LOG_DAYS, sessions_per_day=SESSIONS_A_DAY, annotation=AnnotationRates(messages=LABELLED_MESSAGES)
+    )
     story = Story(Platform(settings), display, config, settings.home / "arrivals")
     story.logs_to_model()
     with ExitStack() as running:
