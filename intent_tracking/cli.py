@@ -5,12 +5,18 @@ Each command imports what it needs when it runs, so that `--help` answers at onc
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from intent_tracking.events.simulator.commands import simulate_command
+
+if TYPE_CHECKING:
+    from intent_tracking.modeling.training import Progress as TrainingProgress
 
 app = typer.Typer(
     name="intent-tracking",
@@ -20,6 +26,18 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 app.command("simulate")(simulate_command)
+
+
+@contextmanager
+def _errors_in_words(command: str) -> Iterator[None]:
+    """Mistakes of the caller end the command with their message and status 2, without a traceback."""
+    from intent_tracking.artifact import ArtifactError
+
+    try:
+        yield
+    except (ValueError, ArtifactError, FileNotFoundError, IsADirectoryError, PermissionError) as error:
+        typer.secho(f"{command}: {error}", err=True, fg="red")
+        raise typer.Exit(2) from error
 
 
 @app.command("ingest")
@@ -42,7 +60,7 @@ def ingest(
     from intent_tracking.events.commands import ingest_command
     from intent_tracking.settings import load_settings
 
-    try:
+    with _errors_in_words("ingest"):
         ingest_command(
             files,
             home=(home or load_settings().home).resolve(),
@@ -51,9 +69,81 @@ def ingest(
             mapping=mapping,
             received=received,
         )
-    except ValueError as error:
-        typer.secho(f"ingest: {error}", err=True, fg="red")
-        raise typer.Exit(2) from error
+
+
+@app.command("evaluate")
+def evaluate(
+    train: Annotated[Path, typer.Option(help="CSV with the columns text,intent; optional scene,language,slots.")],
+    test: Annotated[Path, typer.Option(help="CSV of the same form, to score on.")],
+    report: Annotated[Path, typer.Option(help="JSON file to write; pictures go into a folder beside it.")],
+    dev: Annotated[Path | None, typer.Option(help="CSV of the same form, to choose and calibrate on.")] = None,
+    base_encoder: Annotated[
+        str | None, typer.Option(help="Hub id or local path [default: INTENT_BASE_ENCODER, else the packaged MiniLM].")
+    ] = None,
+    model: Annotated[Path | None, typer.Option(help="Folder to keep the trained model in.")] = None,
+    max_seconds: Annotated[float | None, typer.Option(min=1, help="Training time to stay within.")] = None,
+    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+) -> None:
+    """Fine-tune on labelled text, score on other labelled text, write figures and pictures."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    from intent_tracking.settings import load_settings
+
+    settings = load_settings()
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with (
+        _errors_in_words("evaluate"),
+        Progress(*columns, console=Console(stderr=True), disable=quiet) as bar,
+    ):
+        from intent_tracking.evaluation.commands import evaluate_command
+
+        task = bar.add_task("reading", total=None)
+
+        def trained(progress: TrainingProgress) -> None:
+            words = f"pass {min(progress.epoch + 1, progress.epochs)}/{progress.epochs}  loss {progress.loss:.3f}"
+            bar.update(task, total=progress.steps, completed=progress.step, description=words)
+
+        found = evaluate_command(
+            train,
+            test,
+            dev,
+            report,
+            base_encoder=base_encoder or settings.base_encoder,
+            seed=seed,
+            device=settings.device,
+            max_seconds=max_seconds,
+            model_dir=model,
+            progress=trained,
+        )
+    oos = found.get("out_of_scope_recall")
+    typer.echo(
+        f"accuracy {found['accuracy']:.4f}  macro-F1 {found['macro_f1']:.4f}"
+        + (f"  out-of-scope recall {oos:.4f}" if oos is not None else "")
+        + f"  {found['seconds']:.0f} s  {found['tokens_per_second']:.0f} tokens/s  -> {report}"
+    )
+
+
+@app.command("predict")
+def predict(
+    model: Annotated[Path, typer.Option(help="Folder of a model artifact.", exists=True, file_okay=False)],
+    file: Annotated[Path | None, typer.Option(help="Texts, one a line [default: standard input].", exists=True)] = None,
+    scene: Annotated[str, typer.Option(help="Where the shopper is: search, browse, cart ...")] = "customer_service",
+    top_k: Annotated[int, typer.Option(min=1, help="Intents to list for each text.")] = 5,
+) -> None:
+    """Read texts, one a line, and write one JSON object a line."""
+    import orjson
+
+    from intent_tracking.events.contract import Scene
+    from intent_tracking.settings import load_settings
+
+    with _errors_in_words("predict"), file.open(encoding="utf-8") if file else sys.stdin as lines:
+        from intent_tracking.evaluation.commands import predict_command
+
+        texts = (line.strip() for line in lines if line.strip())
+        for answer in predict_command(model, texts, scene=Scene(scene), device=load_settings().device, top_k=top_k):
+            typer.echo(orjson.dumps(answer).decode())
 
 
 def main() -> None:

@@ -76,7 +76,8 @@ class Platform:
     def ask_drift_sensor(self) -> dg.RunRequest | str:
         """One tick of the drift sensor: its run request, or its reason for none."""
         repository = self.definitions.get_repository_def()
-        with dg.build_sensor_context(instance=self.instance, repository_def=repository) as context:
+        resources = {"settings": self.settings}
+        with dg.build_sensor_context(instance=self.instance, repository_def=repository, resources=resources) as context:
             ticked = repository.get_sensor_def("drift_sensor").evaluate_tick(context)
         requests = list(ticked.run_requests or [])
         return requests[0] if requests else (ticked.skip_message or "no reason given")

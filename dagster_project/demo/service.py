@@ -81,7 +81,7 @@ class Service:
                 raise ServiceError(f"the service still answers with {serving}, not {version}, after {seconds:g} s")
             time.sleep(0.1)
 
-    def track(self, events: Sequence[dict[str, Any]], batch: int = 100) -> Counter[str]:
+    def track(self, events: Sequence[dict[str, Any]], batch: int = 500) -> Counter[str]:
         """Send `events` in batches; counts of accepted, duplicates and rejected."""
         totals: Counter[str] = Counter()
         for start in range(0, len(events), batch):
@@ -148,7 +148,7 @@ class Callers:
     service: Service
     texts: Sequence[str]
     threads: int = 2
-    pause: float = 0.05
+    pause: float = 0.4
     answers: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)

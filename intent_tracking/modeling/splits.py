@@ -50,10 +50,12 @@ def split_shoppers(
     Shoppers who are active in the test window are held out, in a seeded order, until they bring `most_held_out` test
     examples; what they did before is used for nothing, and what others did in the test window neither: the test judges
     later days and unseen people. Validation chooses and calibrates: it takes shoppers of its window in the same way, up
-    to a tenth of all examples, and everything else before the test window is trained on, so that the newest wording is.
+    to a tenth of all examples and half of those of its window; everything else before the test window is trained on,
+    so that the newest wording is.
     """
     test = _held_out(shoppers, times, windows.test_from, windows.until, frozenset(), seed, most_held_out)
-    most = min(most_held_out, max(1, round(VALIDATION_SHARE * len(shoppers))))
+    window = sum(windows.validation_from <= time < windows.test_from for time in times)
+    most = min(most_held_out, max(1, round(VALIDATION_SHARE * len(shoppers))), max(1, window // 2))
     validation = _held_out(shoppers, times, windows.validation_from, windows.test_from, test, seed, most)
     splits: list[Split | None] = []
     for shopper, time in zip(shoppers, times, strict=True):

@@ -14,6 +14,9 @@ from intent_tracking.settings import Settings
 if TYPE_CHECKING:
     from intent_tracking.evaluation.drift import DriftSummary
 
+# Fewer drifted days than this teach a model little of what is new.
+LEARN_DAYS = 3
+
 UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
@@ -48,12 +51,12 @@ def drifting_since(history: "Sequence[DriftSummary]") -> date:
 
 
 def learnable_on(first_drifted: date) -> date:
-    """First day after which a training set holds a drifted day to learn from.
+    """First day after which a training set holds `LEARN_DAYS` drifted days to learn from.
 
     Late events settle after the lookback, and the last settled days are kept for the test. A retraining before would
     learn from days without the drift: it would cost a training, change nothing and start the cool-down.
     """
-    return first_drifted + timedelta(days=LOOKBACK_DAYS + ExamplesConfig().test_days)
+    return first_drifted + timedelta(days=LOOKBACK_DAYS + ExamplesConfig().test_days + LEARN_DAYS - 1)
 
 
 @dg.sensor(job=retrain_job, minimum_interval_seconds=60, default_status=dg.DefaultSensorStatus.STOPPED)
@@ -84,8 +87,8 @@ def drift_sensor(
     since = drifting_since(history)
     if last_day < learnable_on(since):
         return dg.SkipReason(
-            f"{decision.reason}; the retraining waits for the end of {learnable_on(since)}: before, no drifted day "
-            "is settled and outside the days kept for the test"
+            f"{decision.reason}; the retraining waits for the end of {learnable_on(since)}: before, fewer "
+            f"than {LEARN_DAYS} drifted days are settled and outside the days kept for the test"
         )
     context.log.info(decision.reason)
     return dg.RunRequest(

@@ -23,7 +23,7 @@ class ExamplesConfig(dg.Config):
     )
     window_days: int = Field(default=60, ge=3, description="Days that the training set covers.")
     validation_days: int = Field(default=2, ge=1, description="Days before the test days, for early stopping.")
-    test_days: int = Field(default=3, ge=1, description="The last days: the gate compares the models on them.")
+    test_days: int = Field(default=2, ge=1, description="The last days: the gate compares the models on them.")
     seed: int = Field(default=0, description="Of every choice that is drawn.")
 
 
