@@ -53,7 +53,6 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             ]
         ),
     )
-    keys = settings.api_keys.get_secret_value().split(",") if settings.api_keys else []
     return dg.Definitions(
         assets=assets,
         asset_checks=dg.load_asset_checks_from_modules(
@@ -74,7 +73,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             "settings": settings,
             "tables": Tables(settings.tables),
             "feature_store": FeastStore(settings.home),
-            "intent_service": IntentService(settings.service_url, keys[0].strip() if keys else None),
+            "intent_service": IntentService(settings.service_url, settings.keys[0] if settings.keys else None),
             "alerts": Alerts(webhook=settings.alert_webhook),
         },
         # A run is one process: steps share the imports, which cost more than most of the work.

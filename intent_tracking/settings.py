@@ -36,6 +36,12 @@ class Settings(BaseSettings):
         return path.expanduser().resolve() if path is not None else None
 
     @property
+    def keys(self) -> tuple[str, ...]:
+        """The bearer keys in `api_keys`, without empty ones; the service takes any, its clients send the first."""
+        listed = self.api_keys.get_secret_value().split(",") if self.api_keys else []
+        return tuple(key.strip() for key in listed if key.strip())
+
+    @property
     def landing(self) -> Path:
         """Log files as the shop delivers them, one folder a source."""
         return self.home / "landing"

@@ -14,16 +14,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from bentos.intent_service.errors import ErrorCode, RequestError
 from bentos.intent_service.limits import REQUEST_SECONDS
 from bentos.intent_service.metrics import Metrics
-from intent_tracking.settings import Settings
 
 # A probe carries no key; what it learns is that a process runs.
 OPEN_PATHS = frozenset({"/livez", "/readyz"})
-
-
-def configured_keys(settings: Settings) -> tuple[str, ...]:
-    """The bearer keys of `settings`; empty where none are configured."""
-    listed = settings.api_keys.get_secret_value().split(",") if settings.api_keys else []
-    return tuple(key.strip() for key in listed if key.strip())
 
 
 class Access:

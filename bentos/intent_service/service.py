@@ -41,13 +41,12 @@ class IntentService:
     def __init__(self) -> None:
         # Here, because BentoML's parent process imports this module too and has no use for torch.
         from bentos.intent_service.app import create_app
-        from bentos.intent_service.middleware import configured_keys
         from bentos.intent_service.runtime import Runtime
 
         settings = load_settings()
         self.runtime = Runtime(settings)
         self.runtime.start()
-        self.app = create_app(self.runtime, configured_keys(settings))
+        self.app = create_app(self.runtime, settings.keys)
 
     @bentoml.on_shutdown
     def close(self) -> None:

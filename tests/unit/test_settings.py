@@ -38,3 +38,13 @@ def test_a_wrong_value_names_its_field(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_keys_do_not_appear_when_settings_are_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INTENT_API_KEYS", "track:s3cret")
     assert "s3cret" not in repr(load_settings())
+
+
+@pytest.mark.parametrize(
+    ("listed", "keys"), [("", ()), (" , ", ()), ("one", ("one",)), (", one ,two,", ("one", "two"))]
+)
+def test_keys_are_listed_without_empty_ones(
+    monkeypatch: pytest.MonkeyPatch, listed: str, keys: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("INTENT_API_KEYS", listed)
+    assert load_settings().keys == keys

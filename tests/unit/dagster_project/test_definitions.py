@@ -58,6 +58,11 @@ def test_the_code_location_is_loadable(definitions):
     dg.Definitions.validate_loadable(definitions)
 
 
+def test_the_service_is_called_with_the_first_key_that_it_takes(tmp_path):
+    settings = Settings(home=tmp_path, api_keys=", first ,second")
+    assert build_definitions(settings).resources["intent_service"].api_key == "first"
+
+
 def test_the_assets_are_those_of_the_design(specs):
     assert set(specs) == ASSETS
 
