@@ -1,7 +1,7 @@
 """Personal data out of raw log records before they are stored.
 
 Only fields that hold what people write are touched, so that identifiers, prices and times stay as they are. A record
-that is no JSON has no fields, so all of it is scrubbed.
+that is no JSON, or nested too deep to be walked, has no fields that we know, so all of it is scrubbed.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import orjson
 
+from intent_tracking.events.nesting import TooDeepError, loads
 from intent_tracking.text.cleaning import clean
 from intent_tracking.text.personal_data import scrub
 
@@ -38,10 +39,10 @@ def scrub_text(text: str) -> str:
 
 
 def scrub_record(raw: str, further_fields: frozenset[str] = frozenset()) -> tuple[str, object]:
-    """`raw` without personal data, and its decoded JSON (`None` where it is no JSON)."""
+    """`raw` without personal data, and its decoded JSON (`None` where it is unreadable: no JSON, or too deep)."""
     try:
-        document = orjson.loads(raw)
-    except orjson.JSONDecodeError:
+        document = loads(raw)
+    except (orjson.JSONDecodeError, TooDeepError):
         return scrub_text(raw), None
     fields = FREE_TEXT_FIELDS | further_fields
     if not _holds(document, fields):

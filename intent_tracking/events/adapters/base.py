@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from pydantic import TypeAdapter, ValidationError
 
 from intent_tracking.events.contract import Event, UtcTime
+from intent_tracking.events.nesting import MAX_NESTING, TooDeepError, loads
 from intent_tracking.events.quarantine import Quarantined, QuarantineReason, from_validation_error, refuse
 
 MAX_LINE_BYTES: Final = 8 * 2**20
@@ -89,12 +90,14 @@ def build_event(fields: dict[str, Any]) -> Parsed:
         return Parsed(event=None, quarantined=(from_validation_error(error),))
 
 
-def decode(raw: str) -> dict[str, Any] | Parsed:
-    """The JSON object of `raw`, or the refusal of what is none."""
+def decode(raw: str, limit: int = MAX_NESTING) -> dict[str, Any] | Parsed:
+    """The JSON object of `raw`, or the refusal of what is none or nested more than `limit` levels deep."""
     try:
-        document = orjson.loads(raw)
+        document = loads(raw, limit)
     except orjson.JSONDecodeError as error:
         return refused(QuarantineReason.UNREADABLE, f"not JSON: {error.msg} at character {error.pos}")
+    except TooDeepError as error:
+        return refused(QuarantineReason.UNREADABLE, str(error))
     if not isinstance(document, dict):
         return refused(QuarantineReason.UNREADABLE, f"a JSON {type(document).__name__} is not an object")
     return document

@@ -36,9 +36,11 @@ from intent_tracking.events.adapters.base import (
 from intent_tracking.events.adapters.mapping import ColumnMapping, EventNames
 from intent_tracking.events.adapters.rules import Row, compile_check, compile_template, is_empty, number
 from intent_tracking.events.contract import SCENE_OF_EVENT, EventName
+from intent_tracking.events.nesting import MAX_NESTING
 from intent_tracking.events.quarantine import MAX_DETAIL_LENGTH, Quarantined, QuarantineReason, storable
 
 _GROUP: Final = "group"  # the key of a grouped record's lines: [{"line": 7, "row": {...}}, ...]
+_GROUP_NESTING: Final = 3  # what grouping puts around a row; a row at the limit must not make its group unreadable
 _UNREADABLE: Final = "unreadable_line"
 _EPOCH_UNITS: Final = {"s": 1, "ms": 1_000, "us": 1_000_000}
 _Line = tuple[int, Row]
@@ -93,7 +95,7 @@ class ColumnsAdapter:
                 yield from read_parquet_rows(path)
             case _:
                 for record in read_lines(path):
-                    row = decode(record.raw)
+                    row = decode(record.raw, MAX_NESTING - _GROUP_NESTING)
                     yield record.source_line, {_UNREADABLE: record.raw} if isinstance(row, Parsed) else row
 
     def _csv_lines(self, path: Path) -> Iterator[_Line]:

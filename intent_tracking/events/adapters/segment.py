@@ -24,6 +24,7 @@ from intent_tracking.events.adapters.base import (
     refused,
 )
 from intent_tracking.events.contract import SCENE_OF_EVENT, EventName
+from intent_tracking.events.nesting import TooDeepError, loads
 from intent_tracking.events.quarantine import QuarantineReason
 
 # Lower case with blanks: RudderStack and PostHog users write "Order Completed", "order completed", "order_completed".
@@ -124,8 +125,8 @@ def _properties(document: Mapping[str, Any]) -> Mapping[str, Any]:
     value = document.get("properties")
     if isinstance(value, str):  # PostHog's warehouse export keeps them as JSON text
         try:
-            value = orjson.loads(value)
-        except orjson.JSONDecodeError:
+            value = loads(value)
+        except (orjson.JSONDecodeError, TooDeepError):
             return {}
     return f.mapping(value)
 

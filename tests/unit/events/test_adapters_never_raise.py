@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from intent_tracking.events.adapters import get_adapter
 from intent_tracking.events.adapters.base import Parsed
+from intent_tracking.events.nesting import MAX_NESTING
+from intent_tracking.events.quarantine import QuarantineReason
 from intent_tracking.events.scrubbing import scrub_record
 
 pytestmark = pytest.mark.unit
@@ -125,6 +127,25 @@ def test_a_valid_record_with_one_part_replaced_by_anything(spec: str) -> None:
     @settings(max_examples=150, deadline=None)
     def holds(path: tuple[object, ...], new: object) -> None:
         check(spec, json.dumps(replaced(VALID[spec], path, new)))
+
+    holds()
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_a_valid_record_with_one_part_nested_deep(spec: str) -> None:
+    @given(
+        path=st.sampled_from(paths(VALID[spec])),
+        depth=st.integers(MAX_NESTING - 3, MAX_NESTING + 3) | st.integers(200, 1100),
+        key=st.sampled_from(["", *KEYS[spec]]),
+    )
+    @settings(max_examples=40, deadline=None)
+    def holds(path: tuple[object, ...], depth: int, key: str) -> None:
+        opened, closed = (f'{{"{key}":', "}") if key else ("[", "]")
+        raw = json.dumps(replaced(VALID[spec], path, "HERE")).replace('"HERE"', opened * depth + "1" + closed * depth)
+        check(spec, raw)
+        if depth > MAX_NESTING:
+            [refusal] = get_adapter(spec).parse(raw, ARRIVAL).quarantined
+            assert refusal.reason == QuarantineReason.UNREADABLE
 
     holds()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from intent_tracking.events.adapters import Adapter, Parsed, get_adapter
 from intent_tracking.events.adapters.mapping import load_mapping, shipped_mappings
 from intent_tracking.events.contract import EventName
+from intent_tracking.events.nesting import MAX_NESTING
 from intent_tracking.events.quarantine import QuarantineReason
 
 pytestmark = pytest.mark.unit
@@ -98,6 +100,19 @@ def test_lines_without_the_columns_of_the_file_are_unreadable(tmp_path: Path) ->
     reasons = [refusal.reason for result, _ in results for refusal in result.quarantined]
     assert reasons == [QuarantineReason.UNREADABLE] * 2
     assert sum(count for _, count in results) == 3
+
+
+def test_a_line_nested_too_deep_for_its_group_is_refused_alone(tmp_path: Path) -> None:
+    adapter = get_adapter("columns:online_retail")
+    deep = MAX_NESTING - 3
+    lines = [{"InvoiceNo": "1", "x": 1}, {"InvoiceNo": "1"}]
+    texts = [json.dumps(line) for line in lines]
+    texts[1] = texts[1].replace("}", f', "x": {"[" * deep}{"]" * deep}}}')
+    path = tmp_path / "deep.jsonl"
+    path.write_text("\n".join(texts), encoding="utf-8")
+    details = [each.detail for result, _ in parsed(adapter, path) for each in result.quarantined]
+    assert not any("nested" in detail for detail in details)
+    assert sum("does not have the columns" in detail for detail in details) == 1
 
 
 def test_otto_lines_become_one_event_per_click_and_one_purchase_per_order(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from intent_tracking.events.nesting import MAX_NESTING
 from intent_tracking.events.scrubbing import scrub_record
 
 pytestmark = pytest.mark.unit
@@ -55,6 +56,21 @@ def test_identifiers_beside_free_text_stay() -> None:
         "price": 13800138000,
     }
     assert scrub_record(json.dumps(document))[1] == document
+
+
+@pytest.mark.parametrize("depth", [MAX_NESTING, 300, 980])
+@pytest.mark.parametrize("field", ["text", "other"])
+def test_a_record_nested_too_deep_is_scrubbed_as_text_and_is_unreadable(depth: int, field: str) -> None:
+    raw, decoded = scrub_record(f'{{"{field}": {"[" * depth}"{MAIL}"{"]" * depth}}}')
+    assert "example" not in raw
+    assert decoded is None
+
+
+def test_the_deepest_record_that_is_allowed_is_read() -> None:
+    inner = MAX_NESTING - 1
+    raw, decoded = scrub_record(f'{{"text": {"[" * inner}"{MAIL}"{"]" * inner}}}')
+    assert "<email>" in raw
+    assert json.loads(raw) == decoded
 
 
 def test_what_is_no_json_is_scrubbed_whole() -> None:
