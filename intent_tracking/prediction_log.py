@@ -203,9 +203,14 @@ class PredictionLog:
         folder = self._root / f"day={day.isoformat()}"
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{self._writer}-{self._segment:04d}.jsonl"
-        with path.open("ab") as segment:
-            segment.write(block)
-            full = segment.tell() >= self._segment_bytes
+        try:
+            with path.open("ab") as segment:
+                segment.write(block)
+                full = segment.tell() >= self._segment_bytes
+        except OSError:
+            # A part of the block may be there. Readers skip a torn line at the end of a segment, nowhere else.
+            self._segment += 1
+            raise
         if full:
             self._segment += 1
 
@@ -213,7 +218,7 @@ class PredictionLog:
 def read_predictions(root: Path, days: Sequence[date]) -> pa.Table:
     """What was served for events of `days`: PREDICTION_SCHEMA, ordered by (event_time, prediction_id).
 
-    A segment whose last line is torn by a crash is read up to that line.
+    A segment whose last line is torn, by a crash or a full disk, is read up to that line.
 
     Raises:
         PredictionLogError: a whole line is no prediction.

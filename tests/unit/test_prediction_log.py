@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import time
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -123,6 +124,27 @@ def test_a_disk_that_refuses_is_counted_and_said(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="log"):
         log.close()
     assert log.dropped == 1
+
+
+def test_a_write_that_fails_half_way_spoils_nothing_that_is_written_after_it(tmp_path: Path) -> None:
+    log = PredictionLog(tmp_path, flush_seconds=60)
+    log.append([prediction(hour=1)])
+    log.flush()
+    (segment,) = tmp_path.glob("day=*/*.jsonl")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # Files may grow by half a line more: the kernel then takes a part of the block and refuses the rest.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (segment.stat().st_size * 3 // 2, hard))
+    try:
+        log.append([prediction(hour=2), prediction(hour=3)])
+        with pytest.raises(OSError, match="File too large"):
+            log.flush()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not segment.read_bytes().endswith(b"\n")
+    log.append([prediction(hour=4)])
+    log.close()
+    assert log.dropped == 2
+    assert [each.hour for each in read_predictions(tmp_path, [MONDAY])["event_time"].to_pylist()] == [1, 4]
 
 
 @pytest.mark.parametrize(
