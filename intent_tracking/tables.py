@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
 import shutil
 import tempfile
@@ -15,8 +17,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    """Bring a folder's names, or a file's content, to the disk."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
@@ -36,7 +39,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
             os.fsync(written.fileno())
         temporary.chmod(0o644)
         temporary.replace(path)
-        _sync_folder(path.parent)
+        _sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -49,23 +52,76 @@ def atomic_write_text(path: Path, text: str) -> None:
 
 @contextmanager
 def atomic_directory(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `path`; on success it takes the place of `path`, on error it is removed."""
+    """Yield a temporary folder beside `path`; on success it takes the place of `path`, on error it is removed.
+
+    What was written is on the disk before the folder takes its place. On Linux a folder that is there is exchanged in
+    one step, so that a reader, and whoever comes after a kill, finds the old one or the new one.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
     try:
         yield temporary
         temporary.chmod(0o755)
-        if path.exists():
-            # A folder cannot be renamed over a full one: park the old one first, it is removed with the temporary.
-            parked = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
-            path.replace(parked / "old")
+        _sync_tree(temporary)
+        if not path.exists():
             temporary.replace(path)
-            shutil.rmtree(parked)
-        else:
-            temporary.replace(path)
-        _sync_folder(path.parent)
+        elif not _exchange(temporary, path):
+            _replace_by_two_renames(temporary, path)
+        _sync(path.parent)
     finally:
+        # After an exchange this is the old folder.
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _sync_tree(folder: Path) -> None:
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            file = Path(parent, name)
+            if file.is_file() and not file.is_symlink():
+                _sync(file)
+        _sync(Path(parent))
+
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+# No such call in this kernel, or one that this file system does not know.
+_CANNOT_EXCHANGE = frozenset({errno.ENOSYS, errno.EINVAL, errno.ENOTSUP})
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two folders change names in one step; False where the system cannot (renameat2(2), Linux 3.15, glibc 2.28).
+
+    Raises:
+        OSError: the system can, and refused.
+    """
+    call = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if call is None:
+        return False
+    if call(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in _CANNOT_EXCHANGE:
+        return False
+    raise OSError(number, os.strerror(number), str(one), None, str(other))
+
+
+def _replace_by_two_renames(new: Path, path: Path) -> None:
+    """Where folders cannot be exchanged: a full one cannot be renamed over, so the old one is parked first.
+
+    An error in between brings the old one back; only a kill there leaves `path` missing, with the old folder parked
+    beside it as `.<name>.old.*/old`.
+    """
+    parked = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
+    try:
+        path.replace(parked / "old")
+        try:
+            new.replace(path)
+        except OSError:
+            (parked / "old").replace(path)
+            raise
+    finally:
+        if path.exists():
+            shutil.rmtree(parked, ignore_errors=True)
 
 
 @dataclass(frozen=True)

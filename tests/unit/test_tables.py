@@ -14,7 +14,13 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from intent_tracking.tables import DayTable, atomic_directory, atomic_file, atomic_write_text
+from intent_tracking.tables import (
+    DayTable,
+    _replace_by_two_renames,
+    atomic_directory,
+    atomic_file,
+    atomic_write_text,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -77,6 +83,67 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
         (building / "third.txt").write_text("half")
         raise RuntimeError
     assert [entry.name for entry in target.iterdir()] == ["second.txt"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["model"]
+
+
+KILLED_EVERYWHERE = """
+import os, signal, sys
+from pathlib import Path
+from intent_tracking.tables import atomic_directory
+
+home, step, finished = Path(sys.argv[1]), 0, False
+with atomic_directory(home / "model") as building:
+    for name in ("a", "b"):
+        (building / name).write_text("0")
+while not finished:
+    step += 1
+    before = (home / "model" / "a").read_text()
+    if (child := os.fork()) == 0:
+        left = step
+
+        def kill_at_the_step(event, arguments):  # every call to the system that Python announces is a place to die at
+            global left
+            left -= event.startswith(("os.", "shutil.", "ctypes.", "tempfile.")) or event == "open"
+            if left <= 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.addaudithook(kill_at_the_step)
+        with atomic_directory(home / "model") as building:
+            for name in ("a", "b"):
+                (building / name).write_text(str(step))
+        left = 10**6
+        os._exit(0)
+    finished = os.waitpid(child, 0)[1] == 0
+    found = [(home / "model" / name).read_text() for name in ("a", "b")]
+    assert found in ([before] * 2, [str(step)] * 2), (step, found)
+    assert not finished or found[0] == str(step)
+print(step)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux exchanges two folders in one step")
+def test_a_kill_at_any_step_of_replacing_a_folder_leaves_the_old_or_the_new_one(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED_EVERYWHERE, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 10
+
+
+def test_where_folders_cannot_be_exchanged_an_error_brings_the_old_one_back(tmp_path: Path) -> None:
+    new, target = tmp_path / "new", tmp_path / "model"
+    for folder in (new, target):
+        folder.mkdir()
+        (folder / folder.name).touch()
+    _replace_by_two_renames(new, target)
+    with pytest.raises(FileNotFoundError):
+        _replace_by_two_renames(new, target)
+    assert [entry.name for entry in target.iterdir()] == ["new"]
     assert [entry.name for entry in tmp_path.iterdir()] == ["model"]
 
 
