@@ -1,7 +1,8 @@
 """The release file: which exact version of each component is live, replaced atomically, with its whole history.
 
 `release.json` is what the service watches. `releases/<number>.json` beside it keeps every release that was ever
-published, so that a rollback names what it goes back to and a person can read who replaced what, and why.
+published, so that a rollback names what it goes back to and a person can read who replaced what, and why. A release
+that was withdrawn is kept as `releases/<number>.withdrawn`: for people to read, and never to go back to.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from intent_tracking.artifact import MANIFEST, sha256_of, verify
 from intent_tracking.tables import atomic_write_text
+
+
+_WITHDRAWN = ".withdrawn"
 
 
 class ReleaseError(Exception):
@@ -100,7 +104,7 @@ def read_release(release_file: Path) -> Release | None:
 
 
 def releases(release_file: Path) -> list[Release]:
-    """Every release that was published, oldest first.
+    """Every release that was published and not withdrawn, oldest first.
 
     Raises:
         ReleaseError: a file of the history is not a release.
@@ -144,6 +148,36 @@ def rollback(release_file: Path, reason: str, to: int | None = None) -> Release:
         )
 
 
+def withdraw(release_file: Path, number: int, reason: str) -> Release | None:
+    """Take release `number` back where it is still live: the one before is published again under a new number.
+
+    Where none was before, the release file is removed: nothing is published. A release that was published meanwhile
+    stays. Returns what is live afterwards.
+
+    Raises:
+        ReleaseError: the artifacts of the release before are gone or changed.
+    """
+    with _locked(release_file):
+        live = read_release(release_file)
+        if live is None or live.number != number:
+            return live
+        before = next((each for each in reversed(releases(release_file)) if each.number < number), None)
+        restored = None
+        if before is None:
+            release_file.unlink()
+        else:
+            restored = _write(
+                release_file,
+                before.components,
+                f"release {number} is withdrawn, back to {before.number}: {reason}",
+                restores=before.restores or before.number,
+            )
+        withdrawn = _history(release_file) / f"{number}.json"
+        if withdrawn.exists():
+            withdrawn.rename(withdrawn.with_suffix(_WITHDRAWN))
+        return restored
+
+
 def _target(release_file: Path, live: Release, to: int | None) -> Release:
     history = releases(release_file)
     if to is not None:
@@ -165,7 +199,7 @@ def _write(release_file: Path, components: Mapping[str, Component], reason: str,
     for component in named.values():
         verify_component(release_file, component)
     # Counted from the history: a crash between the two writes below must not let a number be used twice.
-    numbers = [int(path.stem) for path in _history(release_file).glob("*.json")]
+    numbers = [int(path.stem) for ending in (".json", _WITHDRAWN) for path in _history(release_file).glob(f"*{ending}")]
     release = Release(
         number=max(numbers, default=0) + 1,
         created_at=datetime.now(UTC),

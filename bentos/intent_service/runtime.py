@@ -42,6 +42,8 @@ from intent_tracking.settings import Settings
 logger = logging.getLogger(__name__)
 
 STORAGE_THREADS = 8
+# Tells the pipeline which release a service without a model has refused.
+REFUSED_HEADER = "Intent-Refused-Release"
 # Beside the packages in a Bento, and nowhere else: the model that the Bento was built for.
 BUNDLED_RELEASE = Path(__file__).resolve().parents[2] / "bundled" / "release.json"
 
@@ -197,7 +199,8 @@ class Runtime:
             503,
             ErrorCode.NO_MODEL,
             f"no model is released yet: materialize deployed_intent_service{why}",
-            headers={"Retry-After": "5"},
+            headers={"Retry-After": "5"}
+            | ({REFUSED_HEADER: str(refusal.number)} if refusal and refusal.number else {}),
         )
 
     def _version_of(self, answered: Answered | None) -> str | None:

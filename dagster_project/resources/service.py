@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 RELEASE_PATH = "/v1/release"
+# Of the 503 of a service without a model: the number of the release that it refused.
+REFUSED_HEADER = "Intent-Refused-Release"
 CALL_SECONDS = 5.0
 POLL_SECONDS = 0.5
 
@@ -52,7 +54,9 @@ class IntentService:
             return ServedRelease(int(body["number"]), str(body["model_version"]), body.get("refused"))
         except HTTPError as error:
             if error.code == 503:
-                return ServedRelease(number=0, model_version="none", refused=None)
+                refused = error.headers.get(REFUSED_HEADER)
+                why = f"release {refused}: {_message(error)}" if refused else None
+                return ServedRelease(number=0, model_version="none", refused=why)
             raise ServiceError(
                 f"{request.full_url} answered {error.code}: check INTENT_SERVICE_URL and INTENT_API_KEYS"
             ) from error
@@ -84,3 +88,11 @@ class IntentService:
             time.sleep(POLL_SECONDS)
             served = self.served_release()
         return served
+
+
+def _message(error: HTTPError) -> str:
+    """What the service says in the body of an error, in its one shape of errors."""
+    try:
+        return str(json.loads(error.read())["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        return "its log says why"

@@ -9,14 +9,16 @@ from typing import Any
 
 
 @contextmanager
-def release_server(answer: Callable[[], tuple[int, Any]]) -> Iterator[str]:
-    """Serve `answer()`, a status and a body (JSON unless bytes), for every GET; yields the address."""
+def release_server(answer: Callable[[], tuple[int, Any] | tuple[int, Any, dict[str, str]]]) -> Iterator[str]:
+    """Serve `answer()`, a status, a body (JSON unless bytes) and perhaps headers, for every GET; yields the address."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            status, body = answer()
+            status, body, *headers = answer()
             content = body if isinstance(body, bytes) else json.dumps(body).encode()
             self.send_response(status)
+            for name, value in (headers[0] if headers else {}).items():
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(content)
 

@@ -19,6 +19,7 @@ from intent_tracking.release import (
     releases,
     rollback,
     verify_component,
+    withdraw,
 )
 
 pytestmark = pytest.mark.unit
@@ -187,3 +188,33 @@ def test_concurrent_writers_get_numbers_of_their_own(release_file: Path, tmp_pat
     live = read_release(release_file)
     assert live is not None
     assert live.number == 8
+
+
+def test_withdrawing_the_first_release_leaves_nothing_published_and_its_number_used(
+    release_file: Path, tmp_path: Path
+) -> None:
+    publish(release_file, {"intent_model": artifact(tmp_path, "a")}, "first")
+    assert withdraw(release_file, 1, "refused") is None
+    assert read_release(release_file) is None
+    assert publish(release_file, {"intent_model": artifact(tmp_path, "b")}, "second").number == 2
+    assert [release.number for release in releases(release_file)] == [2]
+    with pytest.raises(ReleaseError, match="no release older"):
+        rollback(release_file, "b is bad")
+
+
+def test_withdrawing_brings_the_release_before_back(release_file: Path, tmp_path: Path) -> None:
+    first = publish(release_file, {"intent_model": artifact(tmp_path, "a")}, "first")
+    publish(release_file, {"intent_model": artifact(tmp_path, "b")}, "second")
+    restored = withdraw(release_file, 2, "refused")
+    assert restored == read_release(release_file)
+    assert restored is not None
+    assert (restored.number, restored.components, restored.restores) == (3, first.components, 1)
+    assert [release.number for release in releases(release_file)] == [1, 3]
+
+
+def test_a_release_that_is_no_longer_live_is_not_withdrawn(release_file: Path, tmp_path: Path) -> None:
+    for version in ("a", "b", "c"):
+        publish(release_file, {"intent_model": artifact(tmp_path, version)}, version)
+    live = read_release(release_file)
+    assert withdraw(release_file, 2, "refused") == live
+    assert read_release(release_file) == live

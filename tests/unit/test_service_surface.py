@@ -249,6 +249,7 @@ def test_a_refused_first_release_says_why_in_readyz(tmp_path: Path) -> None:
     running.start()
     try:
         assert "line 1" in error(client_of(running).get("/readyz"), 503, "no_model")["message"]
+        assert client_of(running).get("/v1/release").headers["intent-refused-release"] == "1"
     finally:
         running.close()
 

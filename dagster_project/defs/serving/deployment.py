@@ -2,7 +2,7 @@
 
 from dagster_project.resources.service import IntentService, ReleaseRefusedError, ServedRelease
 from intent_tracking.artifact import INTENT_MODEL, verify
-from intent_tracking.release import Component, Release, publish, read_release, rollback
+from intent_tracking.release import Component, Release, publish, read_release, withdraw
 from intent_tracking.settings import Settings
 
 
@@ -13,7 +13,8 @@ def deploy(
 
     Raises:
         ArtifactError: the artifact is incomplete or damaged; nothing was published.
-        ReleaseRefusedError: the service would not serve it; the release before is live again.
+        ReleaseRefusedError: the service would not serve it; what this call published is withdrawn, what was published
+            meanwhile stays.
         ServiceError: the service did not switch in time; the release stands, and rollback_job takes it back.
     """
     directory = settings.models / version
@@ -26,8 +27,8 @@ def deploy(
         release = publish(settings.release_file, {INTENT_MODEL: Component.of(directory)}, reason)
     try:
         return release, service.wait_for(release.number, timeout_seconds)
-    except ReleaseRefusedError:
-        # Left in the file, a refused release would keep the service from starting the next time.
-        if before is not None and release.number != before.number:
-            rollback(settings.release_file, f"the service refused release {release.number}", to=before.number)
+    except ReleaseRefusedError as refused:
+        # Left in the file, a refused release would be tried and refused at every start of the service.
+        if before is None or release.number != before.number:
+            withdraw(settings.release_file, release.number, str(refused))
         raise

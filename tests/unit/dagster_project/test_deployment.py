@@ -6,9 +6,9 @@ import json
 import pytest
 
 from dagster_project.defs.serving.deployment import deploy
-from dagster_project.resources.service import IntentService, ReleaseRefusedError, ServiceError
+from dagster_project.resources.service import REFUSED_HEADER, IntentService, ReleaseRefusedError, ServiceError
 from intent_tracking.artifact import ArtifactError
-from intent_tracking.release import read_release
+from intent_tracking.release import Component, publish, read_release
 from intent_tracking.settings import Settings
 from tests.artifacts import tiny_artifact
 from tests.fakes.release_server import release_server
@@ -47,6 +47,28 @@ def test_a_release_that_the_service_refuses_is_taken_back(settings):
     with release_server(lambda: refusal) as address, pytest.raises(ReleaseRefusedError):
         deploy(settings, IntentService(address), "v2", "retrained", 10)
     assert live(settings) == "v1"
+
+
+def test_a_first_release_that_the_service_refuses_leaves_nothing_published(settings):
+    # A service without a model has no release to name; it says which one it refused.
+    refusal = 503, {"error": {"code": "no_model", "message": "release 1 was refused"}}, {REFUSED_HEADER: "1"}
+    with release_server(lambda: refusal) as address, pytest.raises(ReleaseRefusedError, match="release 1"):
+        deploy(settings, IntentService(address), "v1", "first", 10)
+    assert read_release(settings.release_file) is None
+
+
+def test_a_refusal_does_not_take_back_what_was_published_meanwhile(settings):
+    deploy(settings, NOBODY, "v1", "first", 1)
+
+    def refuse_after_another_publishes():
+        if read_release(settings.release_file).number == 2:
+            tiny_artifact(settings.models / "v3", "v3", seed=3)
+            publish(settings.release_file, {"intent_model": Component.of(settings.models / "v3")}, "by hand")
+        return 200, {"number": 1, "model_version": "v1", "refused": "release 2: golden request 1"}
+
+    with release_server(refuse_after_another_publishes) as address, pytest.raises(ReleaseRefusedError):
+        deploy(settings, IntentService(address), "v2", "retrained", 10)
+    assert live(settings) == "v3"
 
 
 def test_a_service_that_is_slow_leaves_the_release_for_a_person_to_judge(settings):
