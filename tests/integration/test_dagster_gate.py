@@ -4,6 +4,7 @@ import dagster as dg
 import pytest
 
 from dagster_project.definitions import build_definitions
+from dagster_project.defs.evaluation.acceptance import accepted
 from dagster_project.defs.evaluation.checks import (
     intent_model_evaluation_accepted,
     intent_model_evaluation_behaves,
@@ -11,9 +12,9 @@ from dagster_project.defs.evaluation.checks import (
 )
 from dagster_project.defs.serving.assets import BentoConfig, DeploymentConfig
 from intent_tracking.evaluation.report import write_report
-from intent_tracking.release import read_release
+from intent_tracking.release import Component, publish, read_release
 from intent_tracking.settings import Settings
-from tests.artifacts import tiny_artifact
+from tests.artifacts import tiny_artifact, tiny_component
 
 pytestmark = pytest.mark.integration
 
@@ -27,7 +28,14 @@ def settings(tmp_path) -> Settings:
     return made
 
 
-def judged(settings: Settings, *, promote: bool = True, ece: float | None = 0.04, behaves: bool = True) -> None:
+def judged(
+    settings: Settings,
+    *,
+    promote: bool = True,
+    ece: float | None = 0.04,
+    behaves: bool = True,
+    champion: str | None = None,
+) -> None:
     """What an evaluation leaves behind."""
     folder = settings.evaluations / VERSION
     decision = {
@@ -36,7 +44,7 @@ def judged(settings: Settings, *, promote: bool = True, ece: float | None = 0.04
         "figures": {"ece": ece, "examples": 300.0},
         "max_ece": 0.1,
         "version": VERSION,
-        "champion": None,
+        "champion": champion,
     }
     failure = {"kind": "invariance", "name": "case", "language": "en", "intent": None, "before": "a", "after": "A"}
     behaviour = {
@@ -117,6 +125,61 @@ def test_a_refused_version_is_not_packaged_when_a_person_asks_for_it_alone(setti
     (failure,) = [event for event in result.all_events if event.is_step_failure]
     assert "may be worse than the champion" in failure.step_failure_data.error.cause.message
     assert not (settings.home / "bentoml").exists()
+
+
+ALONE = {
+    "intent_bento": BentoConfig(version=VERSION),
+    "deployed_intent_service": DeploymentConfig(version=VERSION),
+}
+
+
+def refusal(settings: Settings, asset: str) -> str:
+    """Why `asset` is not made of VERSION when a person asks for it alone."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = selected(settings, asset, dg.RunConfig(ops={asset: ALONE[asset]}), instance)
+    (failure,) = [event for event in result.all_events if event.is_step_failure]
+    assert not (settings.home / "bentoml").exists()
+    return str(failure.step_failure_data.error.cause.message)
+
+
+def go_live(settings: Settings, version: str) -> None:
+    publish(settings.release_file, {"intent_model": tiny_component(settings.home, version, seed=1)}, "by hand")
+
+
+def live(settings: Settings) -> str | None:
+    release = read_release(settings.release_file)
+    return release.components["intent_model"].version if release else None
+
+
+def test_a_refused_version_is_not_published_when_a_person_asks_for_it_alone(settings):
+    judged(settings, promote=False)
+    assert "may be worse than the champion" in refusal(settings, "deployed_intent_service")
+    assert live(settings) is None
+
+
+@pytest.mark.parametrize("asset", list(ALONE))
+def test_a_version_that_was_never_evaluated_goes_nowhere(settings, asset):
+    assert "never evaluated" in refusal(settings, asset)
+    assert live(settings) is None
+
+
+@pytest.mark.parametrize("asset", list(ALONE))
+@pytest.mark.parametrize("champion", [None, "v1"])
+def test_what_was_accepted_against_another_champion_than_the_live_one_is_evaluated_again_first(
+    settings, asset, champion
+):
+    judged(settings, champion=champion)
+    go_live(settings, "v2")
+    said = refusal(settings, asset)
+    assert f"held against {champion or 'no champion'}, but v2 is live now" in said
+    assert "materialize intent_model_evaluation" in said
+    assert live(settings) == "v2"
+
+
+def test_what_is_live_already_may_be_asked_for_again(settings):
+    judged(settings, champion="v1")
+    publish(settings.release_file, {"intent_model": Component.of(settings.models / VERSION)}, "by hand")
+    assert accepted(settings, VERSION)["champion"] == "v1"
 
 
 def test_an_accepted_version_is_released_with_its_reason(settings):

@@ -45,7 +45,7 @@ def intent_model_evaluation_calibrated(
     context: dg.AssetCheckExecutionContext, settings: dg.ResourceParam[Settings]
 ) -> dg.AssetCheckResult:
     """The probabilities that the model gives are as often right as they say (expected calibration error)."""
-    from dagster_project.defs.evaluation.comparison import DECISION_FILE
+    from dagster_project.defs.evaluation.acceptance import DECISION_FILE
 
     decision = _written(context, settings, DECISION_FILE)
     ece = decision["figures"].get("ece")
@@ -61,7 +61,7 @@ def intent_model_evaluation_accepted(
     context: dg.AssetCheckExecutionContext, settings: dg.ResourceParam[Settings]
 ) -> dg.AssetCheckResult:
     """The challenger is not worse than the champion on the same held-out days, and every other test is passed."""
-    from dagster_project.defs.evaluation.comparison import DECISION_FILE
+    from dagster_project.defs.evaluation.acceptance import DECISION_FILE
 
     decision = _written(context, settings, DECISION_FILE)
     return dg.AssetCheckResult(

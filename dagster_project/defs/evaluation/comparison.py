@@ -6,6 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dagster_project.defs.evaluation.acceptance import DECISION_FILE
 from dagster_project.defs.training.examples import read_examples
 from dagster_project.versions import champion_directory
 from intent_tracking.evaluation import behavioural
@@ -18,7 +19,6 @@ from intent_tracking.modeling.examples import EXAMPLE_SCHEMA, model_inputs
 from intent_tracking.modeling.prediction import Prediction
 from intent_tracking.settings import Settings
 
-DECISION_FILE = "decision.json"
 BEHAVIOUR_FILE = "behaviour.json"
 
 

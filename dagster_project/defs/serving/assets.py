@@ -1,7 +1,5 @@
 """From an accepted model to a live one, and what it answered."""
 
-import json
-
 import dagster as dg
 from pydantic import Field
 
@@ -13,10 +11,6 @@ from dagster_project.versions import MODEL_VERSION, model_version
 from intent_tracking.settings import Settings
 
 OWNERS = ["team:serving"]
-
-
-class RefusedModelError(Exception):
-    """The gate refused this version; the message carries its reasons."""
 
 
 class BentoConfig(dg.Config):
@@ -31,15 +25,13 @@ def intent_bento(
 ) -> dg.MaterializeResult:
     """The HTTP service packaged with one accepted model: `intent_service:<model version>`, ready to become a container.
 
-    From the artifact of a version that the gate accepted; a refused one is not packaged, whoever asks.
+    From the artifact of a version that the gate accepted against the live model; another is not packaged, whoever asks.
     """
-    from dagster_project.defs.evaluation.comparison import DECISION_FILE
+    from dagster_project.defs.evaluation.acceptance import accepted
     from dagster_project.resources.bento import build_bento
 
     version = config.version or model_version(context.instance, "intent_model_evaluation")
-    decision = json.loads((settings.evaluations / version / DECISION_FILE).read_text(encoding="utf-8"))
-    if not decision["promote"]:
-        raise RefusedModelError(f"{version} was refused by the gate: {'; '.join(decision['reasons'])}")
+    accepted(settings, version)
     bento = build_bento(settings, settings.models / version)
     return dg.MaterializeResult(
         metadata={
@@ -75,11 +67,14 @@ def deployed_intent_service(
     """The version that is live: named in the release file, and served where a service runs.
 
     Publishes the packaged version, then waits until the service at `INTENT_SERVICE_URL`, if one answers, has loaded it
-    and replayed its golden requests. A release that the service refuses is taken back.
+    and replayed its golden requests. A release that the service refuses is taken back. What the gate has not accepted
+    against the live model is not published, whoever asks.
     """
+    from dagster_project.defs.evaluation.acceptance import accepted
     from dagster_project.defs.serving.deployment import deploy
 
     version = config.version or model_version(context.instance, "intent_bento")
+    accepted(settings, version)
     release, served = deploy(settings, intent_service, version, config.reason, config.timeout_seconds)
     return dg.MaterializeResult(
         metadata={
