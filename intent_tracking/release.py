@@ -18,7 +18,6 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from intent_tracking.artifact import MANIFEST, sha256_of, verify
 from intent_tracking.tables import atomic_write_text
 
-
 _WITHDRAWN = ".withdrawn"
 
 

@@ -15,7 +15,7 @@ from typing import Protocol
 from bentos.intent_service.metrics import Metrics
 from intent_tracking.artifact import INTENT_MODEL, ArtifactError
 from intent_tracking.inference import Features, ModelInput, Prediction
-from intent_tracking.release import Release, ReleaseError, read_release, verify_component
+from intent_tracking.release import Release, ReleaseError, read_release, releases, verify_component
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +73,7 @@ class ReleaseWatcher:
 
     `serving` is replaced by one assignment: a request reads it once and finishes on what it read, whatever is published
     meanwhile. A release that cannot be read, loaded or replayed changes nothing but `refusal`, the log and the metric.
+    Where nothing is served yet, the newest release of the history that can be served takes its place.
     """
 
     def __init__(
@@ -113,23 +114,51 @@ class ReleaseWatcher:
         if source is None or (seen == self._seen and not retry):
             return
         self._seen = seen
-        number: int | None = None
+        release: Release | None = None
         try:
             release = read_release(source)
             if release is None or (self.serving is not None and release == self.serving.release):
                 self.refusal = None
                 return
-            number = release.number
             serving = self._prepare(source, release)
-        except (ReleaseError, ArtifactError, GoldenReplayError, OSError, ValueError) as error:
-            self._refuse(Refusal(number, str(error)))
+        except Exception as error:  # noqa: BLE001 - whatever a model's libraries raise, the thread must go on watching
+            self._refuse(Refusal(release.number if release else None, _reason(error)))
+            if self.serving is None:
+                self._go_back(source, release)
             return
-        self.serving = serving
+        self._go_live(serving)
         self.refusal = None
+
+    def _go_live(self, serving: Serving) -> None:
+        release = serving.release
+        self.serving = serving
         self._metrics.switches.labels("live").inc()
         self._metrics.release_number.set(release.number)
-        logger.info("release %d is live: intent model %s (%s)", number, serving.predictor.version, release.reason)
+        logger.info(
+            "release %d is live: intent model %s (%s)", release.number, serving.predictor.version, release.reason
+        )
         _settle_memory()
+
+    def _go_back(self, source: Path, refused: Release | None) -> None:
+        """Serve the newest release of the history that can be served: an older model is better than none."""
+        try:
+            history = releases(source)
+        except (ReleaseError, OSError) as error:
+            logger.error("ALERT no release is served, and the history cannot be read: %s", error)
+            return
+        tried = [refused.components.get(INTENT_MODEL)] if refused else []
+        for release in reversed(history):
+            component = release.components.get(INTENT_MODEL)
+            if component is None or component in tried:
+                continue
+            tried.append(component)
+            try:
+                serving = self._prepare(source, release)
+            except Exception as error:  # noqa: BLE001 - as above: the next older one may still be served
+                logger.error("release %d of the history is refused too: %s", release.number, _reason(error))
+                continue
+            self._go_live(serving)
+            return
 
     def _prepare(self, source: Path, release: Release) -> Serving:
         component = release.components.get(INTENT_MODEL)
@@ -167,6 +196,13 @@ class ReleaseWatcher:
     def _run(self) -> None:
         while not self._stop.wait(POLL_SECONDS):
             self.check()
+
+
+def _reason(error: Exception) -> str:
+    """What is said of `error`; its kind too where it is none of those that are expected of a bad release."""
+    if isinstance(error, ReleaseError | ArtifactError | GoldenReplayError):
+        return str(error)
+    return f"{type(error).__name__}: {error}"
 
 
 def _stamp(path: Path) -> tuple[int, int, int]:

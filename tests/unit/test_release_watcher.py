@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,13 @@ def watcher(release_file: Path) -> ReleaseWatcher:
 
 def live(watcher: ReleaseWatcher) -> str | None:
     return watcher.serving.predictor.version if watcher.serving else None
+
+
+def wait_until(reached: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not reached():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_nothing_is_served_before_the_first_release(watcher: ReleaseWatcher) -> None:
@@ -138,14 +146,65 @@ def test_the_release_that_a_bento_carries_is_served_until_one_is_published(relea
     assert live(watcher) == "published"
 
 
+def test_any_error_of_a_model_refuses_its_release_and_the_thread_goes_on(tmp_path: Path) -> None:
+    # What torch raises when memory runs out, and what tokenizers raise for any reason.
+    for version, failure in (("b", RuntimeError("CUDA out of memory")), ("c", Exception("data did not match"))):
+
+        def load(directory: Path, version: str = version, failure: Exception = failure) -> FakePredictor:
+            if directory.name == version:
+                raise failure
+            return FakePredictor.load(directory)
+
+        home = tmp_path / version
+        watcher = ReleaseWatcher(home / "release.json", load, Metrics())
+        publish(home / "release.json", {"intent_model": fake_artifact(home, "a")}, "a")
+        watcher.start()
+        try:
+            publish(home / "release.json", {"intent_model": fake_artifact(home, version)}, version)
+            wait_until(lambda watcher=watcher: watcher.refusal is not None)
+            assert watcher.is_alive()
+            assert live(watcher) == "a"
+            assert str(failure) in watcher.refusal.reason
+            publish(home / "release.json", {"intent_model": fake_artifact(home, "next")}, "next")
+            wait_until(lambda watcher=watcher: live(watcher) == "next")
+        finally:
+            watcher.stop()
+
+
+def test_a_start_on_a_refused_release_serves_the_newest_older_one_that_can_be_served(
+    release_file: Path, tmp_path: Path
+) -> None:
+    for version in ("a", "b"):
+        publish(release_file, {"intent_model": fake_artifact(tmp_path, version)}, version)
+    for version in ("c", "d"):
+        broken = fake_artifact(tmp_path, version, differences=["line 1"])
+        publish(release_file, {"intent_model": broken}, version)
+    watcher = ReleaseWatcher(release_file, FakePredictor.load, Metrics())
+    watcher.check()
+    assert watcher.serving is not None
+    assert (live(watcher), watcher.serving.release.number) == ("b", 2)
+    assert watcher.refusal is not None
+    assert watcher.refusal.number == 4
+    publish(release_file, {"intent_model": fake_artifact(tmp_path, "e")}, "e")
+    watcher.check()
+    assert (live(watcher), watcher.refusal) == ("e", None)
+
+
+def test_a_start_on_a_broken_release_file_serves_the_newest_of_the_history(
+    watcher: ReleaseWatcher, release_file: Path, tmp_path: Path
+) -> None:
+    publish(release_file, {"intent_model": fake_artifact(tmp_path, "a")}, "a")
+    release_file.write_text("{half a rele")
+    watcher.check()
+    assert live(watcher) == "a"
+    assert watcher.refusal is not None
+
+
 def test_the_thread_notices_a_release_by_itself(watcher: ReleaseWatcher, release_file: Path, tmp_path: Path) -> None:
     watcher.start()
     try:
         publish(release_file, {"intent_model": fake_artifact(tmp_path, "a")}, "a")
-        deadline = time.monotonic() + 10
-        while live(watcher) is None:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        wait_until(lambda: live(watcher) is not None)
     finally:
         watcher.stop()
     assert not watcher.is_alive()
