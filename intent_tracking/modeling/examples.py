@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from intent_tracking.modeling.annotations import Annotation, LabelledText, Slot
+from intent_tracking.modeling.session_keys import cutoffs_of, labelled_session, session_example_id
 from intent_tracking.modeling.splits import Split, Windows, share, split_shoppers, split_utterance
 from intent_tracking.sessions.render import (
     ModelInput,
@@ -74,7 +75,7 @@ def build_examples(
     Args:
         session_texts: rows of `SESSION_TEXT_SCHEMA`.
         annotations: labels by people; those given before `until`, the newest for each thing.
-        features: `session_id` and numeric columns, as they were at the session's cut-off.
+        features: `session_id`, `event_timestamp` (the session's cut-off) and numeric columns, as they were then.
         sessions: rows of `SESSION_SCHEMA`, to find annotated messages in; without them such annotations need a `text`.
         until: UTC; nothing at or after it is used.
         validation_days: days before the test days.
@@ -87,7 +88,7 @@ def build_examples(
         pydantic.ValidationError: an annotation given as a mapping is not one.
     """
     counts: Counter[str] = Counter()
-    known = _newest(annotations, until, counts)
+    known = _newest(annotations, session_texts, until, counts)
     rows = _session_rows(session_texts, known, until, most_behaviour, counts)
     rows += _message_rows(sessions, known, until, seed, counts)
     rows += _utterance_rows(known, counts)
@@ -132,18 +133,30 @@ def model_inputs(examples: pa.Table) -> list[ModelInput]:
 
 
 def _newest(
-    annotations: Iterable[Annotation | Mapping[str, Any]], until: datetime, counts: Counter[str]
+    annotations: Iterable[Annotation | Mapping[str, Any]],
+    session_texts: pa.Table,
+    until: datetime,
+    counts: Counter[str],
 ) -> dict[tuple[str, str], Annotation]:
-    newest: dict[tuple[str, str], Annotation] = {}
+    """The newest label of each message (by event id), session (by example id) and utterance (by scene and text)."""
+    given_in_time: list[Annotation] = []
     for given in annotations:
         annotation = given if isinstance(given, Annotation) else Annotation.model_validate(given)
         if annotation.annotated_at >= until:
             counts["annotated too late"] += 1
-            continue
+        else:
+            given_in_time.append(annotation)
+    cutoffs = cutoffs_of(session_texts, {each.session_id for each in given_in_time if each.session_id}, until)
+    newest: dict[tuple[str, str], Annotation] = {}
+    for annotation in given_in_time:
         if annotation.event_id is not None:
             key = ("event", annotation.event_id)
         elif annotation.session_id is not None:
-            key = ("session", annotation.session_id)
+            session = labelled_session(annotation.session_id, annotation.annotated_at, cutoffs)
+            if session is None:
+                counts["annotated session not found"] += 1
+                continue
+            key = ("session", session_example_id(*session))
         else:
             key = ("text", f"{annotation.scene}\x1f{annotation.text}")
         if key not in newest or newest[key].annotated_at <= annotation.annotated_at:
@@ -167,7 +180,8 @@ def _session_rows(
         rendered = ModelInput(
             session["text"], session["utterance_start"], session["utterance_end"], session["scene"], session["language"]
         )
-        label = known.get(("session", session["session_id"]))
+        example_id = session_example_id(session["session_id"], session["cutoff_time"])
+        label = known.get(("session", example_id))
         intent = session["behaviour_intent"] if label is None else label.intent
         if intent is None and session["outcome"] is None:
             counts["session without a label"] += 1
@@ -178,7 +192,7 @@ def _session_rows(
             found, lost = _slots(label.slots, label.text, rendered)
             counts["slot not found in its text"] += lost
         row = _row(
-            session["session_id"],
+            example_id,
             rendered,
             intent,
             session["outcome"],
@@ -346,10 +360,11 @@ def _judge_by_people(rows: list[dict[str, Any]]) -> None:
 
 
 def _with_features(table: pa.Table, features: pa.Table | None) -> pa.Table:
-    """Add the numeric columns of `features` by `session_id`; an example without a session has nulls."""
+    """Add the numeric columns of `features` by session and cut-off; an example without a session has nulls."""
     if features is None:
         return table
-    places = {name: place for place, name in enumerate(features["session_id"].to_pylist())}
+    keys = zip(features["session_id"].to_pylist(), features["event_timestamp"].to_pylist(), strict=True)
+    places = {session_example_id(*key): place for place, key in enumerate(keys)}
     take = pa.array([places.get(name) for name in table["example_id"].to_pylist()], pa.int64())
     for field in features.schema:
         kind = field.type

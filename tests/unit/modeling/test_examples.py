@@ -86,7 +86,7 @@ def test_a_label_by_a_person_replaces_the_one_by_behaviour() -> None:
         _texts(_session(1, days=10, outcome=False), _session(2, days=10)),
         [{"session_id": "session-1", "intent": "complain", "annotated_at": _at(9)}],
     )
-    by_id = {row["example_id"]: row for row in rows}
+    by_id = {row["example_id"].partition("@")[0]: row for row in rows}
     assert (by_id["session-1"]["intent"], by_id["session-1"]["kind"], by_id["session-1"]["weight"]) == (
         "complain",
         "annotated",
@@ -101,7 +101,9 @@ def test_nothing_known_at_the_end_or_later_is_used() -> None:
         _texts(_session(1, days=10), _session(2, days=0), _session(3, days=-1)),
         [{"session_id": "session-1", "intent": "complain", "annotated_at": _at(0)}],
     )
-    assert [(row["example_id"], row["intent"]) for row in rows] == [("session-1", "compare")]
+    assert [(row["example_id"], row["intent"]) for row in rows] == [
+        (f"session-1@{UNTIL - timedelta(days=10):%Y-%m-%d}T00:00:00.000000Z", "compare")
+    ]
     assert counts["annotated too late"] == 1
     assert counts["session after the end"] == 2
 
@@ -176,13 +178,48 @@ def test_held_out_intents_are_judged_by_people_where_there_are_enough() -> None:
 
 
 def test_features_join_their_session_and_are_missing_elsewhere() -> None:
-    features = pa.table({"session_id": ["session-2"], "user_id": ["u"], "purchases": [3], "is_new": [True]})
+    features = pa.table(
+        {
+            "session_id": ["session-2"],
+            "event_timestamp": pa.array([UNTIL - timedelta(days=10)], pa.timestamp("us", tz="UTC")),
+            "user_id": ["u"],
+            "purchases": [3],
+            "is_new": [True],
+        }
+    )
     built = build_examples(
         _texts(_session(1, days=10), _session(2, days=10)), [], features,
         until=UNTIL, validation_days=1, test_days=1, seed=0,
     )  # fmt: skip
     assert built.table.column_names == [*EXAMPLE_SCHEMA.names, "purchases", "is_new"]
     assert built.table["purchases"].to_pylist() == [None, 3.0]
+
+
+def test_a_session_id_that_comes_back_days_later_is_another_example_with_its_own_features() -> None:
+    first, second = _session(1, days=12), _session(1, days=5)
+    features = pa.table(
+        {
+            "session_id": ["session-1"] * 2,
+            "event_timestamp": pa.array([first["cutoff_time"], second["cutoff_time"]], pa.timestamp("us", tz="UTC")),
+            "purchases": [1, 9],
+        }
+    )
+    rows, _ = _build(_texts(first, second), [], features=features)
+    assert len({row["example_id"] for row in rows}) == 2
+    assert {row["time"]: row["purchases"] for row in rows} == {first["cutoff_time"]: 1.0, second["cutoff_time"]: 9.0}
+
+
+def test_a_label_means_the_last_session_with_its_id_before_it() -> None:
+    """The live service tells the second session of an id by `#` and a hash; the tables forget the first after days."""
+    texts = _texts(*(_session(1, days=days) for days in (20, 12, 5)))
+    labels = [
+        {"session_id": "session-1", "intent": "complain", "annotated_at": _at(19)},
+        {"session_id": "session-1#0123abcd", "intent": "return", "annotated_at": _at(11)},
+        {"session_id": "session-1", "intent": "older than what is read", "annotated_at": _at(40)},
+    ]
+    rows, counts = _build(texts, labels)
+    assert [row["intent"] for row in rows] == ["complain", "return", "compare"]
+    assert counts["annotated session not found"] == 1
 
 
 def test_same_input_gives_the_same_rows() -> None:
