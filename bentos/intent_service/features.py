@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
+import sqlite3
 import threading
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
 from bentos.intent_service.metrics import Metrics
+from intent_tracking.features.catalogue import features_of
 from intent_tracking.features.declaration import Entity
 from intent_tracking.features.online import OnlineFeatures
 from intent_tracking.inference import Features
+
+logger = logging.getLogger(__name__)
 
 
 class ShopperFeatures:
@@ -25,15 +30,19 @@ class ShopperFeatures:
     def of(self, shoppers: Sequence[str], moment: datetime) -> list[Features | None]:
         """Features of each shopper at `moment`; a missing or stale one has its declared default, and is counted.
 
-        All are None while nothing was ever materialized.
-
-        Raises:
-            sqlite3.OperationalError: the store cannot be read.
+        All are None while nothing was ever materialized, and while the store cannot be read: by then the events are
+        accepted, and the model answers without features too.
         """
-        store = self._open()
-        if store is None:
+        keys = list(dict.fromkeys(shoppers))
+        try:
+            store = self._open()
+            if store is None:
+                return [None] * len(shoppers)
+            rows = store.read(Entity.USER, keys, moment)
+        except (sqlite3.Error, ValueError) as error:
+            logger.error("online store %s cannot be read, predicting without features: %s", self._path, error)
+            self._metrics.feature_defaults.labels("unreadable").inc(len(keys) * len(features_of(Entity.USER)))
             return [None] * len(shoppers)
-        rows = store.read(Entity.USER, list(dict.fromkeys(shoppers)), moment)
         for row in rows:
             self._metrics.feature_defaults.labels("missing").inc(len(row.missing))
             self._metrics.feature_defaults.labels("stale").inc(len(row.stale))

@@ -22,7 +22,7 @@ from intent_tracking.settings import Settings
 
 @dataclass(frozen=True)
 class Touched:
-    """A session that got new events, as the model is to read it.
+    """A session that got events, new ones or repeats, as the model is to read it.
 
     `event_time` is that of its newest event, or the time of arrival where that event is filed under its arrival.
     """
@@ -76,17 +76,20 @@ class Tracker:
                 events[parsed.event.event_id] = parsed.event
         with self._alone_with(events):
             known = self._sessions.known(events)
-            new = [event for event_id, event in events.items() if event_id not in known]
-            touched = self._take_in(new) if new else ()
-        return Tracked(len(new), duplicates + len(known), tuple(rejected), touched)
+            touched = self._take_in(list(events.values()), known) if events else ()
+        return Tracked(len(events) - len(known), duplicates + len(known), tuple(rejected), touched)
 
     def close(self) -> None:
         """Close the files."""
         self._log.close()
         self._sessions.close()
 
-    def _take_in(self, events: Sequence[Event]) -> tuple[Touched, ...]:
-        self._log.append([_log_line(event) for event in events])
+    def _take_in(self, events: Sequence[Event], known: Collection[str]) -> tuple[Touched, ...]:
+        new = [event for event in events if event.event_id not in known]
+        if new:
+            self._log.append([_log_line(event) for event in new])
+        # The store knows a repeat too: it changes nothing, and names the session, so that a caller whose first answer
+        # was lost gets one.
         appended = self._sessions.append(events)
         received: dict[str, datetime] = {}
         for event, session_id in zip(events, appended.session_ids, strict=True):

@@ -126,6 +126,25 @@ def test_a_repeated_event_is_a_duplicate_and_is_logged_once(client: TestClient, 
     assert [event["event_id"] for event in logged(home)] == ["e1", "e2"]
 
 
+def test_a_repeat_gets_the_answer_that_the_first_sending_got(client: TestClient, home: Path) -> None:
+    first = client.post("/v1/track", json={"events": [message(1)]}).json()
+    repeat = client.post("/v1/track", json={"events": [message(1)]}).json()
+    assert (repeat["accepted"], repeat["duplicates"]) == (0, 1)
+    assert repeat["sessions"] == first["sessions"]
+    assert len(repeat["sessions"]) == 1
+    assert [event["event_id"] for event in logged(home)] == ["e1"]
+
+
+def test_an_online_store_that_cannot_be_read_costs_the_features_and_not_the_answer(
+    client: TestClient, home: Path
+) -> None:
+    (home / "feast").mkdir()
+    (home / "feast" / "online.db").write_bytes(b"")
+    body = client.post("/v1/track", json={"events": [message(1)]}).json()
+    assert (body["accepted"], len(body["sessions"])) == (1, 1)
+    assert 'intent_feature_defaults_total{why="unreadable"}' in client.get("/metrics").text
+
+
 def test_repeats_sent_at_the_same_time_are_logged_once(client: TestClient, home: Path) -> None:
     answers: list[dict[str, Any]] = []
 
