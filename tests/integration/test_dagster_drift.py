@@ -1,5 +1,6 @@
 """From what was served to the word of the drift sensor: the real graph, the real suite, the real report."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 import dagster as dg
@@ -10,11 +11,15 @@ import pytest
 from dagster_project.definitions import build_definitions
 from dagster_project.defs.monitoring.assets import DriftConfig
 from dagster_project.defs.monitoring.retraining import drift_sensor
-from dagster_project.defs.monitoring.windows import reference_of
+from dagster_project.defs.monitoring.windows import held_against_another, reference_of
 from dagster_project.partitions import range_tags
-from dagster_project.resources.drift_report import read_summary
+from dagster_project.resources.drift_report import SUMMARY_FILE, read_summary
 from dagster_project.resources.tables import Tables
+from intent_tracking.evaluation.drift import drift_decision
+from intent_tracking.evaluation.report import write_report
+from intent_tracking.release import publish
 from intent_tracking.settings import Settings
+from tests.artifacts import tiny_component
 from tests.fakes.prediction_tables import START, served
 
 pytestmark = [
@@ -27,6 +32,9 @@ pytestmark = [
 FIRST = START.date()
 DRIFT_FROM = 3
 LAST = 4
+# The drift goes on until a retraining can learn from it, and for six more days under the model that came of it.
+ASKS_ON = DRIFT_FROM + 7
+END = ASKS_ON + 6
 
 
 def day(number: int) -> date:
@@ -111,4 +119,75 @@ def test_two_drifted_days_are_enough_to_ask_and_too_few_to_learn_from(checked):
     answer = drift_sensor(dg.build_sensor_context(instance=instance, resources={"settings": settings}))
     assert isinstance(answer, dg.SkipReason)
     assert "2 windows in a row drifted" in answer.skip_message
-    assert f"waits for the end of {day(DRIFT_FROM + 6)}" in answer.skip_message
+    assert f"waits for the end of {day(DRIFT_FROM + 7)}" in answer.skip_message
+
+
+def check_drift(settings: Settings, instance: dg.DagsterInstance, first: int, last: int) -> None:
+    build_definitions(settings).resolve_job_def("drift_job").execute_in_process(
+        tags=range_tags(day(first), day(last)),
+        instance=instance,
+        run_config=dg.RunConfig(ops={"drift_report": DriftConfig(calibration_draws=0)}),
+    )
+
+
+def go_live(settings: Settings, version: str) -> None:
+    publish(settings.release_file, {"intent_model": tiny_component(settings.home, version)}, "the gate accepted it")
+
+
+def requests(settings: Settings, instance: dg.DagsterInstance) -> list[str | None]:
+    """What a tick of the sensor asks for."""
+    answer = drift_sensor(dg.build_sensor_context(instance=instance, resources={"settings": settings}))
+    if isinstance(answer, dg.SkipReason):
+        return []
+    assert isinstance(answer, dg.RunRequest)
+
+    @dg.op
+    def step() -> None: ...
+
+    @dg.job
+    def retrain_job() -> None:
+        step()
+
+    instance.create_run_for_job(retrain_job, status=dg.DagsterRunStatus.SUCCESS, tags=dict(answer.tags))
+    return [answer.run_key]
+
+
+def test_one_drift_asks_for_one_retraining_and_is_over_under_the_model_that_came_of_it(tmp_path):
+    settings = Settings(home=tmp_path, first_day=FIRST)
+    for number in range(END + 1):
+        drift = 0.5 if number >= DRIFT_FROM else 0.0
+        version = "v1" if number <= ASKS_ON else "v2"
+        log(settings, number, served(250, seed=number, day=number, drift=drift, version=version))
+    with dg.DagsterInstance.ephemeral() as instance:
+        go_live(settings, "v1")
+        check_drift(settings, instance, 0, ASKS_ON)
+        asked = requests(settings, instance)
+        assert len(asked) == 1
+
+        go_live(settings, "v2")
+        for number in range(ASKS_ON + 1, END + 1):
+            check_drift(settings, instance, number, number)
+            asked += requests(settings, instance)
+
+    assert len(asked) == 1
+    verdicts = {n: read_summary(settings.drift / day(n).isoformat()) for n in range(ASKS_ON + 1, END + 1)}
+    # Its first day is held against the traffic before the drift; from then on the new traffic is its normal.
+    assert held_against_another(verdicts[ASKS_ON + 1])
+    assert [n for n, summary in verdicts.items() if summary.drifted] == [ASKS_ON + 1]
+    assert not any(held_against_another(verdicts[n]) for n in range(ASKS_ON + 2, END + 1))
+    reference = reference_of(settings, Tables(settings.tables), day(END), reference_days=2)
+    assert {moment.date() for moment in reference["event_time"].to_pylist()} == {day(ASKS_ON + 1), day(ASKS_ON + 2)}
+
+
+def test_a_drifted_day_is_not_forgotten_when_many_days_have_passed(tmp_path):
+    settings = Settings(home=tmp_path, first_day=FIRST)
+    tables = Tables(settings.tables)
+    for number in range(36):
+        tables.served_predictions.write(day(number), served(5, seed=number, day=number))
+        summary = drift_decision(served(5, seed=90), served(5, seed=number, day=number), day(number))
+        write_report(
+            settings.drift / day(number).isoformat() / SUMMARY_FILE,
+            replace(summary, model_version="v1", enough=True, drifted=number == 1).to_dict(),
+        )
+    reference = reference_of(settings, tables, day(35), reference_days=2)
+    assert {moment.date() for moment in reference["event_time"].to_pylist()} == {day(0), day(2)}

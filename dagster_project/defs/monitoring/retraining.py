@@ -66,14 +66,18 @@ def drift_sensor(
     """Ask for a retraining when the live model's traffic has drifted for long enough, never while one runs.
 
     The clock is that of the windows: the newest of them ends now, so that a replay of old days decides as it would have
-    then. Only windows of the model that is live now count.
+    then. Only windows of the model that is live now count, held against its own normal.
     """
-    from dagster_project.defs.monitoring.windows import drift_history
+    from dagster_project.defs.monitoring.windows import drift_history, held_against_another
     from dagster_project.versions import live_model_version
     from intent_tracking.evaluation.retraining import should_retrain
 
     live = live_model_version(settings.release_file)
-    history = [s for s in drift_history(settings.drift) if live is None or s.model_version in (None, live)]
+    history = [
+        summary
+        for summary in drift_history(settings.drift)
+        if live is None or (summary.model_version in (None, live) and not held_against_another(summary))
+    ]
     newest = max((summary.window_end for summary in history), default=None)
     decision = should_retrain(
         history,

@@ -10,14 +10,22 @@ import pyarrow.compute as pc
 from dagster_project.resources.drift_report import SUMMARY_FILE, read_summary
 from dagster_project.resources.tables import Tables
 from intent_tracking.evaluation.drift import DriftSummary
-from intent_tracking.evaluation.drift_sample import live_version
+from intent_tracking.evaluation.drift_sample import PREDICTION, live_version
 from intent_tracking.settings import Settings
 
 
-def drift_history(folder: Path, newest: int = 30) -> list[DriftSummary]:
-    """Summaries of the newest windows, oldest first."""
+def drift_history(folder: Path, newest: int | None = 30) -> list[DriftSummary]:
+    """Summaries of the `newest` windows, of all where that is None; oldest first."""
     days = sorted(path.parent for path in folder.glob(f"*/{SUMMARY_FILE}"))
-    return [read_summary(day) for day in days[-newest:]]
+    return [read_summary(day) for day in (days if newest is None else days[-newest:])]
+
+
+def held_against_another(summary: DriftSummary) -> bool:
+    """Whether the window was compared with the answers of another model, so that its answers were left out.
+
+    Such a verdict is about the traffic before the model, and says nothing about what the model was trained for.
+    """
+    return PREDICTION in summary.left_out
 
 
 def reference_of(settings: Settings, tables: Tables, day: date, reference_days: int) -> pa.Table:
@@ -25,11 +33,16 @@ def reference_of(settings: Settings, tables: Tables, day: date, reference_days: 
 
     Taken from the first `reference_days` days on which the model that answers on `day` answered before, days that
     drifted left out: a reference that moved along would never see a slow drift. Until that model has such a day, the
-    last days before, whoever answered: then only what does not depend on the model can be compared.
+    last days before, whoever answered: then only what does not depend on the model can be compared. A model's day that
+    was held against another's answers stays in its normal: new traffic is what it was trained for.
     """
     before = [known for known in tables.served_predictions.days() if known < day]
     live = live_version(tables.served_predictions.read([day], columns=["model_version"]))
-    drifted = {summary.window_end.date() for summary in drift_history(settings.drift) if summary.drifted}
+    drifted = {
+        summary.window_end.date()
+        for summary in drift_history(settings.drift, newest=None)
+        if summary.drifted and not (summary.model_version == live and held_against_another(summary))
+    }
     calm = [known for known in before if _after(known) not in drifted]
     own = [known for known in calm if live is not None and _answered(tables, known, live)]
     if own:
