@@ -1,6 +1,7 @@
 """A model version against the held-out days, its behavioural tests, and the champion on the same examples."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,17 +10,23 @@ import pyarrow.compute as pc
 from dagster_project.defs.evaluation.acceptance import DECISION_FILE
 from dagster_project.defs.training.examples import read_examples
 from dagster_project.versions import champion_directory
+from intent_tracking.artifact import Manifest
 from intent_tracking.evaluation import behavioural
 from intent_tracking.evaluation.behavioural import BehaviouralReport
 from intent_tracking.evaluation.gate import GateDecision, GatePolicy, decide
 from intent_tracking.evaluation.model_card import CardFacts, write_model_card
 from intent_tracking.evaluation.report import EvaluationReport, evaluate_predictions, write_report
 from intent_tracking.inference import IntentPredictor
+from intent_tracking.modeling.dataset import fingerprint
 from intent_tracking.modeling.examples import EXAMPLE_SCHEMA, model_inputs
 from intent_tracking.modeling.prediction import Prediction
 from intent_tracking.settings import Settings
 
 BEHAVIOUR_FILE = "behaviour.json"
+
+
+class StaleExamplesError(RuntimeError):
+    """The version was not trained on the examples that it would be judged by, so that it may have learned them."""
 
 
 @dataclass(frozen=True)
@@ -61,10 +68,18 @@ def compare(settings: Settings, version: str, policy: GatePolicy) -> Comparison:
         ArtifactError: an artifact is incomplete or damaged.
         FileNotFoundError: there are no training examples.
         EvaluationError: no held-out example is labelled.
+        StaleExamplesError: the version was trained on other examples than those on disk.
     """
     challenger = IntentPredictor.load(settings.models / version, settings.device)
     labels = list(challenger.labels.class_names())
     examples = read_examples(settings)
+    on_disk = fingerprint(examples)
+    if challenger.manifest.dataset_fingerprint != on_disk:
+        raise StaleExamplesError(
+            f"{version} was trained on the examples {challenger.manifest.dataset_fingerprint[:12]}, but "
+            f"training_examples are {on_disk[:12]} now: what it learned from may be among the held-out ones; run "
+            "retrain_job, or materialize tokenized_sessions and intent_model again and evaluate what they give"
+        )
     held_out = examples.filter(pc.equal(examples["split"], "test"))
     folder = settings.evaluations / version
 
@@ -85,6 +100,8 @@ def compare(settings: Settings, version: str, policy: GatePolicy) -> Comparison:
         behaviour,
         policy,
     )
+    if champion is not None and (unfair := seen_by_champion(champion.manifest, on_disk, held_out)):
+        decision = replace(decision, promote=False, reasons=(*decision.reasons, f"refused: {unfair}"))
     write_report(folder / BEHAVIOUR_FILE, behaviour.to_dict())
     compared_with = champion.version if champion else None
     write_report(
@@ -93,6 +110,23 @@ def compare(settings: Settings, version: str, policy: GatePolicy) -> Comparison:
     )
     write_model_card(folder, _facts(challenger, examples, held_out), report, behaviour, decision)
     return Comparison(version, compared_with, folder, report, behaviour, decision)
+
+
+def seen_by_champion(champion: Manifest, on_disk: str, held_out: pa.Table) -> str | None:
+    """Why the held-out examples cannot be put to the champion too; None where they can.
+
+    Trained on the very examples on disk, of the fingerprint `on_disk`, it has the same ones held out. Otherwise nothing
+    of its training window may be held out: it may have learned it, and would be harder to beat than it is.
+    """
+    if champion.dataset_fingerprint == on_disk or champion.trained_until is None:
+        return None
+    oldest, until = pc.min(held_out["time"]).as_py(), datetime.fromisoformat(champion.trained_until)
+    if oldest is None or until <= oldest:
+        return None
+    return (
+        f"the champion {champion.version} was trained on what happened until {until:%Y-%m-%d %H:%M}, and the oldest "
+        f"held-out example is of {oldest:%Y-%m-%d %H:%M}: build training_examples with later days"
+    )
 
 
 def _facts(challenger: IntentPredictor, examples: pa.Table, held_out: pa.Table) -> CardFacts:

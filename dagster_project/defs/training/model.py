@@ -12,7 +12,7 @@ from dagster_project.defs.training.examples import read_examples, tokenized_path
 from dagster_project.resources.feature_store import FeastStore
 from intent_tracking.artifact import INTENT_MODEL, Manifest, verify
 from intent_tracking.evaluation import plots
-from intent_tracking.modeling.dataset import DatasetInfo, TokenizedDataset
+from intent_tracking.modeling.dataset import DatasetInfo, TokenizedDataset, fingerprint
 from intent_tracking.modeling.export import TrainedArtifact, train_artifact
 from intent_tracking.modeling.training import Progress
 from intent_tracking.settings import Settings
@@ -61,8 +61,10 @@ def train_version(
     """
     examples = read_examples(settings)
     dataset = TokenizedDataset.load(tokenized_path(settings))
-    if dataset.table["example_id"].to_pylist() != examples["example_id"].to_pylist():
-        raise StaleTokensError("tokenized_sessions is older than training_examples: materialize it again")
+    if dataset.info.fingerprint != fingerprint(examples):
+        raise StaleTokensError(
+            "tokenized_sessions was made from other training_examples than those on disk: materialize it again"
+        )
     until = trained_until(examples)
     version = version_name(until, dataset.info, seed, max_seconds)
     directory, work = settings.models / version, settings.models / ".work" / version
