@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,8 @@ from intent_tracking.settings import Settings
 logger = logging.getLogger(__name__)
 
 STORAGE_THREADS = 8
+SESSIONS_KEPT = timedelta(days=7)
+EXPIRE_SECONDS = 3600.0
 # Tells the pipeline which release a service without a model has refused.
 REFUSED_HEADER = "Intent-Refused-Release"
 # Beside the packages in a Bento, and nowhere else: the model that the Bento was built for.
@@ -54,9 +58,16 @@ class Runtime:
     Args:
         settings: where things lie.
         load: how a model is loaded from the folder of its artifact.
+        expire_seconds: how often sessions without activity for SESSIONS_KEPT are forgotten.
     """
 
-    def __init__(self, settings: Settings, load: Callable[[Path], Predictor] | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        load: Callable[[Path], Predictor] | None = None,
+        *,
+        expire_seconds: float = EXPIRE_SECONDS,
+    ) -> None:
         self.metrics = Metrics()
         self._tracker = Tracker(settings)
         self._features = ShopperFeatures(settings.feast / "online.db", self.metrics)
@@ -70,13 +81,24 @@ class Runtime:
         self._inference = Inference(self._watcher, self.metrics)
         # Threads that wait for the disk: what several of them bring to the event log reaches it in one write.
         self._storage = ThreadPoolExecutor(max_workers=STORAGE_THREADS, thread_name_prefix="storage")
+        self._expire_seconds = expire_seconds
+        # Archived traffic has a clock of its own, by which none of its sessions is old: there the store's limit on
+        # the number of sessions holds alone.
+        self._expires = not settings.trust_received_time
+        self._closing = threading.Event()
+        self._expiry = threading.Thread(target=self._expire_sessions, name="session-expiry", daemon=True)
 
     def start(self) -> None:
-        """Load the released model, if there is one, and begin to follow the release file."""
+        """Load the released model, if there is one, and begin to follow the release file and to forget old sessions."""
         self._watcher.start()
+        if self._expires:
+            self._expiry.start()
 
     def close(self) -> None:
         """Finish what is under way, write the rest of the logs and close the files."""
+        self._closing.set()
+        if self._expiry.is_alive():
+            self._expiry.join()
         self._watcher.stop()
         self._inference.close()
         self._storage.shutdown(wait=True)
@@ -191,6 +213,18 @@ class Runtime:
         """The figures in the Prometheus text format."""
         self.metrics.prediction_log_dropped.set(self._predictions.dropped)
         return self.metrics.render()
+
+    def _expire_sessions(self) -> None:
+        while True:
+            try:
+                forgotten = self._tracker.expire(datetime.now(UTC) - SESSIONS_KEPT)
+            except sqlite3.Error as error:
+                logger.error("old sessions are not forgotten, trying again later: %s", error)
+            else:
+                if forgotten:
+                    logger.info("%d sessions without activity for %s are forgotten", forgotten, SESSIONS_KEPT)
+            if self._closing.wait(self._expire_seconds):
+                return
 
     def _no_model(self) -> RequestError:
         refusal = self._watcher.refusal

@@ -79,6 +79,14 @@ class Tracker:
             touched = self._take_in(list(events.values()), known) if events else ()
         return Tracked(len(events) - len(known), duplicates + len(known), tuple(rejected), touched)
 
+    def expire(self, before: datetime) -> int:
+        """Forget the sessions without activity since `before`; how many. Their events stay in the log.
+
+        Raises:
+            sqlite3.Error: the session state cannot be written.
+        """
+        return self._sessions.expire(before)
+
     def close(self) -> None:
         """Close the files."""
         self._log.close()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -202,6 +204,29 @@ def test_replayed_traffic_keeps_its_time_of_arrival_where_it_is_trusted(home: Pa
     running.close()
     assert logged(home)[0]["received_time"] == "2026-01-06T00:10:00Z"
     assert [day.isoformat() for day in prediction_days(home / "prediction_log")] == ["2026-01-05"]
+
+
+def kept_sessions(home: Path) -> set[str]:
+    with closing(sqlite3.connect(home / "session_state.sqlite")) as database:
+        return {row[0] for row in database.execute("SELECT shopper_id FROM session")}
+
+
+@pytest.mark.parametrize(("trusted", "kept"), [(False, {"anonymous:new"}), (True, {"anonymous:new", "anonymous:old"})])
+def test_sessions_without_activity_for_a_week_are_forgotten_while_the_service_runs(
+    home: Path, trusted: bool, kept: set[str]
+) -> None:
+    running = Runtime(Settings(home=home, trust_received_time=trusted), FakePredictor.load, expire_seconds=0.05)
+    running.start()
+    try:
+        old = message(1, shopper="old") | {"event_time": (NOW - timedelta(days=7, minutes=1)).isoformat()}
+        new = message(2, shopper="new") | {"event_time": (NOW - timedelta(days=6)).isoformat()}
+        assert client_of(running).post("/v1/track", json={"events": [old, new]}).json()["accepted"] == 2
+        deadline = time.monotonic() + (0.3 if trusted else 10)
+        while (kept_sessions(home) != kept or trusted) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert kept_sessions(home) == kept
+    finally:
+        running.close()
 
 
 def test_a_disk_that_refuses_is_a_503_and_the_event_can_be_sent_again(client: TestClient, home: Path) -> None:
