@@ -11,6 +11,11 @@ import dagster as dg
 # nothing is read from the environment when an asset module is imported.
 DAYS = dg.DailyPartitionsDefinition(start_date=datetime(2000, 1, 1, tzinfo=UTC), end_offset=1)
 
+# A backfill in the UI has no tags of a job. One step at a time writes day tables, and one writes to Feast's registry,
+# whoever started the run: pools hold one step unless the instance says otherwise.
+TABLES_POOL = "tables"
+FEAST_POOL = "feast"
+
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", dg.BetaWarning)
     RANGE_IN_ONE_RUN = dg.BackfillPolicy.single_run()

@@ -8,7 +8,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from dagster_project.metadata import means, sample
-from dagster_project.partitions import LAST_30_DAYS, daily_asset, days_of
+from dagster_project.partitions import FEAST_POOL, LAST_30_DAYS, TABLES_POOL, daily_asset, days_of
 from dagster_project.resources.feature_store import FeastStore
 from dagster_project.resources.tables import Tables
 from intent_tracking.tables import DayTable
@@ -50,6 +50,7 @@ SNAPSHOT_COLUMNS = ["event_time", "event_name", "shopper_id", "value", "items", 
     group_name="features",
     kinds={"duckdb", "parquet"},
     owners=OWNERS,
+    pool=TABLES_POOL,
 )
 def user_features(context: dg.AssetExecutionContext, tables: dg.ResourceParam[Tables]) -> dg.MaterializeResult:
     """Feature values of each shopper at the end of the UTC day: one row a shopper seen in the last 30 days.
@@ -67,6 +68,7 @@ def user_features(context: dg.AssetExecutionContext, tables: dg.ResourceParam[Ta
     group_name="features",
     kinds={"duckdb", "parquet"},
     owners=OWNERS,
+    pool=TABLES_POOL,
 )
 def item_features(context: dg.AssetExecutionContext, tables: dg.ResourceParam[Tables]) -> dg.MaterializeResult:
     """Feature values of each item at the end of the UTC day: one row an item seen in the last 30 days.
@@ -92,6 +94,7 @@ class OnlineConfig(dg.Config):
     kinds={"feast", "sqlite"},
     owners=OWNERS,
     retry_policy=dg.RetryPolicy(max_retries=2, delay=5),
+    pool=FEAST_POOL,
 )
 def online_features(
     config: OnlineConfig, tables: dg.ResourceParam[Tables], feature_store: dg.ResourceParam[FeastStore]

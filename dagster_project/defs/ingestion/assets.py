@@ -7,7 +7,7 @@ import dagster as dg
 import pyarrow.compute as pc
 
 from dagster_project.metadata import counts, sample
-from dagster_project.partitions import DAYS, RANGE_IN_ONE_RUN, daily_asset, days_of
+from dagster_project.partitions import DAYS, RANGE_IN_ONE_RUN, TABLES_POOL, daily_asset, days_of
 from dagster_project.resources.tables import Tables
 from intent_tracking.settings import Settings
 from intent_tracking.tables import DayTable
@@ -27,6 +27,7 @@ def records_in(table: DayTable, day: date) -> int:
     kinds={"python", "parquet"},
     owners=OWNERS,
     retry_policy=RETRY,
+    pool=TABLES_POOL,
 )
 def raw_events(
     context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings], tables: dg.ResourceParam[Tables]
@@ -92,6 +93,7 @@ def raw_events(
     backfill_policy=RANGE_IN_ONE_RUN,
     group_name="ingestion",
     retry_policy=RETRY,
+    pool=TABLES_POOL,
 )
 def validate_events(
     context: dg.AssetExecutionContext, tables: dg.ResourceParam[Tables]

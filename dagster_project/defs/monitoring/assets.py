@@ -4,7 +4,7 @@ import dagster as dg
 from pydantic import Field
 
 from dagster_project.metadata import rows_as_markdown
-from dagster_project.partitions import daily_asset, days_of
+from dagster_project.partitions import TABLES_POOL, daily_asset, days_of
 from dagster_project.resources.tables import Tables
 from intent_tracking.settings import Settings
 
@@ -22,7 +22,13 @@ class DriftConfig(dg.Config):
     min_labels: int = Field(default=50, description="Labelled sessions that performance drift needs on each side.")
 
 
-@daily_asset(deps=["served_predictions"], group_name="monitoring", kinds={"evidently", "python"}, owners=OWNERS)
+@daily_asset(
+    deps=["served_predictions"],
+    group_name="monitoring",
+    kinds={"evidently", "python"},
+    owners=OWNERS,
+    pool=TABLES_POOL,
+)
 def drift_report(
     context: dg.AssetExecutionContext,
     config: DriftConfig,

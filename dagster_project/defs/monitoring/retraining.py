@@ -27,8 +27,12 @@ UNFINISHED = [
 
 
 def is_retraining(instance: dg.DagsterInstance) -> bool:
-    """Whether a retraining is queued or runs."""
-    return instance.get_runs_count(dg.RunsFilter(job_name=retrain_job.name, statuses=UNFINISHED)) > 0
+    """Whether a run that trains a model is queued or runs: the retraining, or the model alone, started by a person."""
+    model = dg.AssetKey("intent_model")
+    return any(
+        run.job_name == retrain_job.name or model in (run.asset_selection or ())
+        for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))
+    )
 
 
 def last_request(instance: dg.DagsterInstance) -> datetime | None:

@@ -4,7 +4,7 @@ import dagster as dg
 from pydantic import Field
 
 from dagster_project.metadata import counts, means, sample
-from dagster_project.partitions import daily_asset, days_of
+from dagster_project.partitions import TABLES_POOL, daily_asset, days_of
 from dagster_project.resources.service import IntentService
 from dagster_project.resources.tables import Tables
 from dagster_project.versions import MODEL_VERSION, model_version
@@ -87,7 +87,13 @@ def deployed_intent_service(
     )
 
 
-@daily_asset(deps=["deployed_intent_service"], group_name="serving", kinds={"python", "parquet"}, owners=OWNERS)
+@daily_asset(
+    deps=["deployed_intent_service"],
+    group_name="serving",
+    kinds={"python", "parquet"},
+    owners=OWNERS,
+    pool=TABLES_POOL,
+)
 def served_predictions(
     context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings], tables: dg.ResourceParam[Tables]
 ) -> dg.MaterializeResult:

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dagster_project.metadata import counts, sample
-from dagster_project.partitions import DAY_BEFORE_TO_DAY_AFTER, daily_asset, days_of
+from dagster_project.partitions import DAY_BEFORE_TO_DAY_AFTER, TABLES_POOL, daily_asset, days_of
 from dagster_project.resources.tables import Tables
 
 OWNERS = ["team:data-platform"]
@@ -23,6 +23,7 @@ def _mean(column: pa.ChunkedArray) -> float:
     group_name="sessions",
     kinds={"duckdb", "parquet"},
     owners=OWNERS,
+    pool=TABLES_POOL,
 )
 def sessions(context: dg.AssetExecutionContext, tables: dg.ResourceParam[Tables]) -> dg.MaterializeResult:
     """What one shopper did without a pause of 30 minutes: one row a session, by the UTC day on which it starts.
@@ -55,6 +56,7 @@ def sessions(context: dg.AssetExecutionContext, tables: dg.ResourceParam[Tables]
     group_name="sessions",
     kinds={"python", "parquet"},
     owners=OWNERS,
+    pool=TABLES_POOL,
 )
 def session_texts(context: dg.AssetExecutionContext, tables: dg.ResourceParam[Tables]) -> dg.MaterializeResult:
     """What the model reads: one row a session up to its observation cut-off, and one a message, by UTC day.

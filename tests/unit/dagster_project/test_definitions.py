@@ -102,6 +102,13 @@ def test_training_goes_through_the_gpu_pool(definitions):
     assert definitions.resolve_asset_graph().get(dg.AssetKey("intent_model")).pools == {"gpu"}
 
 
+def test_whoever_starts_a_run_one_step_at_a_time_writes_day_tables_and_one_the_feature_registry(definitions):
+    graph = definitions.resolve_asset_graph()
+    for name in DAILY:
+        assert graph.get(dg.AssetKey(name)).pools == {"tables"}, name
+    assert graph.get(dg.AssetKey("online_features")).pools == {"feast"}
+
+
 def test_every_job_has_a_time_limit(definitions):
     for name in ("ingest_job", "features_job", "retrain_job", "drift_job", "rollback_job"):
         assert int(definitions.resolve_job_def(name).tags["dagster/max_runtime"]) > 0

@@ -156,6 +156,19 @@ def test_never_while_a_retraining_waits_or_runs(settings, instance, status):
     assert "a retraining is running" in why_not(settings, instance)
 
 
+@pytest.mark.parametrize(("selected", "trains"), [("intent_model", True), ("user_features", False)])
+def test_a_model_that_a_person_trains_alone_is_a_retraining_too(settings, instance, selected, trains):
+    @dg.asset(name=selected)
+    def made_alone() -> None: ...
+
+    drifting(settings, 0, LEARNABLE)
+    job = dg.Definitions(assets=[made_alone]).resolve_implicit_global_asset_job_def()
+    instance.create_run_for_job(
+        job, status=dg.DagsterRunStatus.STARTED, asset_selection=frozenset({dg.AssetKey(selected)})
+    )
+    assert isinstance(tick(settings, instance), dg.SkipReason) is trains
+
+
 def test_drift_that_was_asked_for_is_not_asked_for_again_whatever_became_of_the_run(settings, instance):
     drifting(settings, 0, LEARNABLE)
     retraining(instance, dg.DagsterRunStatus.FAILURE, dict(asked(settings, instance).tags))
