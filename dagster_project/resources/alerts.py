@@ -2,22 +2,22 @@
 
 import json
 import logging
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
-
-import dagster as dg
-from pydantic import Field
 
 TIMEOUT_SECONDS = 10.0
 
 
-class Alerts(dg.ConfigurableResource):
+@dataclass(frozen=True)
+class Alerts:
     """Tells people that something needs them.
 
-    The webhook gets `{"title", "text", "tags"}` as JSON by POST, the shape that chat tools' generic hooks take.
+    The webhook, an http(s) address, gets `{"title", "text", "tags"}` as JSON by POST, the shape that chat tools'
+    generic hooks take. Who knows the address can post there, so it is no resource config, which the UI shows.
     """
 
-    webhook: str | None = Field(default=None, description="http(s) address that takes alerts as JSON.")
+    webhook: str | None = field(default=None, repr=False)
 
     def send(self, title: str, text: str, tags: dict[str, str] | None = None) -> None:
         """Log the alert, then post it to the webhook.

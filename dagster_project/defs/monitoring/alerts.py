@@ -12,7 +12,7 @@ STALE_AFTER = timedelta(hours=30)  # a day is ingested soon after it ends; six h
 
 
 @dg.run_failure_sensor(minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING)
-def failure_alert(context: dg.RunFailureSensorContext, alerts: Alerts) -> None:
+def failure_alert(context: dg.RunFailureSensorContext, alerts: dg.ResourceParam[Alerts]) -> None:
     """Tell who is on duty that a run failed, with the step and its error."""
     run = context.dagster_run
     steps = "; ".join(
@@ -43,7 +43,7 @@ def staleness(newest: date | None, now: datetime) -> timedelta | None:
 
 @dg.sensor(minimum_interval_seconds=900, default_status=dg.DefaultSensorStatus.STOPPED)
 def freshness_alert(
-    context: dg.SensorEvaluationContext, tables: dg.ResourceParam[Tables], alerts: Alerts
+    context: dg.SensorEvaluationContext, tables: dg.ResourceParam[Tables], alerts: dg.ResourceParam[Alerts]
 ) -> dg.SkipReason:
     """Alert once a day while the newest day of `validated_events` is too old."""
     days = tables.validated_events.days()

@@ -22,7 +22,7 @@ def roll_back(
     config: RollbackConfig,
     settings: dg.ResourceParam[Settings],
     intent_service: dg.ResourceParam[IntentService],
-    alerts: Alerts,
+    alerts: dg.ResourceParam[Alerts],
 ) -> None:
     """Raises ServiceError when a running service does not switch in time."""
     from intent_tracking.release import rollback

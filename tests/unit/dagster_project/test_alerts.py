@@ -5,9 +5,12 @@ import logging
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
+import dagster as dg
 import pytest
 
+from dagster_project.definitions import build_definitions
 from dagster_project.resources.alerts import Alerts
+from intent_tracking.settings import Settings
 
 pytestmark = pytest.mark.unit
 
@@ -49,3 +52,14 @@ def test_an_alert_is_posted_as_json_with_its_tags(webhook):
 def test_a_webhook_that_is_no_http_address_is_refused_with_the_setting_to_mend():
     with pytest.raises(ValueError, match="INTENT_ALERT_WEBHOOK"):
         Alerts(webhook="file:///etc/passwd").send("a", "b")
+
+
+def test_the_address_of_the_webhook_is_not_shown_with_the_resources(tmp_path):
+    secret = "https://chat.example/hooks/hush"
+    definitions = build_definitions(Settings(home=tmp_path, alert_webhook=secret))
+    alerts = definitions.resources["alerts"]
+    assert alerts.webhook == secret
+    assert "hush" not in repr(alerts)
+    shown = definitions.get_repository_def().get_top_level_resources()["alerts"]
+    assert "hush" not in str(shown.config_schema.default_value if shown.config_schema.default_provided else "")
+    assert not isinstance(alerts, dg.ConfigurableResource)
