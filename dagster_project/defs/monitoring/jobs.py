@@ -5,6 +5,7 @@ from datetime import UTC, timedelta
 import dagster as dg
 
 from dagster_project.partitions import range_tags
+from intent_tracking.events.arrival import LOOKBACK_DAYS
 
 drift_job = dg.define_asset_job(
     "drift_job",
@@ -16,6 +17,7 @@ drift_job = dg.define_asset_job(
 
 @dg.schedule(job=drift_job, cron_schedule="15 3 * * *", execution_timezone="UTC")
 def daily_drift_check(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    """Check yesterday's traffic."""
+    """Check yesterday's traffic, and the days again whose late events were answered since."""
     yesterday = context.scheduled_execution_time.astimezone(UTC).date() - timedelta(days=1)
-    return dg.RunRequest(run_key=yesterday.isoformat(), tags=range_tags(yesterday, yesterday))
+    first = yesterday - timedelta(days=LOOKBACK_DAYS)
+    return dg.RunRequest(run_key=yesterday.isoformat(), tags=range_tags(first, yesterday))

@@ -1,6 +1,6 @@
 """Which days a schedule asks for."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import pytest
@@ -8,6 +8,7 @@ import pytest
 from dagster_project.defs.features.jobs import daily_features
 from dagster_project.defs.ingestion.jobs import daily_ingestion
 from dagster_project.defs.monitoring.jobs import daily_drift_check
+from intent_tracking.features.batch import AVAILABLE_AFTER
 
 pytestmark = pytest.mark.unit
 
@@ -24,9 +25,17 @@ def test_ingestion_makes_yesterday_the_three_days_of_late_events_and_the_session
     assert range_asked_for(daily_ingestion) == ("2026-03-05", "2026-03-09")
 
 
-@pytest.mark.parametrize("schedule", [daily_features, daily_drift_check])
-def test_features_and_drift_look_at_yesterday(schedule):
-    assert range_asked_for(schedule) == ("2026-03-09", "2026-03-09")
+def test_features_look_at_yesterday():
+    assert range_asked_for(daily_features) == ("2026-03-09", "2026-03-09")
+
+
+def test_drift_looks_at_yesterday_and_at_the_days_whose_late_events_were_answered_since():
+    assert range_asked_for(daily_drift_check) == ("2026-03-06", "2026-03-09")
+
+
+def test_features_are_online_when_the_training_join_takes_them_for_served():
+    minute, hour, *_ = daily_features.cron_schedule.split()
+    assert timedelta(hours=int(hour), minutes=int(minute)) < AVAILABLE_AFTER
 
 
 def test_a_tick_that_is_evaluated_twice_asks_for_the_same_run():
