@@ -11,7 +11,6 @@ from pathlib import Path
 from playwright.sync_api import Page, sync_playwright
 
 FOLDER = Path(__file__).parent
-LOCATION = "/locations/dagster_project.definitions"
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync", "--no-first-run"]
 
 
@@ -25,12 +24,16 @@ def main(address: str) -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
         page = browser.new_page(viewport={"width": 1600, "height": 900})
+        page.goto(address + "/asset-groups")
+        settle(page)
+        page.mouse.click(1000, 700, button="right")
+        page.get_by_text("Expand all groups").first.click()
+        settle(page)
+        page.screenshot(path=FOLDER / "asset-graph.png")
         for name, path in (
-            ("asset-graph", "/asset-groups"),
             ("materialization", "/assets/intent_model_evaluation?view=overview"),
             ("blocked-check", "/assets/intent_model_evaluation?view=checks"),
             ("drift", "/assets/drift_report?view=overview"),
-            ("plots", "/assets/intent_model_evaluation?view=plots"),
         ):
             page.goto(address + path)
             settle(page)
