@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import yaml
 
-from intent_tracking.features.batch import snapshot_moment
+from intent_tracking.features.batch import AVAILABLE_AFTER, snapshot_moment
 from intent_tracking.features.catalogue import FEATURES, features_of
 from intent_tracking.features.declaration import Entity, Feature
 from intent_tracking.features.online import OnlineFeatures, table_name
@@ -145,8 +145,8 @@ class FeastStore:
     def point_in_time(self, points: pa.Table, service: str = "intent_model") -> pa.Table:
         """The features of `service` as they were known at each point.
 
-        A snapshot made after the point is never used, nor one older than the time to live; where none is left, the
-        row stays and gets the defaults, as it would online.
+        A snapshot that was not online yet at the point is never used (`AVAILABLE_AFTER`), nor one older than the time
+        to live; where none is left, the row stays and gets the defaults, as it would online.
 
         Args:
             points: the join key column (`shopper_id` or `item_id`), `event_timestamp` (timestamp, UTC), any others.
@@ -239,9 +239,9 @@ class FeastStore:
         drawn = sorted(np.random.default_rng(seed).choice(len(keys), min(sample, len(keys)), replace=False).tolist())
         chosen = [keys[index] for index in drawn]
         moment = snapshot_moment(date.fromisoformat(paths[-1].parent.name.removeprefix("day=")))
-        points = pa.table(
-            {entity.key: pa.array(chosen, pa.string()), EVENT_TIMESTAMP: pa.array([moment] * len(chosen), TIMESTAMP)}
-        )
+        # Earlier than this the training join does not know the snapshot yet.
+        known = pa.array([moment + AVAILABLE_AFTER] * len(chosen), TIMESTAMP)
+        points = pa.table({entity.key: pa.array(chosen, pa.string()), EVENT_TIMESTAMP: known})
         service = next(name for name, of in self._definitions.DEFAULT_SERVICES.items() if of is entity)
         offline = self.point_in_time(points, service).to_pylist()
         with closing(OnlineFeatures(self.online_path)) as reader:

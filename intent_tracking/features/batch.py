@@ -25,6 +25,10 @@ from intent_tracking.features.schema import (
     snapshot_schema,
 )
 
+AVAILABLE_AFTER = timedelta(hours=3)
+"""How long after its moment a snapshot is online at the latest: the daily features job starts at 02:15 UTC. Until then
+the service answers with the snapshot of the day before, and training must learn from the same."""
+
 _DAY_MICROSECONDS = 86_400_000_000.0
 
 # Times enter the query as UTC without a zone: DuckDB does arithmetic with zones by the calendar, some ten times slower.
@@ -176,7 +180,7 @@ def _require(table: pa.Table, columns: Sequence[str], name: str) -> None:
 
 
 def snapshot_moment(day: date) -> datetime:
-    """When the snapshot of `day` holds and can first be known: the first moment of the next day, UTC."""
+    """When the snapshot of `day` holds: the first moment of the next day, UTC. `AVAILABLE_AFTER` later it is served."""
     return datetime.combine(day + timedelta(days=1), time.min, tzinfo=UTC)
 
 
@@ -184,8 +188,8 @@ def snapshot(events: pa.Table, day: date, features: Sequence[Feature]) -> pa.Tab
     """Feature rows at the end of `day` for every entity with a fact in the longest window.
 
     Only what was known at that moment counts: an event that arrived later (`received_time`) first counts in the
-    snapshot after its arrival. So the creation time is the truth, a training join on it cannot see the future, and
-    making the snapshot again gives the same bytes.
+    snapshot after its arrival. The creation time says when the service has the row, `AVAILABLE_AFTER` its moment, not
+    when this ran: a training join on it sees what was served, and making the snapshot again gives the same bytes.
 
     Args:
         events: rows of EVENT_SCHEMA; those outside (end of day - longest window, end of day) are ignored.
@@ -204,7 +208,8 @@ def snapshot(events: pa.Table, day: date, features: Sequence[Feature]) -> pa.Tab
         return schema.empty_table()
     moments = pa.array([moment] * len(keys), TIMESTAMP)
     valued = features_at(known, pa.table({"entity": keys, "point_time": moments}), features)
-    columns = {entity.key: keys, EVENT_TIMESTAMP: moments, CREATED_TIMESTAMP: moments}
+    created = pa.array([moment + AVAILABLE_AFTER] * len(keys), TIMESTAMP)
+    columns = {entity.key: keys, EVENT_TIMESTAMP: moments, CREATED_TIMESTAMP: created}
     columns.update({feature.name: valued[feature.name] for feature in features})
     return pa.table(columns, schema=schema)
 

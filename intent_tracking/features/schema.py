@@ -11,7 +11,7 @@ import pyarrow as pa
 from intent_tracking.features.catalogue import FEATURES, ITEM_FEATURES, USER_FEATURES
 from intent_tracking.features.declaration import Feature, one_entity
 
-# Feast's names: when the values hold, and when they could first be known.
+# Feast's names: when the values hold, and when the service has them.
 EVENT_TIMESTAMP = "event_timestamp"
 CREATED_TIMESTAMP = "created_timestamp"
 

@@ -17,7 +17,12 @@ import pyarrow as pa
 import pytest
 
 from dagster_project.resources.feature_store import FeastStore
-from intent_tracking.features.batch import item_feature_snapshot, snapshot_moment, user_feature_snapshot
+from intent_tracking.features.batch import (
+    AVAILABLE_AFTER,
+    item_feature_snapshot,
+    snapshot_moment,
+    user_feature_snapshot,
+)
 from intent_tracking.features.catalogue import TTL, USER_FEATURES
 from intent_tracking.features.declaration import Entity
 from intent_tracking.features.online import OnlineFeatures, table_name
@@ -101,7 +106,10 @@ def test_the_training_join_equals_a_hand_written_as_of_join(store: FeastStore, m
     """Random shoppers and moments, among them the moments of the snapshots themselves and both ends of the ttl."""
     draw = random.Random(4)
     edges = [
-        snapshot_moment(day) + shift for day in (*made, GAP) for shift in (timedelta(0), -timedelta(microseconds=1))
+        snapshot_moment(day) + after + shift
+        for day in (*made, GAP)
+        for after in (timedelta(0), AVAILABLE_AFTER)
+        for shift in (timedelta(0), -timedelta(microseconds=1))
     ]
     edges += [snapshot_moment(LAST) + TTL, snapshot_moment(LAST) + TTL + timedelta(microseconds=1)]
     pairs = [(f"s{draw.randrange(23)}", draw.choice(edges)) for _ in range(200)]
@@ -118,12 +126,26 @@ def test_the_training_join_equals_a_hand_written_as_of_join(store: FeastStore, m
     for (key, at), row in zip(pairs, found, strict=True):
         known = [
             rows[key] for rows in by_key.values() if key in rows
-            and rows[key]["event_timestamp"] <= at <= rows[key]["event_timestamp"] + TTL
+            and rows[key]["event_timestamp"] + AVAILABLE_AFTER <= at <= rows[key]["event_timestamp"] + TTL
         ]  # fmt: skip
         newest = max(known, key=lambda held: held["event_timestamp"], default=DEFAULTS)
         assert {name: row[name] for name in DEFAULTS} == {name: newest[name] for name in DEFAULTS}
         some += bool(known)
     assert 100 < some < 400  # both kinds of rows were there: with a snapshot, and with defaults
+
+
+def test_a_session_before_the_nightly_job_gets_the_features_that_were_served_then(
+    store: FeastStore, made: dict[date, pa.Table]
+) -> None:
+    """At one in the morning the snapshot of yesterday is not online yet; at four it is."""
+    before, after = made[LAST - timedelta(days=1)].to_pylist(), made[LAST].to_pylist()
+    old, new = ({row["shopper_id"]: row["user_views_7d"] for row in rows} for rows in (before, after))
+    changed = next(key for key in sorted(old) if key in new and old[key] != new[key])
+    midnight = snapshot_moment(LAST)
+
+    found = store.point_in_time(_points([(changed, midnight + timedelta(hours=hour)) for hour in (1, 4)]))
+
+    assert found["user_views_7d"].to_pylist() == [old[changed], new[changed]]
 
 
 def test_label_rows_outside_the_time_to_live_are_kept_with_defaults(store: FeastStore) -> None:
