@@ -36,7 +36,7 @@ from bentos.intent_service.schemas import (
     TrackAnswer,
 )
 from bentos.intent_service.tracking import Touched, Tracker
-from intent_tracking.inference import OUT_OF_SCOPE_LABEL, IntentPredictor, Prediction
+from intent_tracking.inference import OUT_OF_SCOPE_LABEL, IntentPredictor, ModelInput, Prediction
 from intent_tracking.prediction_log import PredictionLog, ServedPrediction
 from intent_tracking.sessions.render import free_text_with_offsets, render_utterance
 from intent_tracking.settings import Settings
@@ -149,7 +149,9 @@ class Runtime:
             RequestError: no model is released yet.
         """
         self.require_model()
-        entries = [render_utterance(text, request.scene) for text in request.texts]
+        # Cleaning many long texts takes seconds, in which the event loop must go on with other requests.
+        loop = asyncio.get_running_loop()
+        entries = await loop.run_in_executor(self._storage, _rendered, request)
         answered = await self._inference.predict(entries)
         if answered is None:
             raise self._no_model()
@@ -162,10 +164,9 @@ class Runtime:
             ]
         )
         return IntentAnswer(
-            predictions=[
-                _text_prediction(text, prediction)
-                for text, prediction in zip(request.texts, answered.predictions, strict=True)
-            ],
+            predictions=await loop.run_in_executor(
+                self._storage, _text_predictions, request.texts, answered.predictions
+            ),
             model_version=version,
         )
 
@@ -277,6 +278,14 @@ def _session_answer(session: Touched, prediction: Prediction) -> SessionAnswer:
             prediction.intents, out_of_scope=prediction.out_of_scope, scene=session.entry.scene
         ),
     )
+
+
+def _rendered(request: IntentRequest) -> list[ModelInput]:
+    return [render_utterance(text, request.scene) for text in request.texts]
+
+
+def _text_predictions(texts: Sequence[str], predictions: Sequence[Prediction]) -> list[TextPrediction]:
+    return [_text_prediction(text, prediction) for text, prediction in zip(texts, predictions, strict=True)]
 
 
 def _text_prediction(text: str, prediction: Prediction) -> TextPrediction:

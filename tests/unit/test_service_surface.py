@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
 import threading
@@ -20,6 +21,7 @@ from starlette.testclient import TestClient
 from bentos.intent_service.app import create_app
 from bentos.intent_service.limits import MAX_BODY_BYTES, MAX_DEPTH, MAX_EVENTS, MAX_TEXT_CHARACTERS, MAX_TEXTS
 from bentos.intent_service.runtime import Runtime
+from bentos.intent_service.schemas import IntentRequest
 from intent_tracking.events.contract import PARAM_NAMES
 from intent_tracking.events.log import EventLog
 from intent_tracking.prediction_log import prediction_days, read_predictions
@@ -255,6 +257,24 @@ def test_intent_answers_in_the_order_given_and_with_offsets_in_the_text_sent(cli
     assert third["key_information"] == [{"name": "colour", "value": "red", "start": 2, "end": 5}]
     found = first["key_information"][0]
     assert texts[0][found["start"] : found["end"]] == found["value"] == "ｒｅｄ"
+
+
+def test_long_texts_do_not_keep_other_requests_waiting(runtime: Runtime) -> None:
+    request = IntentRequest(texts=["red shoes from shop@example.com, size 42 " * 90] * MAX_TEXTS)
+
+    async def longest_pause() -> tuple[float, float]:
+        asked = asyncio.create_task(runtime.intent(request))
+        begin = last = time.perf_counter()
+        longest = 0.0
+        while not asked.done():
+            await asyncio.sleep(0.001)
+            now = time.perf_counter()
+            last, longest = now, max(longest, now - last)
+        await asked
+        return longest, last - begin
+
+    longest, whole = asyncio.run(longest_pause())
+    assert longest < whole / 4, f"the event loop stood still for {longest:.2f} s of {whole:.2f} s"
 
 
 def test_every_served_prediction_is_logged_with_what_the_drift_check_reads(runtime: Runtime, home: Path) -> None:
