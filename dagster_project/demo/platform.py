@@ -108,10 +108,11 @@ class Platform:
 
 def failures(result: dg.ExecuteInProcessResult) -> list[str]:
     """Failed steps and blocking checks of a run, each with its reason in one line."""
+    errors = [(e.step_key, e.step_failure_data.error) for e in result.all_events if e.is_step_failure]
     said = [
-        f"{event.step_key}: {event.step_failure_data.error.message.strip().splitlines()[0]}"
-        for event in result.all_events
-        if event.is_step_failure and event.step_failure_data.error is not None
+        f"{step}: {error.message.strip().splitlines()[0]}"
+        for step, error in errors
+        if error is not None and error.cls_name != "DagsterAssetCheckFailedError"
     ]
     checks = [
         f"check {check.check_name} did not pass" for check in result.get_asset_check_evaluations() if not check.passed

@@ -10,7 +10,7 @@ import dagster as dg
 import orjson
 
 from dagster_project.demo.display import Display
-from dagster_project.demo.platform import DemoError, Platform, failures
+from dagster_project.demo.platform import DemoError, Platform, failures, metadata_of
 from dagster_project.demo.service import Callers, Service, running_service
 from dagster_project.partitions import range_tags
 from dagster_project.resources.tables import Tables
@@ -29,8 +29,8 @@ TEXTS = [
     "退货怎么弄，衣服太小了",
 ]
 # What is trained in minutes on two cores; in production the defaults hold.
-FIRST_TRAINING = {"max_seconds": 135.0}
-RETRAINING = {"max_seconds": 90.0}
+FIRST_TRAINING = {"max_seconds": 120.0}
+RETRAINING = {"max_seconds": 75.0}
 HELD_OUT = {"validation_days": 2, "test_days": 2}
 RECENT = {"window_days": 14}
 
@@ -167,7 +167,10 @@ class Story:
             if result.success or self.platform.live_model != live:
                 raise DemoError("a bad challenger went live")
             for line in said:
-                self.display.say(f"refused: {line}")
+                self.display.say(line)
+            version = metadata_of(result, "intent_model")["model_version"]
+            for reason in self.platform.evaluation(version)["decision"]["reasons"]:
+                self.display.say(reason)
         return said
 
     def roll_back_and_forth(self, service: Service) -> None:

@@ -1,5 +1,9 @@
-"""One day's drift: reference, calibration, delayed labels, report."""
+"""One day's drift: reference, calibration, delayed labels, report. What was measured on the same input is kept."""
 
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,12 +11,16 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from dagster_project.defs.monitoring.windows import labels_by_people, reference_of
-from dagster_project.resources.drift_report import report_drift
+from dagster_project.resources.drift_report import SUMMARY_FILE, read_summary, report_drift
 from dagster_project.resources.tables import Tables
 from intent_tracking.evaluation.drift import Calibration, DriftSummary, calibrate
 from intent_tracking.evaluation.drift_sample import DriftPolicy, live_version, sessions_of
 from intent_tracking.evaluation.performance import correct_answers, performance_drift
 from intent_tracking.settings import Settings
+from intent_tracking.tables import atomic_write_text
+
+INPUTS_FILE = "inputs.sha256"
+CALIBRATIONS = "calibrations"
 
 if TYPE_CHECKING:
     from dagster_project.defs.monitoring.assets import DriftConfig
@@ -21,34 +29,57 @@ if TYPE_CHECKING:
 def measure_day(settings: Settings, tables: Tables, day: date, config: "DriftConfig") -> tuple[DriftSummary, Path]:
     """Decide on `day` and write its report; returns the summary and the folder that it lies in.
 
+    The daily check looks again at the days that late events may have changed; a day whose predictions, reference,
+    labels and policy are those of its last report keeps it.
+
     Raises:
-        DriftReportMismatch: the report tool computes a statistic otherwise than the decision.
+        DriftReportMismatchError: the report tool computes a statistic otherwise than the decision.
         AnnotationError: a label file cannot be read.
     """
     policy = DriftPolicy(sample_size=config.sample_size, min_samples=config.min_samples, min_columns=config.min_columns)
     current = tables.served_predictions.read([day])
     reference = reference_of(settings, tables, day, config.reference_days)
-    labels = labels_by_people(settings)
+    labels = _labels_of(labels_by_people(settings), current, reference)
+    folder = settings.drift / day.isoformat()
+    inputs = _fingerprint(_ids(current), _ids(reference), labels, config.model_dump())
+    if (folder / SUMMARY_FILE).exists() and _read(folder / INPUTS_FILE) == inputs:
+        return read_summary(folder), folder
     performance = performance_drift(
         correct_answers(reference, labels), correct_answers(current, labels), min_labels=config.min_labels
     )
-    folder = settings.drift / day.isoformat()
-    summary = report_drift(
-        reference,
-        current,
-        day,
-        folder,
-        policy,
-        calibration=_calibration(reference, policy, config.calibration_draws),
-        performance=performance,
-    )
+    calibration = _calibration(settings, reference, policy, config.calibration_draws)
+    summary = report_drift(reference, current, day, folder, policy, calibration=calibration, performance=performance)
+    atomic_write_text(folder / INPUTS_FILE, inputs)
     return summary, folder
 
 
-def _calibration(reference: pa.Table, policy: DriftPolicy, draws: int) -> Calibration | None:
+def _fingerprint(*parts: object) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _ids(predictions: pa.Table) -> list[str]:
+    return sorted(predictions["prediction_id"].to_pylist())
+
+
+def _labels_of(labels: Mapping[str, str], *tables: pa.Table) -> dict[str, str]:
+    sessions = {session for table in tables for session in table["session_id"].to_pylist()}
+    return {session: intent for session, intent in labels.items() if session in sessions}
+
+
+def _read(path: Path) -> str | None:
+    return path.read_text(encoding="utf-8") if path.exists() else None
+
+
+def _calibration(settings: Settings, reference: pa.Table, policy: DriftPolicy, draws: int) -> Calibration | None:
     """None where the reference is too small to be split into pairs, or no draws are wanted."""
     if draws == 0 or live_version(reference) is None:
         return None
     if len(sessions_of(reference, policy.seed)) < 2 * policy.min_samples:
         return None
-    return calibrate(reference, policy, draws=draws)
+    path = settings.drift / CALIBRATIONS / f"{_fingerprint(_ids(reference), asdict(policy), draws)[:16]}.json"
+    known = _read(path)
+    if known is not None:
+        return Calibration(**json.loads(known))
+    found = calibrate(reference, policy, draws=draws)
+    atomic_write_text(path, json.dumps(asdict(found)))
+    return found
