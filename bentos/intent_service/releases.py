@@ -126,8 +126,9 @@ class ReleaseWatcher:
             if self.serving is None:
                 self._go_back(source, release)
             return
-        self._go_live(serving)
+        # First the refusal goes: who sees the new release must not read why the one before it was refused.
         self.refusal = None
+        self._go_live(serving)
 
     def _go_live(self, serving: Serving) -> None:
         release = serving.release
