@@ -6,7 +6,7 @@ Each command imports what it needs when it runs, so that `--help` answers at onc
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -32,10 +32,11 @@ app.command("simulate")(simulate_command)
 def _errors_in_words(command: str) -> Iterator[None]:
     """Mistakes of the caller end the command with their message and status 2, without a traceback."""
     from intent_tracking.artifact import ArtifactError
+    from intent_tracking.modeling.encoder import EncoderError
 
     try:
         yield
-    except (ValueError, ArtifactError, FileNotFoundError, IsADirectoryError, PermissionError) as error:
+    except (ValueError, ArtifactError, EncoderError, OSError) as error:
         typer.secho(f"{command}: {error}", err=True, fg="red")
         raise typer.Exit(2) from error
 
@@ -54,16 +55,20 @@ def ingest(
         Literal["file_date", "event_time", "field"],
         typer.Option(help="When records arrived: the date in the file name, their event time (archives), their field."),
     ] = "file_date",
-    home: Annotated[Path | None, typer.Option(help="Home directory [default: INTENT_HOME, else .intent].")] = None,
+    home: Annotated[Path | None, typer.Option(help="Home directory (default: INTENT_HOME, else .intent).")] = None,
 ) -> None:
     """Land log files and write `raw_events` of the days that they touch."""
     from intent_tracking.events.commands import ingest_command
     from intent_tracking.settings import load_settings
 
     with _errors_in_words("ingest"):
+        if mapping is not None and adapter != "columns":
+            raise ValueError(f"--mapping goes with --adapter columns; --adapter {adapter} knows its format")
+        settings = load_settings()
         ingest_command(
             files,
-            home=(home or load_settings().home).resolve(),
+            home=(home or settings.home).resolve(),
+            first_day=settings.first_day,
             source=source,
             adapter=adapter,
             mapping=mapping,
@@ -78,7 +83,7 @@ def evaluate(
     report: Annotated[Path, typer.Option(help="JSON file to write; pictures go into a folder beside it.")],
     dev: Annotated[Path | None, typer.Option(help="CSV of the same form, to choose and calibrate on.")] = None,
     base_encoder: Annotated[
-        str | None, typer.Option(help="Hub id or local path [default: INTENT_BASE_ENCODER, else the packaged MiniLM].")
+        str | None, typer.Option(help="Hub id or local path (default: INTENT_BASE_ENCODER, else the packaged MiniLM).")
     ] = None,
     model: Annotated[Path | None, typer.Option(help="Folder to keep the trained model in.")] = None,
     max_seconds: Annotated[float | None, typer.Option(min=1, help="Training time to stay within.")] = None,
@@ -125,10 +130,25 @@ def evaluate(
     )
 
 
+def _texts(lines: Iterable[bytes]) -> Iterator[str]:
+    """Each line that holds more than blanks.
+
+    Raises:
+        ValueError: a line is not UTF-8.
+    """
+    for number, line in enumerate(lines, start=1):
+        try:
+            text = line.decode("utf-8").strip()
+        except UnicodeDecodeError as error:
+            raise ValueError(f"line {number} is not UTF-8: save the texts as UTF-8") from error
+        if text:
+            yield text
+
+
 @app.command("predict")
 def predict(
     model: Annotated[Path, typer.Option(help="Folder of a model artifact.", exists=True, file_okay=False)],
-    file: Annotated[Path | None, typer.Option(help="Texts, one a line [default: standard input].", exists=True)] = None,
+    file: Annotated[Path | None, typer.Option(help="Texts, one a line (default: standard input).", exists=True)] = None,
     scene: Annotated[str, typer.Option(help="Where the shopper is: search, browse, cart ...")] = "customer_service",
     top_k: Annotated[int, typer.Option(min=1, help="Intents to list for each text.")] = 5,
 ) -> None:

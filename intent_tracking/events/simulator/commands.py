@@ -45,7 +45,7 @@ def simulate_command(
         typer.Option(help="Day number or date from which products, wording, mix and one new intent change."),
     ] = None,
     later_from: Annotated[
-        int | None, typer.Option(help="Day of the later wording [default: after 70% of the first run's days].")
+        int | None, typer.Option(help="Day of the later wording (default: after 70% of the first run's days).")
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
