@@ -10,6 +10,7 @@ import pytest
 
 from dagster_project.definitions import build_definitions
 from dagster_project.defs.monitoring.assets import DriftConfig
+from dagster_project.defs.monitoring.measure import measure_day
 from dagster_project.defs.monitoring.retraining import drift_sensor
 from dagster_project.defs.monitoring.windows import held_against_another, reference_of
 from dagster_project.partitions import range_tags
@@ -120,6 +121,19 @@ def test_two_drifted_days_are_enough_to_ask_and_too_few_to_learn_from(checked):
     assert isinstance(answer, dg.SkipReason)
     assert "2 windows in a row drifted" in answer.skip_message
     assert f"waits for the end of {day(DRIFT_FROM + 7)}" in answer.skip_message
+
+
+def test_a_day_is_measured_again_only_when_what_it_stands_on_has_changed(checked):
+    settings, *_ = checked
+    config, tables = DriftConfig(calibration_draws=1), Tables(settings.tables)
+    report = settings.drift / day(LAST).isoformat() / "report.html"
+    kept, made = read_summary(report.parent), report.stat().st_mtime_ns
+    assert measure_day(settings, tables, day(LAST), config)[0] == kept
+    assert report.stat().st_mtime_ns == made
+    measure_day(settings, tables, day(LAST), DriftConfig(calibration_draws=1, min_columns=3))
+    assert report.stat().st_mtime_ns > made
+    measure_day(settings, tables, day(LAST), config)
+    assert read_summary(report.parent) == kept
 
 
 def check_drift(settings: Settings, instance: dg.DagsterInstance, first: int, last: int) -> None:
