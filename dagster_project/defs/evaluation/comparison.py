@@ -49,10 +49,16 @@ def predict_examples(predictor: IntentPredictor, examples: pa.Table) -> list[Pre
 
 
 def cases_for(labels: list[str], examples: pa.Table) -> list[behavioural.Case]:
-    """The shop's behavioural cases; where the model knows none of their intents, cases made from the examples."""
-    known = [case for case in behavioural.shop_cases() if case.intent in labels]
-    if known:
-        return known
+    """The shop's behavioural cases in the languages of the examples; for other label sets, cases made from these.
+
+    A model that shares a name or two with the shop's intents, such as `cancel_order`, does not mean the same by it: the
+    shop's cases count where it knows at least half of the shop's intents.
+    """
+    cases = behavioural.shop_cases()
+    intents = {case.intent for case in cases}
+    if 2 * len(intents & set(labels)) >= len(intents):
+        languages = set(examples["language"].to_pylist())
+        return [case for case in cases if case.intent in labels and case.language in languages]
     inputs = model_inputs(examples)
     texts = [(given.text[given.utterance_start : given.utterance_end], given.language) for given in inputs]
     return behavioural.label_free_cases((text, language) for text, language in texts if text)
