@@ -158,11 +158,11 @@ def predict(
     from intent_tracking.events.contract import Scene
     from intent_tracking.settings import load_settings
 
-    with _errors_in_words("predict"), file.open(encoding="utf-8") if file else sys.stdin as lines:
+    with _errors_in_words("predict"), file.open("rb") if file else sys.stdin.buffer as lines:
         from intent_tracking.evaluation.commands import predict_command
 
-        texts = (line.strip() for line in lines if line.strip())
-        for answer in predict_command(model, texts, scene=Scene(scene), device=load_settings().device, top_k=top_k):
+        device = load_settings().device
+        for answer in predict_command(model, _texts(lines), scene=Scene(scene), device=device, top_k=top_k):
             typer.echo(orjson.dumps(answer).decode())
 
 
