@@ -64,7 +64,7 @@ def served(
         kind=kind,
         session_id=session_id,
         shopper_id=shopper_id,
-        scene=entry.scene.value,
+        scene=str(entry.scene),
         language=entry.language,
         text=entry.text,
         intent=best.name if best else OUT_OF_SCOPE_LABEL,

@@ -36,6 +36,7 @@ from bentos.intent_service.schemas import (
     TrackAnswer,
 )
 from bentos.intent_service.tracking import Touched, Tracker
+from intent_tracking.events.contract import Scene
 from intent_tracking.inference import OUT_OF_SCOPE_LABEL, IntentPredictor, ModelInput, Prediction
 from intent_tracking.prediction_log import PredictionLog, ServedPrediction
 from intent_tracking.sessions.render import free_text_with_offsets, render_utterance
@@ -267,16 +268,15 @@ class Runtime:
 
 
 def _session_answer(session: Touched, prediction: Prediction) -> SessionAnswer:
+    scene = Scene(session.entry.scene)
     return SessionAnswer(
         session_id=session.session_id,
-        scene=session.entry.scene,
+        scene=scene,
         intents=intents_of(prediction),
         out_of_scope=prediction.out_of_scope,
         key_information=key_information_of(prediction),
         purchase_probability=purchase_probability_of(prediction),
-        actions=recommended_actions(
-            prediction.intents, out_of_scope=prediction.out_of_scope, scene=session.entry.scene
-        ),
+        actions=recommended_actions(prediction.intents, out_of_scope=prediction.out_of_scope, scene=scene),
     )
 
 

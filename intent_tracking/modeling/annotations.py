@@ -95,7 +95,7 @@ class LabelledText(BaseModel):
 
     text: str
     intent: str
-    scene: Scene = Scene.CUSTOMER_SERVICE
+    scene: str = Scene.CUSTOMER_SERVICE
     language: Literal["en", "zh"] | None = None
     slots: tuple[Slot, ...] = ()
 

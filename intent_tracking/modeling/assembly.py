@@ -48,6 +48,7 @@ def _config(dataset: TokenizedDataset, encoder: Any, base_vocabulary: int, dropo
         outcome=dataset.table["outcome"].null_count < len(dataset.table),
         features=dataset.info.features,
         dropout=dropout,
+        scenes=dataset.info.scenes,
     )
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import torch
 
 from intent_tracking.modeling.labels import IGNORED
-from intent_tracking.modeling.predicting import pad
+from intent_tracking.modeling.predicting import pad, scene_ids
 
 # Batches whose texts are sorted by length together: enough to save padding, few enough to stay random.
 _BUCKET = 40
@@ -27,10 +27,11 @@ class ExampleArrays:
     outcomes: npt.NDArray[np.float32]
     weights: npt.NDArray[np.float32]
     features: npt.NDArray[np.float32]
+    scenes: npt.NDArray[np.int64]
 
     @classmethod
-    def of(cls, table: pa.Table, features: int) -> ExampleArrays:
-        """Read `table`, whose rows have `features` user features each."""
+    def of(cls, table: pa.Table, features: int, scenes: Sequence[str] = ()) -> ExampleArrays:
+        """Read `table`, whose rows have `features` user features each; `scenes` are those of the model's config."""
         outcomes = [np.nan if value is None else float(value) for value in table["outcome"].to_pylist()]
         return cls(
             ids=[np.asarray(row, dtype=np.int32) for row in table["input_ids"].to_pylist()],
@@ -39,6 +40,7 @@ class ExampleArrays:
             outcomes=np.asarray(outcomes, dtype=np.float32),
             weights=np.asarray(table["weight"].to_pylist(), dtype=np.float32),
             features=np.asarray(table["features"].to_pylist(), dtype=np.float32).reshape(len(table), features),
+            scenes=scene_ids(table["scene"].to_pylist(), scenes),
         )
 
     def __len__(self) -> int:
@@ -52,7 +54,7 @@ class ExampleArrays:
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Padded tensors: ids, mask and tags [B, T], the rest [B] or [B, F]."""
+    """Padded tensors: ids, mask and tags [B, T], the rest [B] or [B, F]; scene 0 is an unknown one."""
 
     ids: torch.Tensor
     mask: torch.Tensor
@@ -61,6 +63,7 @@ class Batch:
     outcomes: torch.Tensor
     weights: torch.Tensor
     features: torch.Tensor
+    scenes: torch.Tensor
     tokens: int
 
 
@@ -79,6 +82,7 @@ def make_batch(examples: ExampleArrays, places: Sequence[int], device: torch.dev
         outcomes=torch.from_numpy(examples.outcomes[rows]).to(device),
         weights=torch.from_numpy(examples.weights[rows]).to(device),
         features=torch.from_numpy(examples.features[rows]).to(device),
+        scenes=torch.from_numpy(examples.scenes[rows]).to(device),
         tokens=int(mask.sum()),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,12 +21,14 @@ from intent_tracking.modeling.labels import IGNORED, LabelSet
 from intent_tracking.modeling.loading import load_config, load_labels, load_tokenizer
 from intent_tracking.modeling.model import FeatureScale
 from intent_tracking.modeling.tokenization import SessionTokenizer, extend_vocabulary
+from intent_tracking.sessions.vocabulary import SPECIAL_TOKENS, scene_token
 from intent_tracking.tables import atomic_directory
 
 TOKENIZED_SCHEMA = pa.schema(
     [
         ("example_id", pa.string()),
         ("split", pa.string()),
+        ("scene", pa.string()),
         ("input_ids", pa.list_(pa.int32())),
         ("tags", pa.list_(pa.int16())),
         ("intent", pa.int32()),
@@ -40,7 +42,10 @@ FEWEST_TOKENS = 32
 
 
 class DatasetInfo(BaseModel):
-    """What a tokenized dataset was made from; the content of `dataset.json`."""
+    """What a tokenized dataset was made from; the content of `dataset.json`.
+
+    `scenes` are those that the model tells apart, a champion's first; empty where the examples come from one.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -49,6 +54,7 @@ class DatasetInfo(BaseModel):
     max_tokens: int
     fingerprint: str
     features: tuple[FeatureScale, ...]
+    scenes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,10 +88,15 @@ class TokenizedDataset:
 
         Raises:
             FileNotFoundError: `directory` holds no dataset.
+            ValueError: an earlier version wrote it, with other columns.
         """
         info = DatasetInfo.model_validate_json((directory / "dataset.json").read_text(encoding="utf-8"))
         with pa.memory_map(str(directory / "dataset.arrow")) as source:
             table = pa.ipc.open_file(source).read_all()
+        if table.schema.names != TOKENIZED_SCHEMA.names:
+            raise ValueError(
+                f"{directory / 'dataset.arrow'}: was written by another version; tokenize the examples again"
+            )
         return cls(table, load_tokenizer(directory, info.max_tokens), load_labels(directory), info)
 
 
@@ -113,6 +124,7 @@ def tokenize_examples(
     columns = [
         examples["example_id"],
         examples["split"],
+        examples["scene"],
         pa.array([entry.ids for entry in encoded], TOKENIZED_SCHEMA.field("input_ids").type),
         pa.array(tags, TOKENIZED_SCHEMA.field("tags").type),
         pa.array([None if identity == IGNORED else identity for identity in ids], pa.int32()),
@@ -148,17 +160,22 @@ def prepare_dataset(examples: pa.Table, base_encoder: str, *, champion: Path | N
     intents = [name for name in train["intent"].to_pylist() if name is not None]
     slot_names = [slot["name"] for found in train["slots"].to_pylist() for slot in found or ()]
     parent = None
+    known_scenes: tuple[str, ...] = ()
     if champion is None:
         tokenizer = Tokenizer.from_file(str(find_encoder(base_encoder).tokenizer_file))
     else:
         manifest = verify(champion)
         parent, base_encoder = manifest.version, manifest.base_encoder or base_encoder
-        tokenizer = load_tokenizer(champion, load_config(champion).max_tokens).vocabulary
+        config = load_config(champion)
+        known_scenes = config.scenes
+        tokenizer = load_tokenizer(champion, config.max_tokens).vocabulary
         known = load_labels(champion)
         intents += known.class_names()
         slot_names += known.key_information
     labels = LabelSet.of(intents, slot_names)
-    wide = SessionTokenizer(extend_vocabulary(tokenizer, train["text"].to_pylist()), MOST_TOKENS)
+    scene_tokens = [scene_token(scene) for scene in sorted(set(train["scene"].to_pylist()))]
+    special = tuple(dict.fromkeys((*SPECIAL_TOKENS, *scene_tokens)))
+    wide = SessionTokenizer(extend_vocabulary(tokenizer, train["text"].to_pylist(), special), MOST_TOKENS)
     lengths = [len(entry.ids) for entry in wide.encode(train["text"].to_pylist())]
     fitted = wide.with_max_tokens(choose_max_tokens(lengths))
     info = DatasetInfo(
@@ -167,9 +184,16 @@ def prepare_dataset(examples: pa.Table, base_encoder: str, *, champion: Path | N
         max_tokens=fitted.max_tokens,
         fingerprint=fingerprint(examples),
         features=feature_scales(train, names) if train["outcome"].null_count < len(train) else (),
+        scenes=scenes_of(train["scene"].to_pylist(), known_scenes),
     )
     table = tokenize_examples(examples, fitted, labels, [scale.name for scale in info.features])
     return TokenizedDataset(table, fitted, labels, info)
+
+
+def scenes_of(found: Iterable[str], known: Sequence[str] = ()) -> tuple[str, ...]:
+    """The scenes that a model is to tell apart: those it knows, then new ones by name; none where there is only one."""
+    scenes = (*known, *sorted(set(found) - set(known)))
+    return scenes if len(scenes) > 1 else ()
 
 
 def choose_max_tokens(lengths: Sequence[int]) -> int:

@@ -81,6 +81,7 @@ def export_artifact(
         labels=dataset.labels,
         calibration=calibration,
         feature_names=tuple(scale.name for scale in dataset.info.features),
+        scenes=model.config.scenes,
     )
     cases = [
         golden_case(entry, answer) for entry, answer in zip(golden_inputs, pipeline.predict(golden_inputs), strict=True)

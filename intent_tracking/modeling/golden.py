@@ -8,7 +8,6 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from intent_tracking.events.contract import Scene
 from intent_tracking.modeling.prediction import Prediction
 from intent_tracking.sessions.render import ModelInput
 
@@ -36,7 +35,7 @@ class GoldenCase(BaseModel):
     text: str
     utterance_start: int
     utterance_end: int
-    scene: Scene
+    scene: str
     language: Literal["en", "zh"]
     intents: dict[str, float]
     out_of_scope: bool

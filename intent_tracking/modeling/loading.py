@@ -111,4 +111,5 @@ def load_pipeline(directory: Path, device: torch.device) -> PredictionPipeline:
         labels=labels,
         calibration=load_calibration(directory),
         feature_names=tuple(feature.name for feature in config.features),
+        scenes=config.scenes,
     )

@@ -38,6 +38,8 @@ class ModelConfig(BaseModel):
     outcome: bool
     features: tuple[FeatureScale, ...] = ()
     dropout: float = 0.1
+    scenes: tuple[str, ...] = Field(default=(), description="Scenes told apart; scene i has index i + 1, others 0.")
+    adapter_width: int = Field(default=0, ge=0, description="Bottleneck of the scene adapters; 0: there are none.")
 
 
 class ModelOutput(NamedTuple):
@@ -129,7 +131,11 @@ class IntentModel(nn.Module):
         self.outcome = OutcomeHead(hidden, config.features, config.dropout) if config.outcome else None
 
     def forward(
-        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, features: torch.Tensor | None = None
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        features: torch.Tensor | None = None,
+        scenes: torch.Tensor | None = None,
     ) -> ModelOutput:
         """Run a padded batch.
 
@@ -137,6 +143,7 @@ class IntentModel(nn.Module):
             input_ids: int64 [B, T].
             attention_mask: int64 [B, T], 1 for tokens, 0 for padding.
             features: float32 [B, F] in the order of `config.features`, NaN where unknown; None: all unknown.
+            scenes: int64 [B], 1 + the place in `config.scenes`, 0 for another scene; None: all 0. A batch may mix them.
         """
         states = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         weights = attention_mask.unsqueeze(-1).to(states.dtype)

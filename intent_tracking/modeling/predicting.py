@@ -19,6 +19,7 @@ from intent_tracking.modeling.tokenization import EncodedText, SessionTokenizer
 from intent_tracking.sessions.render import ModelInput
 
 FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
 Features = Mapping[str, float | None]
 
 
@@ -38,8 +39,8 @@ class Outputs:
 class Backend(Protocol):
     """What runs the network: torch here, another runtime behind the same call."""
 
-    def run(self, ids: npt.NDArray[np.int64], mask: npt.NDArray[np.int64], features: FloatArray) -> Outputs:
-        """Run a padded batch: ids and mask [B, T], features [B, F] with NaN where unknown."""
+    def run(self, ids: IntArray, mask: IntArray, features: FloatArray, scenes: IntArray) -> Outputs:
+        """Run a padded batch: ids and mask [B, T], features [B, F] NaN where unknown, scenes [B] from `scene_ids`."""
         ...
 
 
@@ -50,7 +51,7 @@ class TorchBackend:
         self._model = model.to(device).eval()
         self._device = device
 
-    def run(self, ids: npt.NDArray[np.int64], mask: npt.NDArray[np.int64], features: FloatArray) -> Outputs:
+    def run(self, ids: IntArray, mask: IntArray, features: FloatArray, scenes: IntArray) -> Outputs:
         """See `Backend.run`."""
         on_gpu = self._device.type == "cuda"
         with torch.inference_mode(), torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=on_gpu):
@@ -58,6 +59,7 @@ class TorchBackend:
                 torch.from_numpy(ids).to(self._device),
                 torch.from_numpy(mask).to(self._device),
                 torch.from_numpy(features).to(self._device),
+                torch.from_numpy(scenes).to(self._device),
             )
         return Outputs(*(None if part is None else part.float().cpu().numpy() for part in output))  # type: ignore[arg-type]
 
@@ -81,7 +83,13 @@ def batches_by_length(lengths: Sequence[int], batch_size: int) -> list[list[int]
     return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
 
 
-def pad(encoded: Sequence[Sequence[int]]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def scene_ids(scenes: Sequence[str], known: Sequence[str]) -> IntArray:
+    """Index of each scene as the network takes it: 1 + its place in `known`, 0 for a scene that is not there."""
+    places = {scene: place for place, scene in enumerate(known, start=1)}
+    return np.asarray([places.get(scene, 0) for scene in scenes], dtype=np.int64)
+
+
+def pad(encoded: Sequence[Sequence[int]]) -> tuple[IntArray, IntArray]:
     """Token ids to a padded matrix and its mask, both int64 [B, T].
 
     Padding is id 1: XLM-R and RoBERTa count positions by it, and for the others the mask alone decides.
@@ -104,6 +112,7 @@ class PredictionPipeline:
     labels: LabelSet
     calibration: Calibration
     feature_names: tuple[str, ...] = ()
+    scenes: tuple[str, ...] = ()
 
     def predict(
         self,
@@ -136,7 +145,9 @@ class PredictionPipeline:
             if features is not None:
                 for row, place in enumerate(batch):
                     rows[row] = self._feature_row(features[place])
-            outputs = self.backend.run(ids, mask, rows)
+            outputs = self.backend.run(
+                ids, mask, rows, scene_ids([inputs[place].scene for place in batch], self.scenes)
+            )
             for row, place in enumerate(batch):
                 predictions[place] = self._prediction(inputs[place], encoded[place], outputs, row, top_k)
         return [predictions[place] for place in range(len(inputs))]

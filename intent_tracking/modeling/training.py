@@ -156,8 +156,8 @@ class _Trainer:
         self._checkpoints = work_dir / "checkpoints"
         self._board = work_dir / "tensorboard"
         features = len(dataset.info.features)
-        self._train = ExampleArrays.of(dataset.split("train"), features)
-        self._validation = ExampleArrays.of(dataset.split("validation"), features)
+        self._train = ExampleArrays.of(dataset.split("train"), features, dataset.info.scenes)
+        self._validation = ExampleArrays.of(dataset.split("validation"), features, dataset.info.scenes)
         self._sure = (self._train.weights >= 1.0).tolist()
         labels = dataset.labels
         key = _key(dataset, recipe, seed, max_seconds)
@@ -278,7 +278,7 @@ class _Trainer:
         for group in optimizer.param_groups:
             group["lr"] = group["peak"] * rate
         with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._recipe.bf16):
-            output = model(batch.ids, batch.mask, batch.features)
+            output = model(batch.ids, batch.mask, batch.features, batch.scenes)
         loss = loss_of(output, batch.intents, batch.tags, batch.outcomes, batch.weights, self._by_class, self._recipe)
         optimizer.zero_grad(set_to_none=True)
         if loss.requires_grad:

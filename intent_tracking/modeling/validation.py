@@ -48,7 +48,7 @@ def run_split(model: IntentModel, examples: ExampleArrays, device: torch.device,
     for places in batches_by_length(examples.lengths, _BATCH):
         batch = make_batch(examples, places, device)
         with torch.inference_mode(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
-            output = model(batch.ids, batch.mask, batch.features)
+            output = model(batch.ids, batch.mask, batch.features, batch.scenes)
         if output.intents is not None:
             has = batch.intents != IGNORED
             intents.append(output.intents.float()[has].cpu().numpy())

@@ -21,6 +21,7 @@ from intent_tracking.sessions.vocabulary import (
     SCENE_TOKENS,
     gap_token,
     price_token,
+    scene_token,
 )
 from intent_tracking.text.cleaning import clean, clean_with_offsets
 from intent_tracking.text.language import Language, detect
@@ -92,7 +93,7 @@ class ModelInput:
     text: str
     utterance_start: int
     utterance_end: int
-    scene: Scene
+    scene: str
     language: Language
 
 
@@ -161,11 +162,14 @@ def render_session(scene: Scene, events: Sequence[SessionEvent], *, max_events: 
     return ModelInput(text=text, utterance_start=start, utterance_end=end, scene=scene, language=language)
 
 
-def render_utterance(text: str, scene: Scene = Scene.CUSTOMER_SERVICE) -> ModelInput:
-    """A lone text as the model reads it: a session of one event, a search in the search scene, else a message."""
-    name = EventName.SEARCH if scene is Scene.SEARCH else EventName.MESSAGE
+def render_utterance(text: str, scene: str = Scene.CUSTOMER_SERVICE) -> ModelInput:
+    """A lone text as the model reads it: a session of one event, a search in the search scene, else a message.
+
+    `scene` may be one of a shop's own, beyond the contract's.
+    """
+    name = EventName.SEARCH if scene == Scene.SEARCH else EventName.MESSAGE
     words = free_text(text)
-    head = f"{SCENE_TOKENS[scene]} {EVENT_TOKENS[name]}"
+    head = f"{scene_token(scene)} {EVENT_TOKENS[name]}"
     if not words:
         return ModelInput(text=head, utterance_start=0, utterance_end=0, scene=scene, language="en")
     start = len(head) + 1

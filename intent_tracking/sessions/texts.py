@@ -97,7 +97,7 @@ def _common(session: dict[str, Any], rendered: ModelInput) -> dict[str, Any]:
     return {
         "session_id": session["session_id"],
         "shopper_id": session["shopper_id"],
-        "scene": rendered.scene.value,
+        "scene": str(rendered.scene),
         "language": rendered.language,
         "text": rendered.text,
         "utterance_start": rendered.utterance_start,

@@ -5,13 +5,26 @@ Order matters: it fixes the ids of the added tokens in every artifact. Append, n
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Final
 
 from intent_tracking.events.contract import EventName, Scene
 from intent_tracking.text.personal_data import PLACEHOLDERS
 
-SCENE_TOKENS: Final[dict[Scene, str]] = {scene: f"<scene:{scene.value}>" for scene in Scene}
+
+def scene_token(scene: str) -> str:
+    """The token of a scene, of the contract or of a shop's own.
+
+    Raises:
+        ValueError: the name is not made of small letters, digits and underscores.
+    """
+    if not re.fullmatch("[a-z0-9_]+", scene):
+        raise ValueError(f"scene {scene!r}: name it in small letters, digits and underscores")
+    return f"<scene:{scene}>"
+
+
+SCENE_TOKENS: Final[dict[Scene, str]] = {scene: scene_token(scene) for scene in Scene}
 EVENT_TOKENS: Final[dict[EventName, str]] = {name: f"<{name.value}>" for name in EventName}
 
 SESSION_GAP: Final = timedelta(minutes=30)
