@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from intent_tracking.datasets.commands import datasets_app
 from intent_tracking.events.simulator.commands import simulate_command
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 app.command("simulate")(simulate_command)
+app.add_typer(datasets_app, name="datasets")
 
 
 @contextmanager

@@ -97,6 +97,11 @@ class Settings(BaseSettings):
         return self.home / "session_state.sqlite"
 
     @property
+    def public_data(self) -> Path:
+        """Public data sets that were downloaded."""
+        return self.home / "public_data"
+
+    @property
     def feast(self) -> Path:
         """Feast registry, offline files and online store."""
         return self.home / "feast"
