@@ -14,6 +14,13 @@ from intent_tracking.events.simulator.config import SimulationConfig
 _DEFAULTS = SimulationConfig()
 
 
+def _date(text: str, option: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{option} takes a date like 2026-01-05, not {text!r}") from error
+
+
 def _drift_day(text: str | None, option: str) -> int | date | None:
     if text is None:
         return None
@@ -47,6 +54,9 @@ def simulate_command(
     later_from: Annotated[
         int | None, typer.Option(help="Day of the later wording (default: after 70% of the first run's days).")
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Remove the days of another shop's run from the folder first.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
     """Write the logs of a simulated shop, with labels by its support desk and the truth kept apart."""
@@ -62,7 +72,7 @@ def simulate_command(
         config = SimulationConfig(
             days=days,
             first_day=first_day,
-            start=date.fromisoformat(start),
+            start=_date(start, "--start"),
             sessions_per_day=sessions_per_day,
             shoppers=shoppers,
             seed=seed,
@@ -79,7 +89,10 @@ def simulate_command(
         def written(day: date, _lines: int) -> None:
             bar.update(task, advance=1, day=day)
 
-        report = simulate(config, out, written)
+        try:
+            report = simulate(config, out, written, force=force)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from error
     table = Table(title=f"{report.first_day} to {report.last_day}, seed {seed}")
     table.add_column("what")
     table.add_column("count", justify="right")

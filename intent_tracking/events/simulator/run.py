@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +19,7 @@ from intent_tracking.tables import atomic_file, atomic_write_text
 
 SOURCE_NAME: Final = "simulator"
 SOURCE_YAML: Final = "adapter: native\nreceived: field\n"
+_STRETCH: Final = frozenset({"days", "first_day", "drift_from", "later_from"})
 _SORTED: Final = orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE
 
 Progress = Callable[[date, int], None]
@@ -100,7 +101,9 @@ def _write_lines(path: Path, lines: Iterable[bytes]) -> None:
         handle.writelines(lines)
 
 
-def simulate(config: SimulationConfig, out: Path, progress: Progress | None = None) -> SimulationReport:
+def simulate(
+    config: SimulationConfig, out: Path, progress: Progress | None = None, *, force: bool = False
+) -> SimulationReport:
     """Write the days of `config` under `out`: landing/simulator, annotations, truth, catalogue.jsonl, simulation.json.
 
     A log file holds what ARRIVES on its day, so it depends on the seed and the day alone: days 30 to 36 generated
@@ -110,7 +113,12 @@ def simulate(config: SimulationConfig, out: Path, progress: Progress | None = No
 
     Args:
         out: the home directory (or any folder) to write into; files of the same days are replaced.
+        force: remove what another shop's run wrote there, instead of refusing.
+
+    Raises:
+        ValueError: `out` holds the run of another shop: another seed, opening, size or rate.
     """
+    _make_room(config, out, force)
     shop = Shop(config)
     waiting: dict[int, list[Line]] = defaultdict(list)
     labels: dict[int, list[dict[str, Any]]] = defaultdict(list)
@@ -156,6 +164,32 @@ def simulate(config: SimulationConfig, out: Path, progress: Progress | None = No
     document = orjson.dumps({"config": config.as_json(), **report.as_json()}, option=orjson.OPT_INDENT_2)
     atomic_write_text(out / name, document.decode() + "\n")
     return report
+
+
+def _make_room(config: SimulationConfig, out: Path, force: bool) -> None:
+    """Two shops in one folder would be read as one, with days of the one and days of the other."""
+    ours = _shop_of(config.as_json())
+    for report in sorted(out.glob("simulation*.json")):
+        theirs = orjson.loads(report.read_bytes())
+        differing = sorted(name for name, value in ours.items() if _shop_of(theirs["config"]).get(name) != value)
+        if not differing:
+            continue
+        if not force:
+            said = ", ".join(f"{name} {theirs['config'].get(name)}, now {ours[name]}" for name in differing)
+            raise ValueError(
+                f"{report} is of another shop ({said}): write into another folder, or replace it with --force"
+            )
+        day, last = date.fromisoformat(theirs["first_day"]), date.fromisoformat(theirs["last_day"])
+        while day <= last:
+            for folder in (out / "landing" / SOURCE_NAME, out / "annotations", out / "truth"):
+                (folder / f"{day}.jsonl").unlink(missing_ok=True)
+            day += timedelta(days=1)
+        report.unlink()
+
+
+def _shop_of(config: dict[str, Any]) -> dict[str, Any]:
+    """What stays the same over all stretches of one shop."""
+    return {name: value for name, value in config.items() if name not in _STRETCH}
 
 
 def _write_catalogue(shop: Shop, out: Path) -> None:

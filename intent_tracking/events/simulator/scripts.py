@@ -9,28 +9,14 @@ from __future__ import annotations
 import random
 from typing import Final
 
+from intent_tracking.events.simulator import intents
 from intent_tracking.events.simulator.behaviour import Act
 from intent_tracking.events.simulator.catalogue import CURRENCY
-from intent_tracking.events.simulator.intents import (
-    AFTER_SALES_INTENTS,
-    BARGAIN,
-    CANCEL_ORDER,
-    COMPARE,
-    COMPLAINT,
-    EXPLORE,
-    FIND_PRODUCT,
-    PAYMENT_PROBLEM,
-    PRODUCT_QUESTION,
-    PURCHASE,
-    RETURN_REFUND,
-    SUBSCRIBE_AND_SAVE,
-    TRACK_ORDER,
-)
 from intent_tracking.events.simulator.plan import SessionPlan, Shop
 
 WANDERING: Final = 0.22
 _DROPPED_AFTER: Final = 5
-_BEGUN_AND_DROPPED: Final = (EXPLORE, FIND_PRODUCT, COMPARE, BARGAIN, PURCHASE)
+_BEGUN_AND_DROPPED: Final = (intents.EXPLORE, intents.FIND_PRODUCT, intents.COMPARE, intents.BARGAIN, intents.PURCHASE)
 
 
 def act_out(shop: Shop, plan: SessionPlan, day: int, rng: random.Random) -> Act:
@@ -61,7 +47,7 @@ def _explore(act: Act, plan: SessionPlan, rng: random.Random) -> None:
     if act.chance(0.4):
         act.promotion(select=act.chance(0.35))
     if act.chance(0.3):
-        act.search(EXPLORE)
+        act.search(intents.EXPLORE)
     for _ in range(2 + int(rng.random() * 3)):
         found = act.listing(act.another().category)
         for item in found[: int(rng.random() * 3)]:
@@ -69,7 +55,7 @@ def _explore(act: Act, plan: SessionPlan, rng: random.Random) -> None:
             act.view(item)
             if act.chance(0.12):
                 act.on_items("add_to_wishlist", item)
-    act.talk(EXPLORE)
+    act.talk(intents.EXPLORE)
     if act.chance(0.08):
         act.on_items("share", act.another(), method="link")
     _maybe_buy(act, plan)
@@ -78,11 +64,11 @@ def _explore(act: Act, plan: SessionPlan, rng: random.Random) -> None:
 def _find_product(act: Act, plan: SessionPlan, rng: random.Random) -> None:
     wanted = plan.order.basket[0][0]
     for _ in range(1 + int(rng.random() * 3)):
-        found = act.search(FIND_PRODUCT)
+        found = act.search(intents.FIND_PRODUCT)
         if act.chance(0.6):
             act.on_items("select_item", found[0])
             act.view(found[0])
-    act.talk(FIND_PRODUCT)
+    act.talk(intents.FIND_PRODUCT)
     for _ in range(1 + int(rng.random() * 3)):
         act.view(wanted if act.chance(0.6) else act.another(wanted.category))
     if plan.buys or act.chance(0.2):
@@ -94,7 +80,7 @@ def _compare(act: Act, plan: SessionPlan, rng: random.Random) -> None:
     wanted = plan.order.basket[0][0]
     rivals = [wanted, act.another(wanted.category), act.another(wanted.category)]
     if act.chance(0.5):
-        act.search(COMPARE)
+        act.search(intents.COMPARE)
     else:
         act.listing(wanted.category)
     for at in range(4 + int(rng.random() * 4)):
@@ -102,7 +88,7 @@ def _compare(act: Act, plan: SessionPlan, rng: random.Random) -> None:
         act.view(rivals[at % len(rivals)] if act.chance(0.85) else act.another(wanted.category))
         if act.chance(0.06):
             act.on_items("add_to_wishlist", rivals[0])
-    act.talk(COMPARE)
+    act.talk(intents.COMPARE)
     if plan.buys:
         act.to_cart(wanted)
     _maybe_buy(act, plan)
@@ -113,7 +99,7 @@ def _bargain(act: Act, plan: SessionPlan, rng: random.Random) -> None:
     if act.chance(0.75):
         act.promotion(select=act.chance(0.7))
     if act.chance(0.55):
-        act.search(BARGAIN)
+        act.search(intents.BARGAIN)
     for _ in range(2 + int(rng.random() * 3)):
         act.view(act.another(wanted.category) if act.chance(0.5) else wanted)
     if act.chance(0.5) or plan.buys:
@@ -122,7 +108,7 @@ def _bargain(act: Act, plan: SessionPlan, rng: random.Random) -> None:
         if act.chance(0.4):
             act.on_items("remove_from_cart", wanted)
             act.to_cart(wanted, coupon=coupon)
-    act.talk(BARGAIN)
+    act.talk(intents.BARGAIN)
     if act.chance(0.3):
         act.promotion(select=act.chance(0.5))
     _maybe_buy(act, plan)
@@ -130,7 +116,7 @@ def _bargain(act: Act, plan: SessionPlan, rng: random.Random) -> None:
 
 def _purchase(act: Act, plan: SessionPlan, rng: random.Random) -> None:
     if act.chance(0.4):
-        act.search(PURCHASE)
+        act.search(intents.PURCHASE)
     talks_at = rng.random()
     for item, quantity in plan.order.basket:
         act.view(item)
@@ -139,7 +125,7 @@ def _purchase(act: Act, plan: SessionPlan, rng: random.Random) -> None:
         if act.chance(0.85) or plan.buys:
             act.to_cart(item, quantity)
     if talks_at < 0.6:
-        act.talk(PURCHASE)
+        act.talk(intents.PURCHASE)
     if act.chance(0.25) and len(plan.order.basket) > 1 and not plan.buys:
         act.on_items("remove_from_cart", plan.order.basket[-1][0])
     act.checkout(pays=plan.buys)
@@ -150,9 +136,9 @@ def _purchase(act: Act, plan: SessionPlan, rng: random.Random) -> None:
 def _product_question(act: Act, plan: SessionPlan, rng: random.Random) -> None:
     wanted = plan.order.basket[0][0]
     if act.chance(0.4):
-        act.search(FIND_PRODUCT)
+        act.search(intents.FIND_PRODUCT)
     act.view(wanted)
-    act.talk(PRODUCT_QUESTION)
+    act.talk(intents.PRODUCT_QUESTION)
     for _ in range(1 + int(rng.random() * 3)):
         act.view(wanted)
     if plan.buys:
@@ -161,19 +147,19 @@ def _product_question(act: Act, plan: SessionPlan, rng: random.Random) -> None:
 
 
 def _after_sales(act: Act, plan: SessionPlan, rng: random.Random) -> None:
-    intent = plan.intent or TRACK_ORDER
+    intent = plan.intent or intents.TRACK_ORDER
     order = plan.order
     if act.chance(0.35):
         act.search("after_sales")
     if act.chance(0.5):
         act.view(order.basket[0][0])
     act.talk(intent)
-    if intent == COMPLAINT and act.chance(0.55):
+    if intent == intents.COMPLAINT and act.chance(0.55):
         act.review(1 + int(rng.random() * 2))
-    refunded = {CANCEL_ORDER: 0.7, RETURN_REFUND: 0.5, COMPLAINT: 0.15}.get(intent, 0.0)
+    refunded = {intents.CANCEL_ORDER: 0.7, intents.RETURN_REFUND: 0.5, intents.COMPLAINT: 0.15}.get(intent, 0.0)
     if act.chance(refunded):
         act.order_event("refund", transaction_id=order.transaction_id)
-    if intent == TRACK_ORDER and act.chance(0.12):
+    if intent == intents.TRACK_ORDER and act.chance(0.12):
         act.review(3 + int(rng.random() * 3))
     while act.chance(0.4):
         act.listing(act.another().category)
@@ -183,7 +169,7 @@ def _payment_problem(act: Act, plan: SessionPlan, rng: random.Random) -> None:
     for item, quantity in plan.order.basket:
         act.to_cart(item, quantity)
     act.checkout(attempts=1 + int(rng.random() * 3), pays=False)
-    act.talk(PAYMENT_PROBLEM)
+    act.talk(intents.PAYMENT_PROBLEM)
     if act.chance(0.6):
         act.order_event("add_payment_info", payment_type="card")
     if plan.buys:
@@ -193,13 +179,13 @@ def _payment_problem(act: Act, plan: SessionPlan, rng: random.Random) -> None:
 def _subscribe(act: Act, plan: SessionPlan, rng: random.Random) -> None:
     wanted = plan.order.basket[0][0]
     if act.chance(0.6):
-        act.search(SUBSCRIBE_AND_SAVE)
+        act.search(intents.SUBSCRIBE_AND_SAVE)
     act.view(wanted)
     if act.chance(0.4):
         act.promotion(select=act.chance(0.6))
     if act.chance(0.6) or plan.buys:
         act.to_cart(wanted, 2 + int(rng.random() * 3))
-    act.talk(SUBSCRIBE_AND_SAVE)
+    act.talk(intents.SUBSCRIBE_AND_SAVE)
     _maybe_buy(act, plan)
 
 
@@ -224,13 +210,13 @@ def _fraud(act: Act, plan: SessionPlan, rng: random.Random) -> None:
 
 
 _SCRIPTS: Final = {
-    EXPLORE: _explore,
-    FIND_PRODUCT: _find_product,
-    COMPARE: _compare,
-    BARGAIN: _bargain,
-    PURCHASE: _purchase,
-    PRODUCT_QUESTION: _product_question,
-    PAYMENT_PROBLEM: _payment_problem,
-    SUBSCRIBE_AND_SAVE: _subscribe,
-    **dict.fromkeys(sorted(AFTER_SALES_INTENTS), _after_sales),
+    intents.EXPLORE: _explore,
+    intents.FIND_PRODUCT: _find_product,
+    intents.COMPARE: _compare,
+    intents.BARGAIN: _bargain,
+    intents.PURCHASE: _purchase,
+    intents.PRODUCT_QUESTION: _product_question,
+    intents.PAYMENT_PROBLEM: _payment_problem,
+    intents.SUBSCRIBE_AND_SAVE: _subscribe,
+    **dict.fromkeys(sorted(intents.AFTER_SALES_INTENTS), _after_sales),
 }

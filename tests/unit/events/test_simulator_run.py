@@ -165,3 +165,30 @@ def test_the_command_continues_a_run_where_the_wording_of_the_first_left_off(app
     assert report["config"]["later_from"] == 7
     lost = CliRunner().invoke(app, ["--out", str(tmp_path / "nowhere"), "--first-day", "10"])
     assert lost.exit_code == 2
+
+
+def test_another_shop_is_not_written_over_silently(app: Typer, tmp_path: Path) -> None:
+    # Cause: a second run with another seed replaced the days that it shared with the first and left the others, so that
+    # one folder held days of two shops.
+    def run(*options: str) -> tuple[int, str]:
+        done = CliRunner().invoke(app, ["--out", str(tmp_path), "--quiet", "--sessions-per-day", "5", *options])
+        return done.exit_code, " ".join(done.output.replace("│", " ").split())
+
+    assert run("--seed", "1", "--days", "3")[0] == 0
+    before = checksums(tmp_path)
+    code, said = run("--seed", "2", "--days", "1")
+    assert code == 2
+    for words in ("simulation.json is of another shop", "seed 1, now 2", "--force"):
+        assert words in said
+    assert checksums(tmp_path) == before
+    assert run("--seed", "1", "--days", "3")[0] == 0
+    assert checksums(tmp_path) == before
+    assert run("--seed", "2", "--days", "1", "--force")[0] == 0
+    assert sorted(path.name for path in (tmp_path / "landing" / "simulator").glob("*.jsonl")) == ["2026-01-05.jsonl"]
+
+
+def test_a_wrong_opening_names_its_option(app: Typer, tmp_path: Path) -> None:
+    # Cause: the message was that of the date parser alone, "Invalid isoformat string", of no option.
+    done = CliRunner().invoke(app, ["--out", str(tmp_path), "--start", "05.01.2026"])
+    assert done.exit_code == 2
+    assert "--start takes a date like 2026-01-05, not '05.01.2026'" in " ".join(done.output.replace("│", " ").split())
