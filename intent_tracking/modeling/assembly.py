@@ -18,8 +18,17 @@ from intent_tracking.modeling.model import IntentModel, ModelConfig, OutcomeHead
 from intent_tracking.modeling.tokenization import SessionTokenizer, added_rows
 
 
-def assemble(dataset: TokenizedDataset, *, champion: Path | None, dropout: float, seed: int) -> IntentModel:
+def assemble(
+    dataset: TokenizedDataset, *, champion: Path | None, dropout: float, seed: int, adapter_width: int = 0
+) -> IntentModel:
     """Build the model for `dataset`; the same seed gives the same weights.
+
+    Args:
+        dataset: from `prepare_dataset`, with the same champion.
+        champion: artifact to start from.
+        dropout: of the heads.
+        seed: of new weights.
+        adapter_width: of the scene adapters where the dataset has several scenes; a champion's width stays.
 
     Raises:
         ArtifactError: the dataset was tokenized for another champion.
@@ -34,11 +43,13 @@ def assemble(dataset: TokenizedDataset, *, champion: Path | None, dropout: float
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if champion is None:
-            return _from_base(dataset, dropout, seed)
-        return _from_champion(dataset, champion, dropout, seed)
+            return _from_base(dataset, dropout, seed, adapter_width)
+        return _from_champion(dataset, champion, dropout, seed, adapter_width)
 
 
-def _config(dataset: TokenizedDataset, encoder: Any, base_vocabulary: int, dropout: float) -> ModelConfig:
+def _config(
+    dataset: TokenizedDataset, encoder: Any, base_vocabulary: int, dropout: float, adapter_width: int
+) -> ModelConfig:
     return ModelConfig(
         encoder=allowed_config(encoder.config.to_dict(), dataset.info.base_encoder),
         base_vocabulary=base_vocabulary,
@@ -49,23 +60,30 @@ def _config(dataset: TokenizedDataset, encoder: Any, base_vocabulary: int, dropo
         features=dataset.info.features,
         dropout=dropout,
         scenes=dataset.info.scenes,
+        adapter_width=adapter_width if dataset.info.scenes else 0,
     )
 
 
-def _from_base(dataset: TokenizedDataset, dropout: float, seed: int) -> IntentModel:
+def _from_base(dataset: TokenizedDataset, dropout: float, seed: int, adapter_width: int) -> IntentModel:
     base = find_encoder(dataset.info.base_encoder)
     encoder = load_encoder(base)
     added = added_rows(SessionTokenizer.from_file(base.tokenizer_file, 8).vocabulary, dataset.tokenizer.vocabulary)
     extend_rows(encoder, added, seed)
-    return IntentModel(_config(dataset, encoder, added.first_id, dropout), encoder)
+    first = base.trained_from(added.first_id)
+    return IntentModel(_config(dataset, encoder, first, dropout, adapter_width), encoder)
 
 
-def _from_champion(dataset: TokenizedDataset, champion: Path, dropout: float, seed: int) -> IntentModel:
+def _from_champion(
+    dataset: TokenizedDataset, champion: Path, dropout: float, seed: int, adapter_width: int
+) -> IntentModel:
     old_config = load_config(champion)
     old = load_model(champion, old_config)
     tokenizer = load_tokenizer(champion, old_config.max_tokens)
     extend_rows(old.encoder, added_rows(tokenizer.vocabulary, dataset.tokenizer.vocabulary), seed)
-    model = IntentModel(_config(dataset, old.encoder, old_config.base_vocabulary, dropout), old.encoder)
+    width = old_config.adapter_width or adapter_width
+    model = IntentModel(_config(dataset, old.encoder, old_config.base_vocabulary, dropout, width), old.encoder)
+    for before, adapter in zip(old.adapters or (), model.adapters or (), strict=False):
+        adapter.grow_from(before, old_config.scenes, model.config.scenes)
     old_labels, labels = load_labels(champion), dataset.labels
     _copy_rows(old.intent, model.intent, old_labels.class_names(), labels.class_names())
     _copy_rows(old.tags, model.tags, _tag_names(old_labels), _tag_names(labels))

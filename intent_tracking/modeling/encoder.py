@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from intent_tracking.artifact import sha256_of
-from intent_tracking.settings import PACKAGED_ENCODER
+from intent_tracking.settings import DOMAIN_ADAPTED, PACKAGED_ENCODER, Settings
+from intent_tracking.tables import atomic_write_text
 
 if TYPE_CHECKING:
     import torch
@@ -36,6 +37,11 @@ CONFIG_KEYS = frozenset(
 )  # fmt: skip
 
 
+# Lies in the folder of an encoder that was adapted here; see `pretraining`.
+ADAPTATION_FILE = "adaptation.json"
+_NEWEST = "newest"
+
+
 class EncoderError(Exception):
     """The base encoder cannot be had or is not one that this platform takes; the message says what to set."""
 
@@ -56,6 +62,13 @@ class BaseEncoder:
         """The allow-listed keys of its `config.json`."""
         path = self.folder / "config.json"
         return allowed_config(json.loads(path.read_text(encoding="utf-8")), str(path))
+
+    def trained_from(self, vocabulary_size: int) -> int:
+        """First word row that fine-tuning trains: the first that the encoder lacks, or that an adaptation added."""
+        path = self.folder / ADAPTATION_FILE
+        if not path.is_file():
+            return vocabulary_size
+        return int(json.loads(path.read_text(encoding="utf-8"))["trained_from"])
 
 
 def find_encoder(spec: str) -> BaseEncoder:
@@ -80,6 +93,28 @@ def find_encoder(spec: str) -> BaseEncoder:
             f"set INTENT_BASE_ENCODER to one of them or to {PACKAGED_ENCODER}"
         )
     return BaseEncoder(spec, _fetch(spec))
+
+
+def publish_adapted(root: Path, name: str) -> None:
+    """Let `configured_encoder` give the adapted encoder `root/name` from now on."""
+    atomic_write_text(root / _NEWEST, name + "\n")
+
+
+def configured_encoder(settings: Settings) -> str:
+    """What `find_encoder` finds by the settings: the newest adapted encoder where `base_encoder` asks for it.
+
+    Raises:
+        EncoderError: it asks for it and there is none.
+    """
+    if settings.base_encoder != DOMAIN_ADAPTED:
+        return settings.base_encoder
+    newest = settings.encoders / _NEWEST
+    if not newest.is_file():
+        raise EncoderError(
+            f"INTENT_BASE_ENCODER is {DOMAIN_ADAPTED} and {settings.encoders} holds no adapted encoder; "
+            "run adaptation_job first, or set another base encoder"
+        )
+    return str(settings.encoders / newest.read_text(encoding="utf-8").strip())
 
 
 def _packaged_folder() -> Path:
@@ -138,8 +173,10 @@ def build_encoder(config: Mapping[str, Any]) -> torch.nn.Module:
     options = dict(config)
     kind = options.pop("model_type")
     extra = {"add_pooling_layer": False} if kind in WITH_POOLER else {}
+    # transformers has no fused attention for MPNet: its scores take a bias for relative positions.
+    attention = "eager" if kind == "mpnet" else "sdpa"
     encoder: torch.nn.Module = AutoModel.from_config(
-        AutoConfig.for_model(kind, **options), dtype=torch.float32, attn_implementation="sdpa", **extra
+        AutoConfig.for_model(kind, **options), dtype=torch.float32, attn_implementation=attention, **extra
     )
     return encoder
 

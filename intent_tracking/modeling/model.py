@@ -8,11 +8,15 @@ from typing import Any, NamedTuple
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
+from torch.nn import functional
 
 from intent_tracking.modeling.encoder import build_encoder
+from intent_tracking.modeling.scene_adapters import encode, scene_adapters
 from intent_tracking.modeling.tokenization import AddedRows
 
 _OUTCOME_WIDTH = 64
+# Share of chance in the direction of a new row that has sources.
+_NOISE = 0.3
 
 
 class FeatureScale(BaseModel):
@@ -125,6 +129,12 @@ class IntentModel(nn.Module):
         self.encoder = encoder if encoder is not None else build_encoder(config.encoder)
         hidden: int = self.encoder.config.hidden_size
         self.hidden = hidden
+        adapted = bool(config.scenes and config.adapter_width)
+        self.adapters = (
+            scene_adapters(hidden, config.adapter_width, len(config.scenes), self.encoder.config.num_hidden_layers)
+            if adapted
+            else None
+        )
         self.dropout = nn.Dropout(config.dropout)
         self.intent = nn.Linear(hidden, config.intent_classes) if config.intent_classes else None
         self.tags = nn.Linear(hidden, config.tags) if config.tags else None
@@ -145,7 +155,12 @@ class IntentModel(nn.Module):
             features: float32 [B, F] in the order of `config.features`, NaN where unknown; None: all unknown.
             scenes: int64 [B], 1 + the place in `config.scenes`, 0 for another scene; None: all 0. A batch may mix them.
         """
-        states = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        if self.adapters is None:
+            states = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        else:
+            if scenes is None:
+                scenes = torch.zeros(len(input_ids), dtype=torch.long, device=input_ids.device)
+            states = encode(self.encoder, input_ids, attention_mask, self.adapters, scenes)
         weights = attention_mask.unsqueeze(-1).to(states.dtype)
         pooled = (states * weights).sum(1) / weights.sum(1)
         dropped = self.dropout(pooled)
@@ -180,17 +195,25 @@ def _table(weight: torch.Tensor, padding: int | None) -> nn.Embedding:
 
 
 def extend_rows(encoder: Any, added: AddedRows, seed: int) -> None:
-    """Give every added token a row: the mean of its sources (or of the table) and a little seeded noise.
+    """Give every added token a row as far from the table's mean as the table's own rows are.
 
-    The noise sets tokens with the same sources apart; its scale is a tenth of the table's own deviation.
+    Its direction is that of the mean of its sources, with a little seeded noise that sets tokens with the same sources
+    apart; without sources it is random. Rows that start close together stay alike for long, and the encoder then reads
+    a text of unknown characters as one character repeated.
     """
     old = encoder.get_input_embeddings()
     weight = old.weight.detach()[: added.first_id]
-    generator = torch.Generator().manual_seed(seed)
-    mean = weight.mean(0)
-    rows = [weight[list(source)].mean(0) if source else mean for source in added.sources]
-    if rows:
-        noise = torch.randn((len(rows), weight.shape[1]), generator=generator) * weight.std() * 0.1
-        weight = torch.cat([weight, torch.stack(rows) + noise])
+    if added.tokens:
+        generator = torch.Generator().manual_seed(seed)
+        mean, width = weight.mean(0), weight.shape[1]
+        typical = (weight - mean).std() * width**0.5
+        chance = torch.randn((len(added.tokens), width), generator=generator, dtype=torch.float32) / width**0.5
+        known = [
+            functional.normalize((weight[list(source)] - mean).mean(0), dim=0) if source else mean.new_zeros(width)
+            for source in added.sources
+        ]
+        share = torch.tensor([_NOISE if source else 1.0 for source in added.sources]).unsqueeze(1)
+        rows = mean + typical * functional.normalize(torch.stack(known) + share * chance, dim=1)
+        weight = torch.cat([weight, rows])
     encoder.set_input_embeddings(_table(weight, old.padding_idx))
     encoder.config.vocab_size = len(weight)
