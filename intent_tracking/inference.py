@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from intent_tracking.artifact import INTENT_MODEL, Manifest, verify
+from intent_tracking.modeling.calibration import Calibration
 from intent_tracking.modeling.golden import GoldenCase, differences
 from intent_tracking.modeling.labels import LabelSet
 from intent_tracking.modeling.loading import load_golden, load_pipeline
@@ -58,6 +59,11 @@ class IntentPredictor:
     def feature_names(self) -> tuple[str, ...]:
         """User features that the outcome head reads; empty where it has none."""
         return self._pipeline.feature_names
+
+    @property
+    def calibration(self) -> Calibration:
+        """How probabilities and the out-of-scope decision come out of the network's raw figures."""
+        return self._pipeline.calibration
 
     @property
     def out_of_scope_threshold(self) -> float:

@@ -111,7 +111,14 @@ def evaluate_command(
         predictions = [replace(prediction, out_of_scope=False) for prediction in predictions]
     training = trained.training
     history = [(entry.epoch, entry.loss, entry.scores.get("macro_f1", math.nan)) for entry in training.history]
-    figures = evaluate_predictions(held_out, predictions, trained.manifest.labels, pictures, history=history).to_dict()
+    figures = evaluate_predictions(
+        held_out,
+        predictions,
+        trained.manifest.labels,
+        pictures,
+        history=history,
+        calibration=trained.calibration,
+    ).to_dict()
     content: dict[str, Any] = {
         "accuracy": _value(figures["accuracy"]),
         "macro_f1": _value(figures["macro_f1"]),

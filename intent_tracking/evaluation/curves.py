@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,9 +37,35 @@ class Curves:
     micro: Curve
 
 
+@dataclass(frozen=True)
+class GroupCurves:
+    """The micro curves of the examples of one group, such as a scene."""
+
+    group: str
+    count: int
+    roc: Curve
+    precision_recall: Curve
+
+
+@dataclass(frozen=True)
+class ScopeCurves:
+    """Out of scope against the rest, and the threshold that the model uses as a point on both curves.
+
+    `recall`: out-of-scope examples rejected; `false_rejections`: in-scope examples rejected; `precision`: None where
+    nothing was rejected.
+    """
+
+    roc: Curve
+    precision_recall: Curve
+    recall: float
+    false_rejections: float
+    precision: float | None
+
+
 def _thin(x: Floats, y: Floats, label: str, area: float, support: int) -> Curve:
-    """Keep at most `GRID` points: a picture needs no more, and a JSON report should stay small."""
-    keep = np.unique(np.linspace(0, len(x) - 1, min(GRID, len(x))).round().astype(int))
+    """Keep at most `GRID` points, evenly along the line: enough for a picture, and a JSON report stays small."""
+    travelled = np.concatenate([[0.0], np.cumsum(np.abs(np.diff(x)) + np.abs(np.diff(y)))])
+    keep = np.unique(np.searchsorted(travelled, np.linspace(0.0, travelled[-1], GRID)))
     return Curve(label, tuple(map(float, x[keep])), tuple(map(float, y[keep])), float(area), support)
 
 
@@ -52,52 +78,108 @@ def _scorable(target: Floats) -> list[int]:
     return [i for i in range(target.shape[1]) if 0 < positives[i] < target.shape[0]]
 
 
+def _roc(target: Floats, scores: Floats) -> tuple[Floats, Floats, float]:
+    from sklearn.metrics import auc, roc_curve
+
+    x, y, _ = roc_curve(target, scores)
+    return x, y, float(auc(x, y))
+
+
+def _precision_recall(target: Floats, scores: Floats) -> tuple[Floats, Floats, float]:
+    from sklearn.metrics import average_precision_score, precision_recall_curve
+
+    precision, recall, _ = precision_recall_curve(target, scores)
+    return recall[::-1], precision[::-1], float(average_precision_score(target, scores))
+
+
+def _one_against_rest(
+    truth: Sequence[str],
+    scores: Floats,
+    labels: Sequence[str],
+    trace: Callable[[Floats, Floats], tuple[Floats, Floats, float]],
+) -> Curves | None:
+    target = _one_hot(truth, labels)
+    columns = _scorable(target)
+    if not columns:
+        return None
+    grid = np.linspace(0.0, 1.0, GRID)
+    mean = np.zeros(GRID)
+    found = []
+    for i in columns:
+        x, y, area = trace(target[:, i], scores[:, i])
+        mean += np.interp(grid, x, y)
+        found.append(_thin(x, y, labels[i], area, int(target[:, i].sum())))
+    x, y, area = trace(target[:, columns].ravel(), scores[:, columns].ravel())
+    macro = _thin(grid, mean / len(columns), "macro mean", float(np.mean([c.area for c in found])), len(truth))
+    return Curves(tuple(found), macro, _thin(x, y, "micro mean", area, len(truth)))
+
+
 def roc_curves(truth: Sequence[str], scores: Floats, labels: Sequence[str]) -> Curves | None:
     """One-versus-rest ROC curves; None where no label has both positives and negatives.
 
     `scores` is `[examples, labels]`. The macro curve is the mean true-positive rate at each false-positive rate.
     """
-    from sklearn.metrics import auc, roc_curve
-
-    target = _one_hot(truth, labels)
-    columns = _scorable(target)
-    if not columns:
-        return None
-    grid = np.linspace(0.0, 1.0, GRID)
-    mean = np.zeros(GRID)
-    found = []
-    for i in columns:
-        x, y, _ = roc_curve(target[:, i], scores[:, i])
-        mean += np.interp(grid, x, y)
-        found.append(_thin(x, y, labels[i], auc(x, y), int(target[:, i].sum())))
-    mean /= len(columns)
-    mean[0] = 0.0
-    x, y, _ = roc_curve(target[:, columns].ravel(), scores[:, columns].ravel())
-    macro = _thin(grid, mean, "macro mean", float(np.mean([c.area for c in found])), len(truth))
-    return Curves(tuple(found), macro, _thin(x, y, "micro mean", auc(x, y), len(truth)))
+    return _one_against_rest(truth, scores, labels, _roc)
 
 
 def precision_recall_curves(truth: Sequence[str], scores: Floats, labels: Sequence[str]) -> Curves | None:
     """One-versus-rest precision-recall curves; None where no label has both positives and negatives."""
-    from sklearn.metrics import average_precision_score, precision_recall_curve
+    return _one_against_rest(truth, scores, labels, _precision_recall)
 
-    target = _one_hot(truth, labels)
-    columns = _scorable(target)
-    if not columns:
-        return None
-    grid = np.linspace(0.0, 1.0, GRID)
-    mean = np.zeros(GRID)
+
+def group_curves(
+    truth: Sequence[str], scores: Floats, labels: Sequence[str], groups: Sequence[str | None]
+) -> tuple[GroupCurves, ...]:
+    """The micro curves of each group of examples, such as a scene, over the labels that occur in it.
+
+    A group without a label that has both positives and negatives is left out.
+    """
     found = []
-    for i in columns:
-        precision, recall, _ = precision_recall_curve(target[:, i], scores[:, i])
-        mean += np.interp(grid, recall[::-1], precision[::-1])
-        area = average_precision_score(target[:, i], scores[:, i])
-        found.append(_thin(recall[::-1], precision[::-1], labels[i], area, int(target[:, i].sum())))
-    flat_target, flat_scores = target[:, columns].ravel(), scores[:, columns].ravel()
-    precision, recall, _ = precision_recall_curve(flat_target, flat_scores)
-    micro_area = average_precision_score(flat_target, flat_scores)
-    macro = _thin(grid, mean / len(columns), "macro mean", float(np.mean([c.area for c in found])), len(truth))
-    return Curves(tuple(found), macro, _thin(recall[::-1], precision[::-1], "micro mean", micro_area, len(truth)))
+    for group in sorted({g for g in groups if g is not None}):
+        rows = [i for i, g in enumerate(groups) if g == group]
+        own = [truth[i] for i in rows]
+        target = _one_hot(own, labels)
+        columns = _scorable(target)
+        if not columns:
+            continue
+        flat = target[:, columns].ravel(), scores[np.ix_(rows, columns)].ravel()
+        found.append(
+            GroupCurves(
+                group,
+                len(rows),
+                _thin(*(roc := _roc(*flat))[:2], group, roc[2], len(rows)),
+                _thin(*(pr := _precision_recall(*flat))[:2], group, pr[2], len(rows)),
+            )
+        )
+    return tuple(found)
+
+
+def scope_curves(is_out: Sequence[bool], foreign: Sequence[float], rejected: Sequence[bool]) -> ScopeCurves | None:
+    """How well a score tells out-of-scope examples from the others, and where the model's threshold lies on it.
+
+    Args:
+        is_out: whether each example is out of scope.
+        foreign: score, higher for what looks foreign.
+        rejected: whether the model called it out of scope.
+
+    Returns:
+        None where one kind is missing.
+    """
+    target, said = np.asarray(is_out, dtype=bool), np.asarray(rejected, dtype=bool)
+    if target.all() or not target.any():
+        return None
+    scores = np.asarray(foreign, dtype=float)
+    x, y, area = _roc(target.astype(float), scores)
+    roc = _thin(x, y, "out of scope", area, int(target.sum()))
+    x, y, area = _precision_recall(target.astype(float), scores)
+    hits = int((target & said).sum())
+    return ScopeCurves(
+        roc,
+        _thin(x, y, "out of scope", area, int(target.sum())),
+        hits / int(target.sum()),
+        int((~target & said).sum()) / int((~target).sum()),
+        hits / int(said.sum()) if said.any() else None,
+    )
 
 
 def outcome_auc(outcomes: Sequence[bool | None], probabilities: Sequence[float]) -> float | None:

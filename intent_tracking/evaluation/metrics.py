@@ -6,17 +6,26 @@ confusion matrix, so that the figures of a report cannot contradict each other.
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from intent_tracking.modeling.calibration import (
+    CALIBRATION_BINS,
+    CalibrationBin,
+    expected_calibration_error,
+    reliability_bins,
+)
 from intent_tracking.modeling.prediction import OUT_OF_SCOPE_LABEL, Prediction
 
-CALIBRATION_BINS = 15
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
+# Float32 probabilities sum to 1 within this: what is missing beyond it is real.
+_ROUNDING = 1e-5
 
 
 class EvaluationError(ValueError):
@@ -47,25 +56,15 @@ class ClassFigures:
 
 
 @dataclass(frozen=True)
-class CalibrationBin:
-    """The predictions whose confidence lies in `(low, high]`."""
-
-    low: float
-    high: float
-    count: int
-    confidence: float
-    accuracy: float
-
-
-@dataclass(frozen=True)
 class CalibrationFigures:
-    """How far a stated confidence is from how often it is right.
+    """How far a stated probability is from how often it comes true.
 
-    `ece`: expected calibration error, 15 equal-width bins (Guo et al. 2017, arXiv:1706.04599). `brier`: multi-class
-    Brier score, 0..2. Both over the examples whose true intent the model knows.
+    `ece`: expected calibration error; `ece_before`: the same with the temperature taken back, None where it is not
+    known. `brier`: squared error, 0..2 for intents (all classes), 0..1 for the purchase.
     """
 
     ece: float
+    ece_before: float | None
     brier: float
     count: int
     bins: tuple[CalibrationBin, ...]
@@ -82,13 +81,33 @@ class ScopeFigures:
 
 @dataclass(frozen=True)
 class SpanFigures:
-    """Exact-match figures of key-information spans (name, start and end all equal; CoNLL-2000 counting)."""
+    """Exact-match figures of key-information spans (name, start and end all equal; CoNLL-2000 counting).
+
+    `by_name` holds the same for each kind of key information; there `label` is its name and `support` the marked spans.
+    """
 
     precision: float
     recall: float
     f1: float
     gold: int
     predicted: int
+    by_name: tuple[ClassFigures, ...] = ()
+
+
+@dataclass(frozen=True)
+class MultilabelFigures:
+    """Figures of answers that may name several labels at once.
+
+    `exact`: share of examples whose labels are all right and no more. Macro means are over the labels that occur in the
+    truth or among the answers.
+    """
+
+    micro_precision: float
+    micro_recall: float
+    micro_f1: float
+    macro_f1: float
+    exact: float
+    classes: tuple[ClassFigures, ...]
 
 
 def score_matrix(predictions: Sequence[Prediction], labels: Sequence[str]) -> Floats:
@@ -152,17 +171,7 @@ def macro_f1_of(matrix: Counts) -> float:
 def class_figures(matrix: Counts, labels: Sequence[str]) -> tuple[ClassFigures, ...]:
     """Figures of each label, in the order of `labels`; a figure with an empty denominator is 0, as in scikit-learn."""
     hits, support, named = np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
-    f1, _ = _f1_by_class(matrix)
-    return tuple(
-        ClassFigures(
-            label,
-            float(hits[i] / named[i]) if named[i] else 0.0,
-            float(hits[i] / support[i]) if support[i] else 0.0,
-            float(f1[i]),
-            int(support[i]),
-        )
-        for i, label in enumerate(labels)
-    )
+    return tuple(_figures(label, int(hits[i]), int(named[i]), int(support[i])) for i, label in enumerate(labels))
 
 
 def bootstrap_matrices(matrix: Counts, draws: int, seed: int) -> Iterable[Counts]:
@@ -192,32 +201,57 @@ def bootstrap(
 
 
 def calibration_figures(
-    truth: Sequence[str], predictions: Sequence[Prediction], labels: Sequence[str], bins: int = CALIBRATION_BINS
+    truth: Sequence[str],
+    predictions: Sequence[Prediction],
+    labels: Sequence[str],
+    bins: int = CALIBRATION_BINS,
+    *,
+    temperature: float | None = None,
 ) -> CalibrationFigures | None:
     """Calibration of the intent head over the in-scope examples whose true label is in `labels` (the model's own set).
 
-    The out-of-scope decision does not enter: it has its own figures. None where no example counts.
+    The out-of-scope decision does not enter: it has its own figures. None where no example counts. With the
+    `temperature` that the predictions were made at, the error without it is given too: probabilities at T raised to T
+    and scaled to a sum of 1 are those at 1.
     """
-    known = set(labels) - {OUT_OF_SCOPE_LABEL}
-    rows = [(t, p) for t, p in zip(truth, predictions, strict=True) if t in known]
+    known = [label for label in labels if label != OUT_OF_SCOPE_LABEL]
+    place = {label: i for i, label in enumerate(known)}
+    rows = [(place[t], p) for t, p in zip(truth, predictions, strict=True) if t in place]
     if not rows:
         return None
-    confidence = np.array([p.intents[0].probability for _, p in rows])
-    correct = np.array([p.intents[0].name == t for t, p in rows], dtype=float)
-    scores = score_matrix([p for _, p in rows], labels)
-    place = {label: i for i, label in enumerate(labels)}
-    target = np.zeros_like(scores)
-    target[np.arange(len(rows)), [place[t] for t, _ in rows]] = 1.0
-    edges = np.linspace(0.0, 1.0, bins + 1)
-    bin_of = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    found = []
-    for index in range(bins):
-        inside = bin_of == index
-        count = int(inside.sum())
-        mean = (float(confidence[inside].mean()), float(correct[inside].mean())) if count else (0.0, 0.0)
-        found.append(CalibrationBin(float(edges[index]), float(edges[index + 1]), count, *mean))
-    ece = sum(b.count * abs(b.confidence - b.accuracy) for b in found) / len(rows)
-    return CalibrationFigures(float(ece), float(((scores - target) ** 2).sum(axis=1).mean()), len(rows), tuple(found))
+    targets = np.array([target for target, _ in rows])
+    scores = score_matrix([p for _, p in rows], known)
+    # What is missing to 1 is the probability of "none of these".
+    every = np.column_stack([scores, np.clip(1.0 - scores.sum(axis=1), 0.0, 1.0)])
+    correct = scores.argmax(axis=1) == targets
+    found = reliability_bins(scores.max(axis=1), correct, bins)
+    before = None
+    if temperature is not None:
+        raised = np.where(every > _ROUNDING, every, 0.0) ** temperature
+        plain = raised[:, :-1].max(axis=1) / raised.sum(axis=1)
+        before = expected_calibration_error(reliability_bins(plain, correct, bins))
+    target = np.zeros_like(every)
+    target[np.arange(len(rows)), targets] = 1.0
+    brier = float(((every - target) ** 2).sum(axis=1).mean())
+    return CalibrationFigures(expected_calibration_error(found), before, brier, len(rows), found)
+
+
+def outcome_calibration(
+    outcomes: Sequence[bool | None], probabilities: Sequence[float], *, temperature: float | None = None
+) -> CalibrationFigures | None:
+    """Calibration of the purchase probability against what happened; None where no outcome is known."""
+    rows = [(o, p) for o, p in zip(outcomes, probabilities, strict=True) if o is not None and not math.isnan(p)]
+    if not rows:
+        return None
+    bought = np.array([o for o, _ in rows], dtype=bool)
+    stated = np.array([p for _, p in rows])
+    found = reliability_bins(stated, bought)
+    before = None
+    if temperature is not None:
+        yes, no = stated**temperature, (1.0 - stated) ** temperature
+        before = expected_calibration_error(reliability_bins(yes / (yes + no), bought))
+    brier = float(((stated - bought) ** 2).mean())
+    return CalibrationFigures(expected_calibration_error(found), before, brier, len(rows), found)
 
 
 def scope_figures(truth: Sequence[str], predicted: Sequence[str]) -> ScopeFigures:
@@ -231,7 +265,7 @@ def scope_figures(truth: Sequence[str], predicted: Sequence[str]) -> ScopeFigure
 def span_figures(
     gold: Sequence[Iterable[tuple[str, int, int]]], predictions: Sequence[Prediction]
 ) -> SpanFigures | None:
-    """Exact-match span figures over all examples together; None where nobody marked a span.
+    """Exact-match span figures, together and by name; None where nobody marked a span.
 
     `gold` holds the spans of each example as (name, start, end), offsets relative to the utterance as in predictions.
     """
@@ -239,8 +273,61 @@ def span_figures(
     if not any(wanted):
         return None
     found = [{(k.name, k.start, k.end) for k in p.key_information} for p in predictions]
-    hits = sum(len(w & f) for w, f in zip(wanted, found, strict=True))
-    total, said = sum(map(len, wanted)), sum(map(len, found))
-    precision, recall = hits / said if said else 0.0, hits / total
-    f1 = 2 * precision * recall / (precision + recall) if hits else 0.0
-    return SpanFigures(precision, recall, f1, total, said)
+    marked, said, hits = Counter[str](), Counter[str](), Counter[str]()
+    for w, f in zip(wanted, found, strict=True):
+        marked.update(name for name, _, _ in w)
+        said.update(name for name, _, _ in f)
+        hits.update(name for name, _, _ in w & f)
+    overall = _figures("", hits.total(), said.total(), marked.total())
+    by_name = tuple(_figures(n, hits[n], said[n], marked[n]) for n in sorted(marked | said))
+    return SpanFigures(overall.precision, overall.recall, overall.f1, marked.total(), said.total(), by_name)
+
+
+def multilabel_metrics(
+    truth: NDArray[np.bool_], scores: Floats, thresholds: float | Floats, labels: Sequence[str] = ()
+) -> MultilabelFigures:
+    """Figures of answers that name each label whose score reaches its threshold.
+
+    Args:
+        truth: which labels hold [N, K].
+        scores: one score a label [N, K].
+        thresholds: one for all labels, or one each [K].
+        labels: names of the K columns; by default their numbers.
+
+    Raises:
+        EvaluationError: the shapes do not fit, or there is no example.
+    """
+    if truth.shape != scores.shape or truth.ndim != 2 or not truth.size:
+        raise EvaluationError(
+            f"truth {truth.shape} and scores {scores.shape} must be one [examples, labels]; give both"
+        )
+    names = labels or [str(column) for column in range(truth.shape[1])]
+    limits = np.asarray(thresholds, dtype=float)
+    if limits.shape not in ((), (truth.shape[1],)) or len(names) != truth.shape[1]:
+        raise EvaluationError(
+            f"{truth.shape[1]} labels but thresholds {limits.shape} and {len(names)} names; give one each"
+        )
+    truth, said = truth.astype(bool), scores >= limits
+    hits, marked, named = ((x.sum(axis=0)) for x in (truth & said, truth, said))
+    classes = tuple(_figures(n, int(h), int(s), int(m)) for n, h, s, m in zip(names, hits, named, marked, strict=True))
+    together = _figures("", int(hits.sum()), int(named.sum()), int(marked.sum()))
+    occurring = [c.f1 for c, s, m in zip(classes, named, marked, strict=True) if s or m]
+    return MultilabelFigures(
+        together.precision,
+        together.recall,
+        together.f1,
+        float(np.mean(occurring)) if occurring else float("nan"),
+        float((truth == said).all(axis=1).mean()),
+        classes,
+    )
+
+
+def _figures(label: str, hits: int, said: int, support: int) -> ClassFigures:
+    """Precision, recall and F1 from counts; a figure with an empty denominator is 0, as in scikit-learn."""
+    return ClassFigures(
+        label,
+        hits / said if said else 0.0,
+        hits / support if support else 0.0,
+        2 * hits / (said + support) if hits else 0.0,
+        support,
+    )

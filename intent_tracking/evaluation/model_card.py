@@ -29,12 +29,19 @@ LIMITS = (
 )
 PICTURE_TITLES = {
     "confusion_matrix": "Confusion matrix",
+    "confusion_matrix_full": "Confusion matrix of all labels",
     "roc": "ROC",
     "precision_recall": "Precision and recall",
-    "calibration": "Reliability",
+    "scenes": "ROC and precision-recall by scene",
+    "out_of_scope": "Out of scope",
+    "abstention": "Abstention",
+    "calibration": "Reliability of the intents",
+    "purchase_calibration": "Reliability of the purchase probability",
     "slices": "Scenes and languages",
     "learning_curve": "Learning curve",
 }
+# Too large for a page: linked instead of shown.
+LINKED_PICTURES = frozenset({"confusion_matrix_full"})
 
 
 @dataclass(frozen=True)
@@ -82,15 +89,45 @@ def _figures(report: EvaluationReport) -> list[tuple[str, str]]:
             "average precision, macro / micro",
             f"{_number(report.average_precision_macro)} / {_number(report.average_precision_micro)}",
         ),
+        ("in-scope accuracy (a rejected one is wrong)", _number(report.in_scope_accuracy)),
         ("out-of-scope recall", _number(report.out_of_scope.recall)),
         ("out-of-scope precision", _number(report.out_of_scope.precision)),
+        ("out-of-scope ROC AUC", _number(report.out_of_scope_auc)),
         ("key-information F1 (exact spans)", _number(report.spans.f1 if report.spans else None)),
         ("purchase AUC", _number(report.outcome_auc)),
     ]
-    if report.calibration:
-        rows.append(("expected calibration error", _number(report.calibration.ece)))
-        rows.append(("Brier score (0 to 2)", _number(report.calibration.brier)))
+    if report.abstention:
+        best = f"{report.abstention.aurc:.4f} ({report.abstention.best_aurc:.4f})"
+        rows.append(("AURC, area under risk and coverage (best possible)", best))
     return rows
+
+
+def _calibration(report: EvaluationReport) -> list[str]:
+    """Expected calibration errors before and after the temperature, on validation and on the examples."""
+    seen = report.validation
+    rows = [
+        ("intents", "validation", _number(seen.get("ece_before")), _number(seen.get("ece_after")), ""),
+        ("purchase", "validation", _number(seen.get("outcome_ece_before")), _number(seen.get("outcome_ece_after")), ""),
+    ]
+    for name, found in (("intents", report.calibration), ("purchase", report.outcome_calibration)):
+        if found is not None:
+            rows.append((name, "these", _number(found.ece_before), _number(found.ece), _number(found.brier)))
+    rows = [row for row in rows if row[2:4] != (_number(None), _number(None))]
+    if not rows:
+        return []
+    words = "Expected calibration error, 15 bins of equal width, before and after the temperature."
+    head = ("probability", "examples", "ECE before", "ECE after", "Brier")
+    return ["### Calibration", "", words, "", *_table(head, rows)]
+
+
+def _key_information(report: EvaluationReport) -> list[str]:
+    if report.spans is None:
+        return []
+    rows = [(c.label, f"{c.precision:.3f}", f"{c.recall:.3f}", f"{c.f1:.3f}", c.support) for c in report.spans.by_name]
+    total = report.spans
+    rows.append(("all", f"{total.precision:.3f}", f"{total.recall:.3f}", f"{total.f1:.3f}", total.gold))
+    words = "A span counts when its name, start and end are all right."
+    return ["### By key information", "", words, "", *_table(("name", "precision", "recall", "F1", "marked"), rows)]
 
 
 def _behaviour(behaviour: BehaviouralReport) -> list[str]:
@@ -130,16 +167,26 @@ def model_card(
     lines += ["### By intent", ""]
     rows = [(c.label, f"{c.precision:.3f}", f"{c.recall:.3f}", f"{c.f1:.3f}", c.support) for c in report.classes]
     lines += _table(("intent", "precision", "recall", "F1", "support"), rows)
+    lines += _key_information(report)
+    lines += _calibration(report)
     if report.slices:
         lines += ["### By scene and language", ""]
-        parts = [(s.column, s.value, f"{s.count:,}", s.accuracy, s.macro_f1) for s in report.slices]
-        lines += _table(("slice", "value", "examples", "accuracy", "macro-F1"), parts)
+        parts = [
+            (
+                *(s.column, s.value, f"{s.count:,}", s.accuracy, s.macro_f1),
+                *(_number(s.roc_auc), _number(s.average_precision)),
+            )
+            for s in report.slices
+        ]
+        head = ("slice", "value", "examples", "accuracy", "macro-F1", "ROC AUC, micro", "average precision, micro")
+        lines += _table(head, parts)
     pairs = report.confusion.worst_pairs(5)
     if pairs:
         lines += ["Most confused: " + "; ".join(f"{t} taken for {p} ({n})" for t, p, n in pairs) + ".", ""]
     for name, file in report.pictures.items():
         title = PICTURE_TITLES.get(name, name)
-        lines += [f"![{title}]({file})", ""]
+        shown = "" if name in LINKED_PICTURES else "!"
+        lines += [f"{shown}[{title}]({file})", ""]
     if behaviour is not None:
         lines += _behaviour(behaviour)
     if gate is not None:

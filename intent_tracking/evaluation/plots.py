@@ -1,182 +1,31 @@
-"""The pictures of an evaluation, as PNG files. Each function writes one file and returns its name."""
+"""The pictures of an evaluation but for curves and confusion matrices; `style.save` writes them as PNG files."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from datetime import date
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from intent_tracking.evaluation import style
-from intent_tracking.evaluation.curves import Curve, Curves
-from intent_tracking.evaluation.metrics import CalibrationFigures, Counts, Floats
+from intent_tracking.evaluation.metrics import CalibrationFigures
 from intent_tracking.evaluation.style import drawable
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-    from intent_tracking.evaluation.report import Confusion, SliceFigures
-
-READABLE_CLASSES = 25
-LISTED_PAIRS = 20
-NAMED_CURVES = 8
+    from intent_tracking.evaluation.report import SliceFigures
 
 
-def confusion_matrix(folder: Path, confusion: Confusion) -> str:
-    """Up to 25 labels: each cell with its count. More: shares of each row, worst labels first, worst pairs beside."""
-    counts = np.array(confusion.counts, dtype=float)
-    used = np.flatnonzero(counts.sum(axis=0) + counts.sum(axis=1))
-    if len(used) <= READABLE_CLASSES:
-        return _small_confusion(folder, [confusion.labels[i] for i in used], counts[np.ix_(used, used)])
-    return _large_confusion(folder, confusion, counts, used)
-
-
-def _shares(
-    counts: Floats,
-) -> Floats:
-    return np.asarray(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1.0))
-
-
-def _small_confusion(folder: Path, labels: Sequence[str], counts: Floats) -> str:
-    from matplotlib.colors import PowerNorm
-
-    size = len(labels)
-    shares = _shares(counts)
-    side = max(5.2, 2.2 + 0.52 * size)
-    picture = style.figure(side + 0.9, side)
-    axes = picture.add_subplot()
-    image = axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.6, 0.0, 1.0))
-    font = 8.5 if size <= 14 else 6.5
-    for row in range(size):
-        for column in range(size):
-            if counts[row, column]:
-                colour = "white" if shares[row, column] > 0.45 else style.INK
-                axes.text(
-                    column, row, f"{int(counts[row, column]):,}", ha="center", va="center", color=colour, fontsize=font
-                )
-    total = counts.sum()
-    style.dress(
-        axes,
-        "Confusion matrix",
-        "predicted",
-        "true",
-        f"{int(total):,} examples, {np.trace(counts) / max(total, 1):.1%} on the diagonal; colour: share of the row",
-    )
-    axes.grid(visible=False)
-    axes.set_xticks(range(size), [drawable(label) for label in labels], rotation=45, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(size), [drawable(label) for label in labels])
-    bar = picture.colorbar(image, ax=axes, shrink=0.7, pad=0.02)
-    bar.outline.set_visible(False)
-    bar.ax.tick_params(length=0, labelsize=8, colors=style.QUIET)
-    return style.save(picture, folder, "confusion_matrix")
-
-
-def _large_confusion(
-    folder: Path,
-    confusion: Confusion,
-    counts: Floats,
-    used: Counts,
-) -> str:
-    from matplotlib.colors import PowerNorm
-
-    shares = _shares(counts)
-    order = used[np.argsort(np.diag(shares)[used], kind="stable")]
-    sorted_shares = shares[np.ix_(order, order)]
-    picture = style.figure(15.5, 8.2)
-    left, right = picture.subplots(1, 2, width_ratios=(1.15, 1))
-    image = left.imshow(sorted_shares, cmap="magma_r", norm=PowerNorm(0.45, 0.0, 1.0), interpolation="nearest")
-    total = counts.sum()
-    style.dress(
-        left,
-        f"Confusion matrix of {len(order)} labels",
-        "predicted (rank)",
-        "true (rank: lowest recall first)",
-        f"{int(total):,} examples, {np.trace(counts) / max(total, 1):.1%} on the diagonal; colour: share of the row",
-    )
-    left.grid(visible=False)
-    bar = picture.colorbar(image, ax=left, shrink=0.7, pad=0.02)
-    bar.outline.set_visible(False)
-    bar.ax.tick_params(length=0, labelsize=8, colors=style.QUIET)
-
-    pairs = confusion.worst_pairs(LISTED_PAIRS)
-    place = {label: i for i, label in enumerate(confusion.labels)}
-    rows = range(len(pairs))
-    part = [count / max(counts[place[truth]].sum(), 1) for truth, _, count in pairs]
-    right.barh(rows, part, color=style.RED, height=0.68)
-    names = [drawable(f"{truth}  →  {predicted}") for truth, predicted, _ in pairs]
-    right.set_yticks(rows, names)
-    for row, (share, (_, _, count)) in enumerate(zip(part, pairs, strict=True)):
-        right.text(share, row, f"  {share:.0%}  ({count})", va="center", fontsize=8, color=style.INK)
-    style.dress(right, "Most confused", "share of the true label", "", "true → predicted, by count")
-    right.grid(visible=False, axis="y")
-    right.set_xlim(0, max(part, default=1.0) * 1.25)
-    right.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-    right.invert_yaxis()
-    return style.save(picture, folder, "confusion_matrix")
-
-
-def roc(folder: Path, curves: Curves) -> str:
-    """ROC curves: the means, and the labels with the smallest area named."""
-    return _curves(
-        folder,
-        curves,
-        "roc",
-        "ROC, one intent against the rest",
-        "false-positive rate",
-        "true-positive rate",
-        "AUC",
-        True,
-    )
-
-
-def precision_recall(folder: Path, curves: Curves) -> str:
-    """Precision-recall curves: the means, and the labels with the smallest area named."""
-    return _curves(
-        folder,
-        curves,
-        "precision_recall",
-        "Precision and recall, one intent against the rest",
-        "recall",
-        "precision",
-        "AP",
-        False,
-    )
-
-
-def _curves(folder: Path, curves: Curves, name: str, title: str, x: str, y: str, area: str, diagonal: bool) -> str:
-    picture = style.figure(8.6, 5.6)
-    axes = picture.add_subplot()
-    if diagonal:
-        axes.plot([0, 1], [0, 1], color=style.QUIET, linewidth=1, linestyle=(0, (4, 4)))
-    ranked = sorted(curves.by_label, key=lambda c: (c.area, c.label))
-    for curve in ranked[NAMED_CURVES:]:
-        axes.plot(curve.x, curve.y, color=style.QUIET, linewidth=0.6, alpha=0.35)
-    for colour, curve in zip(style.SERIES[2:], ranked[:NAMED_CURVES], strict=False):
-        _one(axes, curve, colour, 1.3, "-", area)
-    _one(axes, curves.macro, style.BLUE, 2.6, "-", area)
-    _one(axes, curves.micro, style.ORANGE, 2.6, (0, (5, 2)), area)
-    rest = len(ranked) - NAMED_CURVES
-    note = f"the {NAMED_CURVES} smallest areas are named, the other {rest} are grey" if rest > 0 else ""
-    style.dress(axes, title, x, y, note)
-    axes.set_xlim(-0.01, 1.01)
-    axes.set_ylim(-0.01, 1.02)
-    handles, names = axes.get_legend_handles_labels()
-    axes.legend(handles[::-1], names[::-1], loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8.5)
-    return style.save(picture, folder, name)
-
-
-def _one(
-    axes: Axes, curve: Curve, colour: str, width: float, line: str | tuple[int, tuple[int, int]], area: str
-) -> None:
-    name = drawable(f"{curve.label}  ({area} {curve.area:.3f})")
-    axes.plot(curve.x, curve.y, color=colour, linewidth=width, linestyle=line, label=name)
-
-
-def calibration(folder: Path, figures: CalibrationFigures) -> str:
-    """Reliability diagram: how often a stated confidence is right, and how many predictions state it."""
+def calibration(
+    figures: CalibrationFigures,
+    title: str = "Reliability of the stated confidence",
+    stated: str = "confidence",
+    came_true: str = "share that is right",
+) -> Figure:
+    """Reliability diagram: how often a stated probability comes true, and how many answers state it."""
     picture = style.figure(6.4, 6.2)
     top, bottom = picture.subplots(2, 1, height_ratios=(3.2, 1), sharex=True)
     filled = [b for b in figures.bins if b.count]
@@ -184,12 +33,13 @@ def calibration(folder: Path, figures: CalibrationFigures) -> str:
     for b in filled:
         top.plot([b.confidence, b.confidence], [b.confidence, b.accuracy], color=style.ORANGE, linewidth=5, alpha=0.35)
     top.plot([b.confidence for b in filled], [b.accuracy for b in filled], "o-", color=style.BLUE, linewidth=1.8)
+    before = "" if figures.ece_before is None else f" ({figures.ece_before:.3f} before the temperature)"
     style.dress(
         top,
-        "Reliability of the stated confidence",
+        title,
         "",
-        "share that is right",
-        f"ECE {figures.ece:.3f}, Brier {figures.brier:.3f}, {figures.count:,} examples; dashed: perfect",
+        came_true,
+        f"ECE {figures.ece:.3f}{before}, Brier {figures.brier:.3f}, {figures.count:,} examples; dashed: perfect",
     )
     top.set_ylim(0, 1.03)
     width = figures.bins[0].high - figures.bins[0].low
@@ -199,12 +49,12 @@ def calibration(folder: Path, figures: CalibrationFigures) -> str:
         width=width * 0.9,
         color=style.BLUE,
     )
-    style.dress(bottom, "", "confidence", "examples")
+    style.dress(bottom, "", stated, "examples")
     bottom.set_xlim(0, 1)
-    return style.save(picture, folder, "calibration")
+    return picture
 
 
-def learning_curve(folder: Path, history: Sequence[tuple[int, float, float]]) -> str:
+def learning_curve(history: Sequence[tuple[int, float, float]]) -> Figure:
     """Training loss and validation macro-F1 by epoch, from (epoch, loss, macro-F1); NaN where none was measured."""
     picture = style.figure(7.6, 4.6)
     axes = picture.add_subplot()
@@ -233,10 +83,10 @@ def learning_curve(folder: Path, history: Sequence[tuple[int, float, float]]) ->
     axes.legend(
         [loss, score], ["training loss", "validation macro-F1"], frameon=False, fontsize=8.5, loc="center right"
     )
-    return style.save(picture, folder, "learning_curve")
+    return picture
 
 
-def slices(folder: Path, figures: Sequence[SliceFigures]) -> str:
+def slices(figures: Sequence[SliceFigures]) -> Figure:
     """Accuracy and macro-F1 of each scene and language, with their bootstrap intervals."""
     rows = list(figures)
     picture = style.figure(8.4, 1.6 + 0.62 * len(rows))
@@ -256,7 +106,7 @@ def slices(folder: Path, figures: Sequence[SliceFigures]) -> str:
     axes.set_xlim(0, 1.02)
     axes.invert_yaxis()
     axes.legend(frameon=False, fontsize=8.5, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2)
-    return style.save(picture, folder, "slices")
+    return picture
 
 
 def _drifted(drift: bool, enough: bool) -> bool:
@@ -268,12 +118,11 @@ def _calm(drift: bool, enough: bool) -> bool:
 
 
 def drift_timeline(
-    folder: Path,
     windows: Sequence[tuple[date, int, int, bool, bool]],
     retrained: Sequence[date] = (),
     *,
     min_columns: int,
-) -> str:
+) -> Figure:
     """Columns that drifted, day by day.
 
     `windows` holds (day, drifted columns, measured columns, drift verdict, enough samples); `retrained` the days on
@@ -309,15 +158,14 @@ def drift_timeline(
     axes.set_xticks(range(0, len(windows), step), [f"{windows[i][0]:%d %b}" for i in range(0, len(windows), step)])
     axes.grid(visible=False, axis="x")
     axes.legend(frameon=False, fontsize=8.5, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=4)
-    return style.save(picture, folder, "drift_timeline")
+    return picture
 
 
 def before_after(
-    folder: Path,
     figures: Mapping[str, Mapping[str, tuple[float, float, float]]],
     *,
     title: str = "Before and after the drift",
-) -> str:
+) -> Figure:
     """Bars that compare models over situations.
 
     `figures[situation][model]` is (macro-F1, low, high); each situation holds the same models, in the same order.
@@ -341,4 +189,4 @@ def before_after(
     axes.set_ylim(0, 1.02)
     axes.grid(visible=False, axis="x")
     axes.legend(frameon=False, fontsize=8.5, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    return style.save(picture, folder, "before_after")
+    return picture

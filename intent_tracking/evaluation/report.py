@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from intent_tracking.evaluation import curves, metrics
+from intent_tracking.evaluation import curves, metrics, style
+from intent_tracking.evaluation.abstention import AbstentionCurve, abstention_curve
+from intent_tracking.evaluation.curves import Curves, GroupCurves, ScopeCurves
 from intent_tracking.evaluation.metrics import (
     CalibrationFigures,
     ClassFigures,
@@ -19,7 +21,11 @@ from intent_tracking.evaluation.metrics import (
     ScopeFigures,
     SpanFigures,
 )
+from intent_tracking.modeling.calibration import Calibration
 from intent_tracking.modeling.prediction import OUT_OF_SCOPE_LABEL, Prediction
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SLICES = ("scene", "language")
 REPORT_FILE = "report.json"
@@ -27,13 +33,15 @@ REPORT_FILE = "report.json"
 
 @dataclass(frozen=True)
 class SliceFigures:
-    """The figures of the examples whose `column` has `value`."""
+    """The figures of the examples whose `column` has `value`; areas are micro, None where one label alone occurs."""
 
     column: str
     value: str
     count: int
     accuracy: Interval
     macro_f1: Interval
+    roc_auc: float | None
+    average_precision: float | None
 
 
 @dataclass(frozen=True)
@@ -58,7 +66,9 @@ class Confusion:
 class EvaluationReport:
     """All figures of one model on one set of examples. A figure that the examples cannot give is None.
 
-    `pictures` maps a picture's name to its file name, beside the report.
+    `in_scope_accuracy` counts a rejected in-scope example as wrong: with `out_of_scope` it shows both sides of the
+    threshold. `validation` is what calibration found on validation data. `pictures` maps a picture's name to its file
+    name, beside the report.
     """
 
     count: int
@@ -71,7 +81,12 @@ class EvaluationReport:
     average_precision_macro: float | None
     average_precision_micro: float | None
     calibration: CalibrationFigures | None
+    outcome_calibration: CalibrationFigures | None
+    validation: dict[str, float | None]
+    in_scope_accuracy: float | None
     out_of_scope: ScopeFigures
+    out_of_scope_auc: float | None
+    abstention: AbstentionCurve | None
     spans: SpanFigures | None
     outcome_auc: float | None
     slices: tuple[SliceFigures, ...]
@@ -109,12 +124,17 @@ def _labelled(examples: pa.Table, predictions: Sequence[Prediction]) -> tuple[pa
     return examples.take(pa.array(rows)), [predictions[i] for i in rows], [intent for _, intent in found]
 
 
-def _slices(examples: pa.Table, truth: list[str], predicted: list[str], labels: list[str]) -> tuple[SliceFigures, ...]:
+def _slices(
+    examples: pa.Table,
+    truth: list[str],
+    predicted: list[str],
+    labels: list[str],
+    areas: Mapping[str, Sequence[GroupCurves]],
+) -> tuple[SliceFigures, ...]:
     found = []
-    for column in SLICES:
-        if column not in examples.column_names:
-            continue
+    for column, groups in areas.items():
         values = examples.column(column).to_pylist()
+        area = {group.group: group for group in groups}
         for value in sorted({v for v in values if v is not None}):
             rows = [i for i, v in enumerate(values) if v == value]
             matrix = metrics.confusion_matrix([truth[i] for i in rows], [predicted[i] for i in rows], labels)
@@ -125,6 +145,8 @@ def _slices(examples: pa.Table, truth: list[str], predicted: list[str], labels: 
                     len(rows),
                     metrics.bootstrap(matrix, metrics.accuracy_of),
                     metrics.bootstrap(matrix, metrics.macro_f1_of),
+                    area[value].roc.area if value in area else None,
+                    area[value].precision_recall.area if value in area else None,
                 )
             )
     return tuple(found)
@@ -151,10 +173,15 @@ def _spans(examples: pa.Table, answers: Sequence[Prediction]) -> SpanFigures | N
     return metrics.span_figures(_gold_spans(examples.take(pa.array(marked, pa.int64()))), [answers[r] for r in marked])
 
 
-def _outcome_auc(examples: pa.Table, predictions: Sequence[Prediction]) -> float | None:
+def _outcomes(examples: pa.Table) -> list[bool | None]:
     if "outcome" not in examples.column_names:
-        return None
-    return curves.outcome_auc(examples.column("outcome").to_pylist(), [p.purchase_probability for p in predictions])
+        return [None] * examples.num_rows
+    outcomes: list[bool | None] = examples.column("outcome").to_pylist()
+    return outcomes
+
+
+def _validation(calibration: Calibration | None) -> dict[str, float | None]:
+    return {} if calibration is None else calibration.on_validation()
 
 
 def evaluate_predictions(
@@ -164,6 +191,7 @@ def evaluate_predictions(
     out_dir: Path | None = None,
     *,
     history: Sequence[tuple[int, float, float]] = (),
+    calibration: Calibration | None = None,
 ) -> EvaluationReport:
     """Compare predictions with the labels of the examples.
 
@@ -173,6 +201,7 @@ def evaluate_predictions(
         labels: the model's label set.
         out_dir: where the pictures and `report.json` go; None makes figures alone.
         history: learning curve as (epoch, training loss, validation macro-F1), for its picture.
+        calibration: the artifact's, for the calibration error before it and for its figures on validation.
 
     Raises:
         EvaluationError: a prediction is missing, or no example is labelled.
@@ -186,48 +215,88 @@ def evaluate_predictions(
     scores = metrics.score_matrix(answers, every)
     roc = curves.roc_curves(truth, scores, every)
     pr = curves.precision_recall_curves(truth, scores, every)
-    calibration = metrics.calibration_figures(truth, answers, labels)
-    confusion = Confusion(tuple(every), tuple(tuple(map(int, row)) for row in matrix))
-    slices = _slices(kept, truth, predicted, every)
-
-    pictures: dict[str, str] = {}
-    if out_dir is not None:
-        from intent_tracking.evaluation import plots
-
-        out_dir.mkdir(parents=True, exist_ok=True)
-        pictures["confusion_matrix"] = plots.confusion_matrix(out_dir, confusion)
-        if roc is not None:
-            pictures["roc"] = plots.roc(out_dir, roc)
-        if pr is not None:
-            pictures["precision_recall"] = plots.precision_recall(out_dir, pr)
-        if calibration is not None:
-            pictures["calibration"] = plots.calibration(out_dir, calibration)
-        if slices:
-            pictures["slices"] = plots.slices(out_dir, slices)
-        if history:
-            pictures["learning_curve"] = plots.learning_curve(out_dir, history)
-
+    groups = {
+        column: curves.group_curves(truth, scores, every, kept.column(column).to_pylist())
+        for column in SLICES
+        if column in kept.column_names
+    }
+    is_out = [t == OUT_OF_SCOPE_LABEL for t in truth]
+    rejected = [p.out_of_scope for p in answers]
+    right = [bool(p.intents) and p.intents[0].name == t for p, t in zip(answers, truth, strict=True)]
+    scope = curves.scope_curves(is_out, [-p.familiarity for p in answers], rejected)
+    outcomes = _outcomes(examples)
+    buys = [p.purchase_probability for p in predictions]
+    in_scope = [t == p for t, p in zip(truth, predicted, strict=True) if t != OUT_OF_SCOPE_LABEL]
     report = EvaluationReport(
         count=len(truth),
         accuracy=metrics.bootstrap(matrix, metrics.accuracy_of),
         macro_f1=metrics.bootstrap(matrix, metrics.macro_f1_of),
         classes=metrics.class_figures(matrix, every),
-        confusion=confusion,
+        confusion=Confusion(tuple(every), tuple(tuple(map(int, row)) for row in matrix)),
         roc_auc_macro=roc.macro.area if roc else None,
         roc_auc_micro=roc.micro.area if roc else None,
         average_precision_macro=pr.macro.area if pr else None,
         average_precision_micro=pr.micro.area if pr else None,
-        calibration=calibration,
+        calibration=metrics.calibration_figures(
+            truth, answers, labels, temperature=calibration.temperature if calibration else None
+        ),
+        outcome_calibration=metrics.outcome_calibration(
+            outcomes, buys, temperature=calibration.outcome_temperature if calibration else None
+        ),
+        validation=_validation(calibration),
+        in_scope_accuracy=sum(in_scope) / len(in_scope) if in_scope else None,
         out_of_scope=metrics.scope_figures(truth, predicted),
+        out_of_scope_auc=scope.roc.area if scope else None,
+        abstention=abstention_curve([p.familiarity for p in answers], right, rejected),
         spans=_spans(kept, answers),
-        outcome_auc=_outcome_auc(examples, predictions),
-        slices=slices,
+        outcome_auc=curves.outcome_auc(outcomes, buys),
+        slices=_slices(kept, truth, predicted, every, groups),
         unknown_labels=tuple(unknown),
-        pictures=pictures,
+        pictures={},
     )
     if out_dir is not None:
+        drawn = _draw(report, roc, pr, groups.get("scene", ()), scope, history)
+        files = {name: style.save(picture, out_dir, name) for name, picture in drawn.items()}
+        report = replace(report, pictures=files)
         write_report(out_dir / REPORT_FILE, report.to_dict())
     return report
+
+
+def _draw(
+    report: EvaluationReport,
+    roc: Curves | None,
+    pr: Curves | None,
+    scenes: Sequence[GroupCurves],
+    scope: ScopeCurves | None,
+    history: Sequence[tuple[int, float, float]],
+) -> dict[str, Figure]:
+    """Each picture that the figures can give, by name."""
+    from intent_tracking.evaluation import confusion_plots, curve_plots, plots
+
+    drawn = {"confusion_matrix": confusion_plots.confusion_matrix(report.confusion)}
+    if confusion_plots.is_large(report.confusion):
+        drawn["confusion_matrix_full"] = confusion_plots.full_confusion_matrix(report.confusion)
+    if roc is not None:
+        drawn["roc"] = curve_plots.roc(roc)
+    if pr is not None:
+        drawn["precision_recall"] = curve_plots.precision_recall(pr)
+    if scenes:
+        drawn["scenes"] = curve_plots.by_scene(scenes)
+    if scope is not None:
+        drawn["out_of_scope"] = curve_plots.out_of_scope(scope)
+    if report.abstention is not None:
+        drawn["abstention"] = curve_plots.abstention(report.abstention)
+    if report.calibration is not None:
+        drawn["calibration"] = plots.calibration(report.calibration)
+    if report.outcome_calibration is not None:
+        drawn["purchase_calibration"] = plots.calibration(
+            report.outcome_calibration, "Reliability of the purchase probability", "probability", "share that bought"
+        )
+    if report.slices:
+        drawn["slices"] = plots.slices(report.slices)
+    if history:
+        drawn["learning_curve"] = plots.learning_curve(history)
+    return drawn
 
 
 def write_report(path: Path, content: dict[str, Any]) -> None:

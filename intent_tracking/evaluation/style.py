@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,6 +37,7 @@ DPI = 130
 # Families that hold Chinese, most likely first; matplotlib itself brings none.
 CHINESE_FAMILIES = (
     "Noto Sans CJK SC",
+    "Noto Sans CJK JP",  # the same characters, in the shapes of another country
     "Noto Sans SC",
     "Source Han Sans SC",
     "WenQuanYi Micro Hei",
@@ -45,6 +47,11 @@ CHINESE_FAMILIES = (
     "SimHei",
 )
 BASE_FAMILY = "DejaVu Sans"
+MISSING_FONT = (
+    "No installed font draws some of these names: their characters are written as codes. "
+    "To see them install a font, e.g. fonts-noto-cjk."
+)
+_CODE = re.compile(r"\\(u[0-9a-f]{4}|U[0-9a-f]{8})")
 
 
 @cache
@@ -53,6 +60,13 @@ def families() -> tuple[str, ...]:
     from matplotlib import font_manager
 
     installed = set(font_manager.get_font_names())
+    if not installed.intersection(CHINESE_FAMILIES):
+        # matplotlib lists the fonts of a machine once, in a cache: one that was installed later is not in it.
+        listed = {entry.fname for entry in font_manager.fontManager.ttflist}
+        for path in sorted(set(font_manager.findSystemFonts()) - listed):
+            if re.search("cjk|notosanssc|wqy|simhei|msyh", Path(path).name, re.IGNORECASE):
+                font_manager.fontManager.addfont(path)
+        installed = set(font_manager.get_font_names())
     return (BASE_FAMILY, *[name for name in CHINESE_FAMILIES if name in installed][:1])
 
 
@@ -85,9 +99,8 @@ def dress(axes: Axes, title: str, x: str = "", y: str = "", note: str = "") -> N
     """Title, axis names and a quiet frame."""
     axes.set_title(drawable(title), loc="left", fontsize=12, fontweight="bold", color=INK, pad=20 if note else 8)
     if note:
-        axes.text(
-            0, 1, drawable(note), transform=axes.transAxes, fontsize=8.5, color=QUIET, va="bottom", family=families()
-        ).set_y(1.015)
+        above = {"xycoords": "axes fraction", "xytext": (0, 4), "textcoords": "offset points"}
+        axes.annotate(drawable(note), (0, 1), **above, fontsize=8.5, color=QUIET, va="bottom")
     axes.set_xlabel(drawable(x), color=INK, fontsize=9.5)
     axes.set_ylabel(drawable(y), color=INK, fontsize=9.5)
     axes.tick_params(colors=INK, labelsize=8.5, length=0)
@@ -100,11 +113,32 @@ def dress(axes: Axes, title: str, x: str = "", y: str = "", note: str = "") -> N
 
 
 def save(picture: Figure, folder: Path, name: str) -> str:
-    """Write `<name>.png` and return its file name. The same picture gives the same bytes: no software stamp inside."""
+    """Write `<name>.png` and return its file name. The same picture gives the same bytes: no software stamp inside.
+
+    Where names hold characters that no font draws, the picture says so, once.
+    """
     from matplotlib import rc_context
+    from matplotlib.text import Text
 
     folder.mkdir(parents=True, exist_ok=True)
     file = f"{name}.png"
     with rc_context({"font.family": list(families())}):
-        picture.savefig(folder / file, metadata={"Software": None})
+        if any(_CODE.search(text) for text in texts(picture)):
+            picture.supxlabel(MISSING_FONT, fontsize=8.5, color=RED, x=0.01, ha="left")
+        for text in picture.findobj(Text):
+            # A text keeps the families of the moment that it was made in.
+            text.set_fontfamily(list(families()))  # type: ignore[attr-defined]
+        # Tight: the layout leaves too little room beside square axes with slanted names.
+        picture.savefig(folder / file, metadata={"Software": None}, bbox_inches="tight", pad_inches=0.15)
     return file
+
+
+def texts(picture: Figure) -> list[str]:
+    """Every text of a picture as it will be drawn: titles, notes, labels, legends and the names on the axes."""
+    from matplotlib.text import Text
+
+    found = [text.get_text() for text in picture.findobj(Text) if isinstance(text, Text)]
+    for axes in picture.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            found += axis.get_major_formatter().format_ticks(axis.get_majorticklocs())
+    return found

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +17,7 @@ IntArray = npt.NDArray[np.int64]
 
 # What rejecting may cost: share of in-scope validation texts that lose their right answer.
 ALLOWED_LOSS = 0.01
-_BINS = 15
+CALIBRATION_BINS = 15
 
 
 class Calibration(BaseModel):
@@ -25,7 +27,9 @@ class Calibration(BaseModel):
         temperature: divides the intent logits (Guo et al. 2017, "On Calibration of Modern Neural Networks").
         outcome_temperature: divides the outcome logit.
         out_of_scope_threshold: an input is out of scope when no known label reaches this probability.
-        ece_before, ece_after: expected calibration error on validation, 15 equal-width bins; None: not measured.
+        ece_before, ece_after: expected calibration error on validation, 15 equal-width bins, over the examples whose
+            intent is known; None: not measured.
+        outcome_ece_before, outcome_ece_after: the same of the purchase probability.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -35,6 +39,13 @@ class Calibration(BaseModel):
     out_of_scope_threshold: float = Field(default=0.0, ge=0, le=1)
     ece_before: float | None = None
     ece_after: float | None = None
+    outcome_ece_before: float | None = None
+    outcome_ece_after: float | None = None
+
+    def on_validation(self) -> dict[str, float | None]:
+        """The calibration errors on validation data, by name."""
+        names = ("ece_before", "ece_after", "outcome_ece_before", "outcome_ece_after")
+        return self.model_dump(include=set(names))
 
     def intent_probabilities(self, logits: FloatArray) -> FloatArray:
         """Softmax of logits [..., K] at the temperature."""
@@ -56,18 +67,44 @@ def softmax(logits: FloatArray) -> FloatArray:
     return result
 
 
-def expected_calibration_error(confidences: FloatArray, correct: npt.NDArray[np.bool_]) -> float:
-    """Mean gap between confidence and accuracy over 15 equal-width bins, weighted by their size."""
-    if len(confidences) == 0:
-        return 0.0
-    bins = np.minimum((confidences * _BINS).astype(int), _BINS - 1)
-    gaps = [
-        abs(float(confidences[bins == place].mean()) - float(correct[bins == place].mean()))
-        * float((bins == place).mean())
-        for place in range(_BINS)
-        if (bins == place).any()
-    ]
-    return float(sum(gaps))
+@dataclass(frozen=True)
+class CalibrationBin:
+    """The answers whose stated probability lies in `(low, high]`; the first bin holds 0 too."""
+
+    low: float
+    high: float
+    count: int
+    confidence: float
+    accuracy: float
+
+
+def reliability_bins(
+    confidences: npt.NDArray[np.floating], correct: npt.NDArray[np.bool_], bins: int = CALIBRATION_BINS
+) -> tuple[CalibrationBin, ...]:
+    """Stated probability against how often it came true, in equal-width bins (Guo et al. 2017, arXiv:1706.04599).
+
+    Args:
+        confidences: 0..1 [N].
+        correct: whether each came true [N].
+        bins: how many.
+    """
+    stated = np.asarray(confidences, dtype=np.float64)
+    # float32 puts 0.2 just above 0.2; rounding keeps a probability that stands on an edge in the bin below it.
+    place = np.clip(np.ceil(np.round(stated * bins, 6)).astype(int) - 1, 0, bins - 1)
+    count = np.bincount(place, minlength=bins)
+    share = np.maximum(count, 1)
+    mean = np.bincount(place, stated, bins) / share
+    right = np.bincount(place, np.asarray(correct, dtype=np.float64), bins) / share
+    return tuple(
+        CalibrationBin(at / bins, (at + 1) / bins, int(count[at]), float(mean[at]), float(right[at]))
+        for at in range(bins)
+    )
+
+
+def expected_calibration_error(bins: Sequence[CalibrationBin]) -> float:
+    """Mean gap between stated probability and outcome, weighted by the size of the bins; 0 without any answer."""
+    total = sum(b.count for b in bins)
+    return sum(b.count * abs(b.confidence - b.accuracy) for b in bins) / max(total, 1)
 
 
 def fit_temperature(logits: FloatArray, targets: IntArray) -> float:
@@ -135,17 +172,29 @@ def calibrate(
     fitted = Calibration()
     if outcome_logits is not None and len(outcome_targets):
         pairs = np.stack([np.zeros_like(outcome_logits), outcome_logits], axis=1)
-        fitted = fitted.model_copy(update={"outcome_temperature": fit_temperature(pairs, outcome_targets)})
+        found = fit_temperature(pairs, outcome_targets)
+        fitted = fitted.model_copy(
+            update={
+                "outcome_temperature": found,
+                "outcome_ece_before": _error(softmax(pairs)[:, 1], outcome_targets == 1),
+                "outcome_ece_after": _error(softmax(pairs / found)[:, 1], outcome_targets == 1),
+            }
+        )
     if intent_logits is None or len(intent_targets) == 0:
         return fitted
     temperature = fit_temperature(intent_logits, intent_targets)
     before, after = softmax(intent_logits), softmax(intent_logits / temperature)
-    correct = before.argmax(axis=1) == intent_targets
+    known = intent_targets < len(labels.intents)
+    correct = before[:, : len(labels.intents)].argmax(axis=1) == intent_targets
     return fitted.model_copy(
         update={
             "temperature": temperature,
             "out_of_scope_threshold": choose_threshold(after[:, : len(labels.intents)], intent_targets),
-            "ece_before": expected_calibration_error(before.max(axis=1), correct),
-            "ece_after": expected_calibration_error(after.max(axis=1), correct),
+            "ece_before": _error(before[known, : len(labels.intents)].max(axis=1), correct[known]),
+            "ece_after": _error(after[known, : len(labels.intents)].max(axis=1), correct[known]),
         }
     )
+
+
+def _error(confidences: FloatArray, correct: npt.NDArray[np.bool_]) -> float:
+    return expected_calibration_error(reliability_bins(confidences, correct))

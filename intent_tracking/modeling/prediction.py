@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,6 +41,8 @@ class Prediction:
         embedding: float32 [hidden], the mean-pooled text, for drift and neighbours.
         unknown_share: share of the text's tokens that the vocabulary does not hold, 0..1.
         token_count: tokens that the model read, after truncation.
+        familiarity: how much the input looks like what the model knows; out of scope below the artifact's threshold. By
+            default the highest probability.
     """
 
     intents: tuple[IntentScore, ...]
@@ -49,6 +52,12 @@ class Prediction:
     embedding: npt.NDArray[np.float32]
     unknown_share: float
     token_count: int
+    familiarity: float = math.nan
+
+    def __post_init__(self) -> None:
+        if math.isnan(self.familiarity):
+            highest = max((score.probability for score in self.intents), default=0.0)
+            object.__setattr__(self, "familiarity", highest)
 
     @property
     def label(self) -> str:

@@ -1,5 +1,7 @@
 """How good a new model is, and whether it may go live."""
 
+from typing import TYPE_CHECKING
+
 import dagster as dg
 from pydantic import Field
 
@@ -7,7 +9,31 @@ from dagster_project.metadata import picture, rows_as_markdown
 from dagster_project.versions import MODEL_VERSION, model_version
 from intent_tracking.settings import Settings
 
+if TYPE_CHECKING:
+    from intent_tracking.evaluation.report import EvaluationReport
+
 OWNERS = ["team:machine-learning"]
+
+
+def headline_figures(report: "EvaluationReport") -> dict[str, float]:
+    """The figures that Dagster plots over time; one that the examples cannot give is left out."""
+    abstention, spans = report.abstention, report.spans
+    figures = {
+        "in_scope_accuracy": report.in_scope_accuracy,
+        "out_of_scope_recall": report.out_of_scope.recall,
+        "out_of_scope_auc": report.out_of_scope_auc,
+        "ece": report.calibration.ece if report.calibration else None,
+        "ece_before": report.calibration.ece_before if report.calibration else None,
+        "aurc": abstention.aurc if abstention else None,
+        "answered": abstention.answered if abstention else None,
+        "answered_accuracy": abstention.answered_accuracy if abstention else None,
+        "span_f1": spans.f1 if spans else None,
+        **{f"span_f1/{slot.label}": slot.f1 for slot in (spans.by_name if spans else ())},
+        "purchase_auc": report.outcome_auc,
+        "purchase_ece": report.outcome_calibration.ece if report.outcome_calibration else None,
+        **{f"slice/{s.column}/{s.value}/roc_auc": s.roc_auc for s in report.slices},
+    }
+    return {name: value for name, value in figures.items() if value is not None}
 
 
 class EvaluationConfig(dg.Config):
@@ -61,9 +87,7 @@ def intent_model_evaluation(
             "accuracy": report.accuracy.value,
             "macro_f1": report.macro_f1.value,
             **{f"gate/{name}": value for name, value in figures.items()},
-            **({"out_of_scope_recall": report.out_of_scope.recall} if report.out_of_scope.recall is not None else {}),
-            **({"span_f1": report.spans.f1} if report.spans else {}),
-            **({"purchase_auc": report.outcome_auc} if report.outcome_auc is not None else {}),
+            **headline_figures(report),
             "by_slice": rows_as_markdown(slices),
             **{f"slice/{s.column}/{s.value}/accuracy": s.accuracy.value for s in report.slices},
             **{name: picture(found.folder / file) for name, file in report.pictures.items()},

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from dagster_project.defs.evaluation.acceptance import DECISION_FILE
 from dagster_project.defs.training.examples import read_examples
+from dagster_project.defs.training.model import learning_history
 from dagster_project.versions import champion_directory
 from intent_tracking.artifact import Manifest
 from intent_tracking.evaluation import behavioural
@@ -90,7 +91,14 @@ def compare(settings: Settings, version: str, policy: GatePolicy) -> Comparison:
     folder = settings.evaluations / version
 
     answers = predict_examples(challenger, held_out)
-    report = evaluate_predictions(held_out, answers, labels, folder)
+    report = evaluate_predictions(
+        held_out,
+        answers,
+        labels,
+        folder,
+        history=learning_history(settings.models / ".work" / version),
+        calibration=challenger.calibration,
+    )
     behaviour = behavioural.run(challenger, labels, cases_for(labels, held_out))
 
     directory = champion_directory(settings.release_file)

@@ -11,11 +11,14 @@ from pathlib import Path
 from dagster_project.defs.training.examples import read_examples, tokenized_path, trained_until
 from dagster_project.resources.feature_store import FeastStore
 from intent_tracking.artifact import INTENT_MODEL, Manifest, verify
-from intent_tracking.evaluation import plots
+from intent_tracking.evaluation import plots, style
 from intent_tracking.modeling.dataset import DatasetInfo, TokenizedDataset, fingerprint
 from intent_tracking.modeling.export import TrainedArtifact, train_artifact
 from intent_tracking.modeling.training import Progress
 from intent_tracking.settings import Settings
+from intent_tracking.tables import atomic_write_text
+
+HISTORY_FILE = "history.json"
 
 
 class StaleTokensError(RuntimeError):
@@ -89,11 +92,17 @@ def train_version(
     return TrainedVersion(trained.manifest, directory, work, trained, _learning_curve(trained, work))
 
 
+def learning_history(work: Path) -> list[tuple[int, float, float]]:
+    """Epoch, training loss and validation score of each pass of the training in `work`; empty where it left none."""
+    file = work / HISTORY_FILE
+    return [(e, loss, s) for e, loss, s in json.loads(file.read_text(encoding="utf-8"))] if file.is_file() else []
+
+
 def _learning_curve(trained: TrainedArtifact, folder: Path) -> Path | None:
-    per_pass = max(1, trained.training.steps // max(1, len(trained.training.history)))
     history = [
-        (per_pass * (figures.epoch + 1), figures.loss, figures.scores["score"])
+        (figures.epoch + 1, figures.loss, figures.scores["score"])
         for figures in trained.training.history
         if "score" in figures.scores
     ]
-    return folder / plots.learning_curve(folder, history) if history else None
+    atomic_write_text(folder / HISTORY_FILE, json.dumps(history) + "\n")
+    return folder / style.save(plots.learning_curve(history), folder, "learning_curve") if history else None

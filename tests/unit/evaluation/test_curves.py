@@ -53,3 +53,38 @@ def test_curves_stay_small_and_inside_the_square() -> None:
 def test_purchase_auc_needs_both_outcomes_and_skips_unknown_ones() -> None:
     assert curves.outcome_auc([True, False, None, False], [0.9, 0.2, 0.99, math.nan]) == 1.0
     assert curves.outcome_auc([True, True], [0.4, 0.5]) is None
+
+
+def test_each_scene_has_the_micro_curves_of_its_own_examples() -> None:
+    truth, scores = _noisy()
+    scenes = [("cart", "search", None)[i % 3] for i in range(len(truth))]
+    found = curves.group_curves(truth, scores, LABELS, scenes)
+    assert [(g.group, g.count) for g in found] == [("cart", 100), ("search", 100)]
+    rows = [i for i, scene in enumerate(scenes) if scene == "search"]
+    target = np.array([[truth[i] == label for label in LABELS] for i in rows])
+    assert found[1].roc.area == pytest.approx(roc_auc_score(target, scores[rows], average="micro"))
+    assert found[1].precision_recall.area == pytest.approx(
+        average_precision_score(target, scores[rows], average="micro")
+    )
+    assert curves.group_curves(["a", "a"], scores[:2], LABELS, ["cart", "cart"]) == ()
+
+
+def test_the_threshold_lies_on_the_out_of_scope_curves() -> None:
+    generator = np.random.default_rng(2)
+    is_out = generator.random(500) < 0.2
+    foreign = generator.normal(size=500) + 2.0 * is_out
+    found = curves.scope_curves(list(is_out), list(foreign), list(foreign > 1.0))
+    assert found is not None
+    assert found.roc.area == pytest.approx(roc_auc_score(is_out, foreign))
+    assert found.precision_recall.area == pytest.approx(average_precision_score(is_out, foreign))
+    assert found.recall == pytest.approx(np.interp(found.false_rejections, found.roc.x, found.roc.y), abs=0.02)
+    assert found.precision == pytest.approx(is_out[foreign > 1.0].mean())
+    assert curves.scope_curves([False, False], [0.1, 0.2], [False, True]) is None
+
+
+def test_thinning_keeps_the_shape_where_the_points_crowd() -> None:
+    # 99% of the points lie on one vertical line; the rest of the curve must not be cut to a chord.
+    x = np.concatenate([np.linspace(0, 1, 100), np.ones(9900)])
+    y = np.concatenate([1 - 0.5 * np.linspace(0, 1, 100) ** 8, np.linspace(0.5, 0, 9900)])
+    thin = curves._thin(x, y, "", 0.0, 1)
+    assert np.abs(np.interp(x[:99], thin.x, thin.y) - y[:99]).max() < 0.01

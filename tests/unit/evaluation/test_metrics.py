@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support
 from sklearn.metrics import confusion_matrix as sklearn_matrix
 
@@ -88,6 +89,79 @@ def test_a_span_counts_only_when_name_and_both_ends_are_right() -> None:
     spans = (KeyInformation("order_id", "123", 6, 9), KeyInformation("colour", "red", 0, 2))
     base = sure("a", ["a"])
     said = Prediction(base.intents, False, spans, math.nan, base.embedding, 0.0, 3)
-    figures = metrics.span_figures([[("order_id", 6, 9), ("colour", 0, 3)]], [said])
-    assert figures == metrics.SpanFigures(0.5, 0.5, 0.5, 2, 2)
+    figures = metrics.span_figures([[("order_id", 6, 9), ("colour", 0, 3), ("size", 10, 11)]], [said])
+    assert figures is not None
+    assert (figures.precision, figures.recall, figures.f1) == pytest.approx((1 / 2, 1 / 3, 2 / 5))
+    assert (figures.gold, figures.predicted) == (3, 2)
+    assert [(c.label, c.precision, c.recall, c.f1, c.support) for c in figures.by_name] == [
+        ("colour", 0.0, 0.0, 0.0, 1),
+        ("order_id", 1.0, 1.0, 1.0, 1),
+        ("size", 0.0, 0.0, 0.0, 1),
+    ]
     assert metrics.span_figures([[]], [said]) is None
+
+
+@given(arrays(bool, (12, 4)), arrays(float, (12, 4), elements=st.floats(0, 1)), st.lists(st.floats(0, 1), min_size=4))
+def test_multilabel_figures_equal_scikit_learn(truth: np.ndarray, scores: np.ndarray, limits: list[float]) -> None:
+    thresholds = np.array(limits[:4])
+    figures = metrics.multilabel_metrics(truth, scores, thresholds, LABELS)
+    said = scores >= thresholds
+    precision, recall, f1, _ = precision_recall_fscore_support(truth, said, average="micro", zero_division=0)
+    found = (figures.micro_precision, figures.micro_recall, figures.micro_f1)
+    assert found == pytest.approx((precision, recall, f1))
+    assert figures.exact == pytest.approx(accuracy_score(truth, said))
+    by_label = f1_score(truth, said, average=None, zero_division=0)
+    assert [c.f1 for c in figures.classes] == pytest.approx(list(by_label))
+    occurring = (truth | said).any(axis=0)
+    if occurring.any():
+        assert figures.macro_f1 == pytest.approx(by_label[occurring].mean())
+    else:
+        assert math.isnan(figures.macro_f1)
+
+
+def test_multilabel_figures_of_a_hand_counted_case() -> None:
+    truth = np.array([[True, False, True], [False, True, False]])
+    scores = np.array([[0.9, 0.4, 0.2], [0.1, 0.6, 0.3]])
+    figures = metrics.multilabel_metrics(truth, scores, np.array([0.5, 0.5, 0.25]), ["a", "b", "c"])
+    assert [(c.label, c.precision, c.recall) for c in figures.classes] == [("a", 1, 1), ("b", 1, 1), ("c", 0, 0)]
+    assert (figures.micro_precision, figures.micro_recall, figures.exact) == pytest.approx((2 / 3, 2 / 3, 0.0))
+    assert figures.macro_f1 == pytest.approx(2 / 3)
+
+
+def test_multilabel_shapes_that_do_not_fit_are_an_error() -> None:
+    with pytest.raises(EvaluationError, match="must be one"):
+        metrics.multilabel_metrics(np.zeros((2, 3), bool), np.zeros((2, 2)), 0.5)
+    with pytest.raises(EvaluationError, match="thresholds"):
+        metrics.multilabel_metrics(np.zeros((2, 3), bool), np.zeros((2, 3)), np.zeros(2))
+
+
+def test_the_error_before_the_temperature_is_that_of_the_untempered_probabilities() -> None:
+    generator = np.random.default_rng(4)
+    labels = ["a", "b", "c"]
+    logits = generator.normal(size=(400, 4)) * 2  # the fourth is the learned out-of-scope class
+    truth = [labels[i] for i in generator.integers(0, 3, 400)]
+
+    def predictions(temperature: float) -> list[Prediction]:
+        raised = np.exp(logits / temperature)
+        rows = raised / raised.sum(axis=1, keepdims=True)
+        return [answer(dict(zip(labels, map(float, row), strict=False))) for row in rows]
+
+    plain = metrics.calibration_figures(truth, predictions(1.0), labels)
+    tempered = metrics.calibration_figures(truth, predictions(2.5), labels, temperature=2.5)
+    assert plain is not None
+    assert tempered is not None
+    assert plain.ece_before is None
+    assert tempered.ece_before == pytest.approx(plain.ece)
+    assert tempered.ece != pytest.approx(plain.ece)
+
+
+def test_the_purchase_probability_has_a_calibration_error_of_its_own() -> None:
+    stated = [0.8] * 10 + [0.1] * 10
+    bought: list[bool | None] = [True] * 6 + [False] * 4 + [True] + [False] * 9
+    figures = metrics.outcome_calibration([*bought, None], [*stated, 0.9], temperature=2.0)
+    assert figures is not None
+    assert figures.ece == pytest.approx(0.5 * 0.2 + 0.5 * 0.0)
+    assert figures.brier == pytest.approx((6 * 0.04 + 4 * 0.64 + 0.81 + 9 * 0.01) / 20)
+    high, low = 0.8**2 / (0.8**2 + 0.2**2), 0.1**2 / (0.1**2 + 0.9**2)
+    assert figures.ece_before == pytest.approx(0.5 * (high - 0.6) + 0.5 * abs(low - 0.1))
+    assert metrics.outcome_calibration([None], [0.4]) is None

@@ -9,6 +9,7 @@ from intent_tracking.evaluation import behavioural
 from intent_tracking.evaluation.gate import GateDecision
 from intent_tracking.evaluation.model_card import LIMITS, CardFacts, write_model_card
 from intent_tracking.evaluation.report import evaluate_predictions
+from intent_tracking.modeling.calibration import Calibration
 from tests.fakes.keyword_predictor import KeywordPredictor
 from tests.fakes.prediction_tables import sure
 
@@ -18,7 +19,8 @@ LABELS = ("bargain", "purchase")
 
 def test_the_card_says_what_was_measured_and_links_only_pictures_that_exist(tmp_path: Path) -> None:
     table = pa.table({"intent": ["bargain", "purchase", "new"], "language": ["en", "zh", "en"]})
-    report = evaluate_predictions(table, [sure("bargain", LABELS)] * 3, LABELS, tmp_path)
+    calibration = Calibration(ece_before=0.09, ece_after=0.01)
+    report = evaluate_predictions(table, [sure("bargain", LABELS)] * 3, LABELS, tmp_path, calibration=calibration)
     facts = CardFacts("v7", "MiniLM", "0.1.0", "sha256:abc", LABELS, "10 examples", "3 examples", {"seconds": "12"})
     model = KeywordPredictor(deaf_to="bargain")
     behaviour = behavioural.run(model, model.labels)
@@ -27,6 +29,9 @@ def test_the_card_says_what_was_measured_and_links_only_pictures_that_exist(tmp_
     for expected in ("v7", "sha256:abc", "cannot say: new", "refused: may be worse", "**Refused.**", *LIMITS):
         assert expected in card
     assert "key-information F1 (exact spans) | not measured" in card
+    assert "validation | 0.090 | 0.010" in card
+    assert "in-scope accuracy (a rejected one is wrong) | 0.333" in card
+    assert {"confusion_matrix", "abstention", "calibration"} <= set(report.pictures)
     for file in report.pictures.values():
         assert f"({file})" in card
         assert (tmp_path / file).exists()

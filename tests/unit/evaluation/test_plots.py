@@ -1,17 +1,153 @@
-"""Pictures that no report makes by itself, and text that the fonts cannot draw."""
+"""What the pictures show: the names, figures and points that a reader looks for, not only that a file was written."""
 
 from datetime import date, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
-from intent_tracking.evaluation import plots, style
+from intent_tracking.evaluation import confusion_plots, curve_plots, plots, style
+from intent_tracking.evaluation.abstention import abstention_curve
+from intent_tracking.evaluation.curves import group_curves, roc_curves, scope_curves
+from intent_tracking.evaluation.metrics import CalibrationFigures
+from intent_tracking.evaluation.report import Confusion
+from intent_tracking.modeling.calibration import reliability_bins
 
 pytestmark = pytest.mark.unit
+CHINESE = ("查询订单", "退货退款", "修改地址", "催发货", "投诉客服")
 
 
-def _is_png(path: Path) -> bool:
-    return path.read_bytes().startswith(b"\x89PNG")
+def _confusion(size: int, names: tuple[str, ...] = ()) -> Confusion:
+    """Each third label is often taken for the one after it."""
+    counts = np.diag(np.full(size, 20))
+    for row in range(0, size - 1, 3):
+        counts[row, row + 1] = 5 + row % 7
+    labels = tuple(names[i] if i < len(names) else f"intent_{i}" for i in range(size))
+    return Confusion(labels, tuple(tuple(map(int, row)) for row in counts))
+
+
+def _names_on(picture: Figure, axes: int = 0) -> list[str]:
+    return [tick.get_text() for tick in picture.axes[axes].get_yticklabels()]
+
+
+def _numbers_in(picture: Figure) -> list[str]:
+    return [text.get_text() for text in picture.axes[0].texts if text.get_text().replace(",", "").isdigit()]
+
+
+def test_a_small_confusion_matrix_shows_every_count_that_is_not_zero() -> None:
+    picture = confusion_plots.confusion_matrix(_confusion(5, CHINESE))
+    assert _names_on(picture) == [style.drawable(name) for name in CHINESE]
+    assert sorted(map(int, _numbers_in(picture))) == [5, 8, 20, 20, 20, 20, 20]
+    assert not confusion_plots.is_large(_confusion(5))
+
+
+@pytest.mark.parametrize("size", [77, 150])
+def test_many_labels_show_the_most_confused_by_name_and_the_rest_in_the_full_map(size: int, tmp_path: Path) -> None:
+    confusion = _confusion(size, CHINESE)
+    assert confusion_plots.is_large(confusion)
+    picture = confusion_plots.confusion_matrix(confusion)
+    shown = _names_on(picture)
+    assert 20 <= len(shown) <= confusion_plots.READABLE_CLASSES
+    pairs = confusion.worst_pairs(confusion_plots.LISTED_PAIRS)
+    for truth, predicted, count in pairs[:8]:
+        at, to = shown.index(style.drawable(truth)), shown.index(style.drawable(predicted))
+        assert abs(at - to) == 1  # labels that are taken for each other stand together
+        numbers = {text.get_position(): text.get_text() for text in picture.axes[0].texts}
+        assert numbers[(to, at)] == str(count)
+    assert _names_on(picture, 1) == [style.drawable(f"{t}  →  {p}") for t, p, _ in pairs]
+
+    full = confusion_plots.full_confusion_matrix(confusion)
+    assert sorted(_names_on(full)) == sorted(map(style.drawable, confusion.labels))
+    assert len(_numbers_in(full)) == sum(
+        c > 0 for i, row in enumerate(confusion.counts) for j, c in enumerate(row) if i != j
+    )
+    style.save(full, tmp_path, "full")
+    assert np.frombuffer((tmp_path / "full.png").read_bytes()[16:24], ">u4").min() > 12 * size  # pixels for each row
+
+
+def test_the_order_puts_mutual_confusions_side_by_side() -> None:
+    counts = np.diag(np.full(6, 10))
+    counts[0, 5] = counts[5, 0] = 8
+    counts[1, 3] = 6
+    order = list(confusion_plots.alike_first(counts))
+    assert sorted(order) == list(range(6))
+    assert abs(order.index(0) - order.index(5)) == 1
+    assert abs(order.index(1) - order.index(3)) == 1
+
+
+def test_curves_name_the_worst_labels_and_draw_the_others() -> None:
+    generator = np.random.default_rng(0)
+    labels = [f"intent_{i}" for i in range(12)]
+    codes = generator.integers(0, 12, 600)
+    scores = generator.random((600, 12)) + np.eye(12)[codes] * np.linspace(0.1, 0.9, 12)[codes, None]
+    curves = roc_curves([labels[c] for c in codes], scores, labels)
+    assert curves is not None
+    axes = curve_plots.roc(curves).axes[0]
+    named = [line.get_label() for line in axes.lines if not str(line.get_label()).startswith("_")]
+    assert len(named) == curve_plots.NAMED_CURVES + 2
+    assert any(str(name).startswith("intent_0 ") for name in named)
+    assert not any(str(name).startswith("intent_11 ") for name in named)
+    assert len(axes.lines) == 12 + 2 + 1  # all labels, two means, the diagonal
+
+
+def test_each_scene_has_a_curve_with_its_area() -> None:
+    generator = np.random.default_rng(0)
+    truth = ["a", "b"] * 50
+    found = group_curves(truth, generator.random((100, 2)), ["a", "b"], ["cart"] * 40 + ["客服"] * 60)
+    picture = curve_plots.by_scene(found)
+    for axes, area in zip(picture.axes, ("roc", "precision_recall"), strict=True):
+        named = [text.get_text() for text in axes.get_legend().get_texts()]
+        assert [name.split(" ")[0] for name in named] == ["cart", style.drawable("客服")]
+        assert all(f"{getattr(g, area).area:.3f}" in name for g, name in zip(found, named, strict=True))
+
+
+def test_the_threshold_is_a_point_on_the_out_of_scope_and_abstention_pictures() -> None:
+    is_out = [True, True, False, False, False]
+    scope = scope_curves(is_out, [0.9, 0.3, 0.4, 0.2, 0.1], [True, False, True, False, False])
+    assert scope is not None
+    left, right = curve_plots.out_of_scope(scope).axes
+    assert [tuple(line.get_xydata()[0]) for line in left.lines if line.get_marker() == "o"] == [(1 / 3, 0.5)]
+    assert [tuple(line.get_xydata()[0]) for line in right.lines if line.get_marker() == "o"] == [(0.5, 0.5)]
+    curve = abstention_curve([0.9, 0.8, 0.7, 0.1], [True, True, False, False], [False, False, False, True])
+    assert curve is not None
+    axes = curve_plots.abstention(curve).axes[0]
+    assert [tuple(line.get_xydata()[0]) for line in axes.lines if line.get_marker() == "o"] == [(0.75, 2 / 3)]
+    assert any(f"AURC {curve.aurc:.4f}" in text.get_text() for text in axes.texts)
+
+
+def test_the_reliability_picture_says_both_errors_and_draws_the_filled_bins() -> None:
+    bins = reliability_bins(np.array([0.3, 0.3, 0.9]), np.array([True, False, True]))
+    axes = plots.calibration(CalibrationFigures(0.123, 0.456, 0.2, 3, bins)).axes[0]
+    assert any("ECE 0.123 (0.456 before the temperature)" in text.get_text() for text in axes.texts)
+    (line,) = [line for line in axes.lines if line.get_marker() == "o"]
+    assert line.get_xydata().tolist() == [[pytest.approx(0.3), 0.5], [pytest.approx(0.9), 1.0]]
+
+
+def test_the_learning_curve_marks_the_best_pass() -> None:
+    picture = plots.learning_curve([(1, 2.0, float("nan")), (2, 1.0, 0.8), (3, 0.5, 0.7)])
+    assert "best 0.800" in style.texts(picture)
+    assert picture.axes[0].lines[0].get_ydata().tolist() == [2.0, 1.0, 0.5]
+
+
+def test_chinese_names_are_drawn_where_a_font_has_them(tmp_path: Path) -> None:
+    if len(style.families()) < 2:
+        pytest.skip("no font with Chinese characters is installed (fonts-noto-cjk has them)")
+    picture = confusion_plots.confusion_matrix(_confusion(5, CHINESE))
+    assert _names_on(picture) == list(CHINESE)
+    style.save(picture, tmp_path, "chinese")  # a glyph that is missing would warn, and a warning is an error here
+    assert style.MISSING_FONT not in style.texts(picture)
+
+
+def test_a_name_that_no_font_draws_is_a_code_and_the_picture_says_so_once(tmp_path: Path) -> None:
+    private = chr(0xE123) + chr(0xE124)  # private use: no font here has them
+    picture = confusion_plots.confusion_matrix(_confusion(5, ("order", private)))
+    style.save(picture, tmp_path, "codes")
+    assert _names_on(picture)[:2] == ["order", "\\ue123\\ue124"]
+    assert style.texts(picture).count(style.MISSING_FONT) == 1
+    english = confusion_plots.confusion_matrix(_confusion(5))
+    style.save(english, tmp_path, "english")
+    assert style.MISSING_FONT not in style.texts(english)
 
 
 def test_a_character_without_a_glyph_is_written_as_its_code_and_never_as_a_blank() -> None:
@@ -21,15 +157,17 @@ def test_a_character_without_a_glyph_is_written_as_its_code_and_never_as_a_blank
     assert style.drawable("under $5") == r"under \$5"
 
 
-def test_the_drift_timeline_shows_windows_of_every_kind(tmp_path: Path) -> None:
+def test_the_drift_timeline_shows_windows_of_every_kind() -> None:
     windows = [(date(2026, 1, 1) + timedelta(days=i), i % 4, 16, i % 4 > 1, i != 3) for i in range(30)]
-    name = plots.drift_timeline(tmp_path, windows, [date(2026, 1, 9)], min_columns=2)
-    assert _is_png(tmp_path / name)
+    picture = plots.drift_timeline(windows, [date(2026, 1, 9)], min_columns=2)
+    named = {text.get_text() for text in picture.axes[0].get_legend().get_texts()}
+    assert named == {"drift", "no drift", "too few samples", "retraining asked for"}
 
 
-def test_before_and_after_compares_models(tmp_path: Path) -> None:
+def test_before_and_after_compares_models() -> None:
     figures = {
         "before": {"v1": (0.8, 0.75, 0.85), "v2": (0.79, 0.75, 0.83)},
         "after": {"v1": (0.6, 0.55, 0.65), "v2": (0.8, 0.77, 0.83)},
     }
-    assert _is_png(tmp_path / plots.before_after(tmp_path, figures))
+    shown = style.texts(plots.before_after(figures))
+    assert {"before", "after", "v1", "v2", "0.800", "0.790", "0.600"} <= set(shown)

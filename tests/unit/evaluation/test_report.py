@@ -46,8 +46,14 @@ def test_the_report_holds_every_figure_the_examples_can_give(tmp_path: Path) -> 
     assert report.accuracy.value == pytest.approx(51 / 60)
     assert report.accuracy.low < report.accuracy.value < report.accuracy.high
     assert report.out_of_scope.recall == pytest.approx(12 / 15)
+    assert report.in_scope_accuracy == pytest.approx(39 / 45)
     assert report.outcome_auc == 1.0
+    assert report.outcome_calibration is not None
+    assert report.outcome_calibration.ece == pytest.approx(0.1)
+    assert report.abstention is not None
+    assert report.abstention.answered == pytest.approx(48 / 60)
     assert report.spans is not None
+    assert [(c.label, c.f1, c.support) for c in report.spans.by_name] == [("colour", 1.0, 1)]
     assert report.spans.f1 == 1.0  # slots count from the text, spans from the utterance
     assert {(s.column, s.value) for s in report.slices} == {
         ("scene", "search"),
@@ -62,7 +68,11 @@ def test_the_report_holds_every_figure_the_examples_can_give(tmp_path: Path) -> 
         "confusion_matrix",
         "roc",
         "precision_recall",
+        "scenes",
+        "out_of_scope",
+        "abstention",
         "calibration",
+        "purchase_calibration",
         "slices",
         "learning_curve",
     }

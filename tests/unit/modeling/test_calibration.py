@@ -10,6 +10,7 @@ from intent_tracking.modeling.calibration import (
     choose_threshold,
     expected_calibration_error,
     fit_temperature,
+    reliability_bins,
     softmax,
 )
 from intent_tracking.modeling.labels import LabelSet
@@ -62,8 +63,23 @@ def test_foreign_texts_are_rejected_when_they_are_unsure() -> None:
 
 def test_calibration_error_of_honest_confidence_is_small_and_of_boasting_is_the_gap() -> None:
     sure = np.full(1000, 0.95, dtype=np.float32)
-    assert expected_calibration_error(sure, np.arange(1000) % 20 != 0) < 0.01
-    assert expected_calibration_error(sure, np.arange(1000) % 2 == 0) == pytest.approx(0.45, abs=0.01)
+    assert expected_calibration_error(reliability_bins(sure, np.arange(1000) % 20 != 0)) < 0.01
+    assert expected_calibration_error(reliability_bins(sure, np.arange(1000) % 2 == 0)) == pytest.approx(0.45, abs=0.01)
+
+
+def test_a_bin_holds_its_upper_edge_in_single_precision_too() -> None:
+    for kind in (np.float32, np.float64):
+        bins = reliability_bins(np.array([0.0, 0.2, 0.4, 1.0], dtype=kind), np.ones(4, dtype=bool), 5)
+        assert [b.count for b in bins] == [2, 1, 0, 0, 1]
+
+
+def test_bins_of_a_hand_counted_case() -> None:
+    bins = reliability_bins(np.array([0.1, 0.3, 0.9, 0.7]), np.array([False, True, True, False]), 2)
+    assert [(b.low, b.high, b.count) for b in bins] == [(0.0, 0.5, 2), (0.5, 1.0, 2)]
+    assert [b.confidence for b in bins] == pytest.approx([0.2, 0.8])
+    assert [b.accuracy for b in bins] == [0.5, 0.5]
+    assert expected_calibration_error(bins) == pytest.approx(0.3)
+    assert expected_calibration_error(reliability_bins(np.zeros(0), np.zeros(0, dtype=bool))) == 0.0
 
 
 def test_extreme_outcome_logits_do_not_overflow() -> None:

@@ -1,0 +1,189 @@
+"""The confusion matrix as pictures that can be read, from two labels to hundreds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from intent_tracking.evaluation import style
+from intent_tracking.evaluation.metrics import Counts, Floats
+from intent_tracking.evaluation.style import drawable
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
+
+    from intent_tracking.evaluation.report import Confusion
+
+READABLE_CLASSES = 25
+LISTED_PAIRS = 25
+_WIDEST_MAP = 40.0
+
+
+def confusion_matrix(confusion: Confusion) -> Figure:
+    """Up to 25 labels: each cell with its count. More: the labels that are confused most, and the worst pairs beside.
+
+    `full_confusion_matrix` shows all of many labels.
+    """
+    counts = np.array(confusion.counts, dtype=np.int64)
+    used = np.flatnonzero(counts.sum(axis=0) + counts.sum(axis=1))
+    if len(used) <= READABLE_CLASSES:
+        return _whole(confusion, counts, used)
+    return _worst(confusion, counts)
+
+
+def is_large(confusion: Confusion) -> bool:
+    """Whether the labels are too many for one readable matrix, so that there is a full map besides."""
+    counts = np.array(confusion.counts)
+    return int(((counts.sum(axis=0) + counts.sum(axis=1)) > 0).sum()) > READABLE_CLASSES
+
+
+def alike_first(counts: Counts) -> Counts:
+    """An order of the labels in which those that are taken for each other stand together.
+
+    The leaves of average linkage over the share of mutual confusion, so that confused groups show as blocks.
+    """
+    from scipy.cluster.hierarchy import leaves_list, linkage
+    from scipy.spatial.distance import squareform
+
+    if len(counts) < 3:
+        return np.arange(len(counts))
+    shares = _shares(counts)
+    alike = (shares + shares.T) / 2
+    distance = 1.0 - alike / max(float(alike.max()), 1e-12)
+    np.fill_diagonal(distance, 0.0)
+    leaves: Counts = leaves_list(linkage(squareform(distance, checks=False), "average")).astype(np.int64)
+    return leaves
+
+
+def _shares(counts: Counts) -> Floats:
+    return np.asarray(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))
+
+
+def _cells(
+    axes: Axes, labels: Sequence[str], counts: Counts, shares: Floats, font: float, *, diagonal: bool = True
+) -> AxesImage:
+    from matplotlib.colors import PowerNorm
+
+    image = axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.6, 0.0, 1.0), interpolation="nearest")
+    for row, column in zip(*np.nonzero(counts), strict=True):
+        if diagonal or row != column:
+            colour = "white" if shares[row, column] > 0.45 else style.INK
+            number = f"{int(counts[row, column]):,}"
+            axes.text(column, row, number, ha="center", va="center", color=colour, fontsize=font)
+    axes.set_xticks(range(len(labels)), [drawable(label) for label in labels])
+    axes.set_yticks(range(len(labels)), [drawable(label) for label in labels])
+    return image
+
+
+def _scale(picture: Figure, image: AxesImage, axes: Axes, shrink: float) -> None:
+    bar = picture.colorbar(image, ax=axes, shrink=shrink, pad=0.02)
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(length=0, labelsize=8, colors=style.QUIET)
+    bar.ax.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+
+
+def _in_words(counts: Counts) -> str:
+    total = int(counts.sum())
+    right = np.trace(counts) / max(total, 1)
+    return f"{total:,} examples, {right:.1%} on the diagonal; colour: share of the true label"
+
+
+def _slanted(axes: Axes) -> None:
+    for tick in axes.get_xticklabels():
+        tick.set(rotation=45, ha="right", rotation_mode="anchor")
+
+
+def _whole(confusion: Confusion, counts: Counts, used: Counts) -> Figure:
+    size = len(used)
+    side = max(5.2, 2.2 + 0.52 * size)
+    picture = style.figure(side + 0.9, side)
+    axes = picture.add_subplot()
+    inside = counts[np.ix_(used, used)]
+    labels = [confusion.labels[i] for i in used]
+    image = _cells(axes, labels, inside, _shares(inside), 8.5 if size <= 14 else 6.5)
+    style.dress(axes, "Confusion matrix", "predicted", "true", _in_words(inside))
+    axes.grid(visible=False)
+    _slanted(axes)
+    _scale(picture, image, axes, 0.7)
+    return picture
+
+
+def _worst(confusion: Confusion, counts: Counts) -> Figure:
+    place = {label: i for i, label in enumerate(confusion.labels)}
+    chosen: list[int] = []
+    for truth, predicted, _ in confusion.worst_pairs(len(counts) ** 2):
+        new = [place[name] for name in (truth, predicted) if place[name] not in chosen]
+        if len(chosen) + len(new) > READABLE_CLASSES:
+            break
+        chosen += new
+    picture = style.figure(19.0, 9.6)
+    left, right = picture.subplots(1, 2, width_ratios=(1.25, 1))
+    if chosen:
+        at = np.array(sorted(chosen))
+        at = at[alike_first(counts[np.ix_(at, at)])]
+        inside = counts[np.ix_(at, at)]
+        # Shares are of the whole row: what goes to labels outside of the block must not make it look worse or better.
+        image = _cells(left, [confusion.labels[i] for i in at], inside, _shares(counts)[np.ix_(at, at)], 7.5)
+        _slanted(left)
+        _scale(picture, image, left, 0.6)
+    everything = int((counts.sum(axis=0) + counts.sum(axis=1) > 0).sum())
+    style.dress(
+        left,
+        f"The {len(chosen)} most confused of {everything} labels",
+        "predicted",
+        "true",
+        f"all {everything}: {_in_words(counts)}",
+    )
+    left.grid(visible=False)
+    _pairs(right, confusion, counts)
+    return picture
+
+
+def _pairs(axes: Axes, confusion: Confusion, counts: Counts) -> None:
+    place = {label: i for i, label in enumerate(confusion.labels)}
+    pairs = confusion.worst_pairs(LISTED_PAIRS)
+    part = [count / max(int(counts[place[truth]].sum()), 1) for truth, _, count in pairs]
+    axes.barh(range(len(pairs)), part, color=style.RED, height=0.68)
+    axes.set_yticks(range(len(pairs)), [drawable(f"{truth}  →  {predicted}") for truth, predicted, _ in pairs])
+    for row, (share, (_, _, count)) in enumerate(zip(part, pairs, strict=True)):
+        axes.text(share, row, f"  {share:.0%}  ({count})", va="center", fontsize=8, color=style.INK)
+    style.dress(axes, "Most confused pairs", "share of the true label", "", "true → predicted, by count")
+    axes.grid(visible=False, axis="y")
+    axes.set_xlim(0, max(part, default=1.0) * 1.25)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    axes.invert_yaxis()
+
+
+def full_confusion_matrix(confusion: Confusion) -> Figure:
+    """Every label with its name, those that are taken for each other side by side; counts of the confusions.
+
+    A large file, to be opened by itself: about 2,700 pixels for 150 labels.
+    """
+    counts = np.array(confusion.counts, dtype=np.int64)
+    used = np.flatnonzero(counts.sum(axis=0) + counts.sum(axis=1))
+    order = used[alike_first(counts[np.ix_(used, used)])]
+    inside = counts[np.ix_(order, order)]
+    cell = min(0.145, _WIDEST_MAP / len(order))
+    side = 3.0 + cell * len(order)
+    picture = style.figure(side + 0.8, side)
+    axes = picture.add_subplot()
+    font = min(7.0, 72 * cell * 0.66)
+    image = _cells(axes, [confusion.labels[i] for i in order], inside, _shares(inside), font * 0.85, diagonal=False)
+    style.dress(
+        axes,
+        f"Confusion matrix of {len(order)} labels",
+        "predicted",
+        "true",
+        f"{_in_words(inside)}; numbers: confusions; labels that are taken for each other stand together",
+    )
+    axes.tick_params(labelsize=font)
+    for tick in axes.get_xticklabels():
+        tick.set_rotation(90)
+    axes.grid(color=style.GRID, linewidth=0.3)
+    axes.set_axisbelow(False)
+    _scale(picture, image, axes, 0.3)
+    return picture
