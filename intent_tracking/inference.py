@@ -8,6 +8,7 @@ from typing import Literal
 
 from intent_tracking.artifact import INTENT_MODEL, Manifest, verify
 from intent_tracking.modeling.calibration import Calibration
+from intent_tracking.modeling.explaining import Explanation, explain
 from intent_tracking.modeling.golden import GoldenCase, differences
 from intent_tracking.modeling.labels import LabelSet
 from intent_tracking.modeling.loading import load_golden, load_pipeline
@@ -90,6 +91,14 @@ class IntentPredictor:
             ValueError: `features` has another length than `inputs`, or the batch size is not positive.
         """
         return self._pipeline.predict(inputs, features, batch_size=batch_size, top_k=top_k)
+
+    def explain(self, entry: ModelInput, intent: str | None = None) -> Explanation:
+        """What each word and event of `entry` counts for its most probable intent, or for the one named.
+
+        Raises:
+            ValueError: the model does not know `intent`.
+        """
+        return explain(self, entry, intent)
 
     def replay_golden(self) -> list[str]:
         """Answer the golden requests again and say what differs; empty: the model runs here as when it was exported."""
