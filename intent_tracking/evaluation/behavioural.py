@@ -6,10 +6,12 @@ for any other label set, `label_free_cases` makes invariance cases out of any te
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from importlib import resources
+from pathlib import Path
 from typing import Any, Protocol
 
 import yaml
@@ -35,8 +37,13 @@ REQUIRED_PASS_RATE = {
     CaseKind.INVARIANCE: 0.8,
     CaseKind.DIRECTION: 0.8,
 }
+# A language with fewer cases of a kind is judged with the others: one failure would decide.
+MIN_CASES = 10
 # A probability this high has no room to move up.
 SATURATED = 0.95
+# Texts that a template of the minimum functionality and of the direction makes at most: none shall outweigh the others.
+TEXTS_EACH = 3
+_BRACES = re.compile(r"\{(\w+)\}")
 
 
 class Predictor(Protocol):
@@ -60,12 +67,17 @@ class Case:
 
 @dataclass(frozen=True)
 class PassRate:
-    """How many cases of one kind and language were passed."""
+    """How many cases of one kind, or of one test of it, and of one language were passed."""
 
     kind: str
     language: str
     passed: int
     total: int
+
+    @property
+    def share(self) -> float:
+        """0 to 1."""
+        return self.passed / self.total
 
 
 @dataclass(frozen=True)
@@ -83,12 +95,17 @@ class Failure:
 
 @dataclass(frozen=True)
 class BehaviouralReport:
-    """`passed` when each kind reaches its required rate; `skipped` counts cases of intents that the model lacks."""
+    """`passed` when each kind reaches its required rate, in every language, and each intent is found at least once.
+
+    `skipped` counts cases of intents that the model lacks. `rates` are by kind and language, `tests` by the test of a
+    kind ("typos") and language.
+    """
 
     passed: bool
     reason: str
     pass_rate: float | None
     rates: tuple[PassRate, ...]
+    tests: tuple[PassRate, ...]
     failures: tuple[Failure, ...]
     skipped: int
 
@@ -98,27 +115,60 @@ class BehaviouralReport:
 
 
 def shop_cases() -> list[Case]:
-    """The cases of the packaged file."""
+    """The cases of the packaged file: its templates, filled with its values."""
     text = resources.files("intent_tracking.evaluation").joinpath(CASES_FILE).read_text("utf-8")
     given = yaml.safe_load(text)
+    values = given["values"]
     cases = [
         Case(CaseKind.MINIMUM_FUNCTIONALITY, intent, language, intent, "", utterance)
-        for intent, languages in given["minimum_functionality"].items()
-        for language, utterances in languages.items()
-        for utterance in utterances
+        for intent, language, template in _rows(given["minimum_functionality"])
+        for utterance in filled(template, language, values)[:TEXTS_EACH]
     ]
-    cases += [
-        Case(CaseKind.INVARIANCE, name, language, intent, before, after)
-        for name, languages in given["invariance"].items()
-        for language, pairs in languages.items()
-        for intent, before, after in pairs
-    ]
-    cases += [
-        Case(CaseKind.DIRECTION, f"towards {intent}", language, intent, before, after)
-        for language, pairs in given["direction"].items()
-        for intent, before, after in pairs
-    ]
+    changes = given["invariance"]
+    for intent, language, template in _rows(changes["utterances"]):
+        first, *others = filled(template, language, values)
+        changed = [("values", other) for other in others]
+        changed += [("typos", first.replace(right, wrong)) for right, wrong in changes["typos"][language]]
+        changed += [
+            (name, frame.replace("{text}", first))
+            for name in ("politeness", "punctuation")
+            for frame in changes[name][language]
+        ]
+        changed.append(("case", first.upper()))
+        cases += [
+            Case(CaseKind.INVARIANCE, name, language, intent, first, after) for name, after in changed if after != first
+        ]
+    joint = {"en": ", ", "zh": "，"}
+    for intent, language, (said, added) in _rows(given["direction"]):
+        for before in filled(said, language, values)[:TEXTS_EACH]:
+            after = before + joint[language] + added
+            cases.append(Case(CaseKind.DIRECTION, f"towards {intent}", language, intent, before, after))
     return cases
+
+
+def _rows(by_intent: Mapping[str, Mapping[str, list[Any]]]) -> list[tuple[str, str, Any]]:
+    return [
+        (intent, language, entry)
+        for intent, languages in by_intent.items()
+        for language, entries in languages.items()
+        for entry in entries
+    ]
+
+
+def filled(template: str, language: str, values: Mapping[str, Mapping[str, Sequence[str]]]) -> list[str]:
+    """`template` with its braces filled: one text for each value of the longest list, the shorter ones go round.
+
+    Raises:
+        KeyError: a name in braces has no values in this language.
+    """
+    names = _BRACES.findall(template)
+    if not names:
+        return [template]
+    lists = {name: values[name][language] for name in names}
+    return [
+        _BRACES.sub(lambda found: lists[found[1]][turn % len(lists[found[1]])], template)  # noqa: B023 - used at once
+        for turn in range(max(map(len, lists.values())))
+    ]
 
 
 def label_free_cases(texts: Iterable[tuple[str, str]], limit: int = 200) -> list[Case]:
@@ -180,24 +230,33 @@ def run(
     asked = [case for case in every if case.intent is None or case.intent in known]
     texts = sorted({text for case in asked for text in (case.before, case.after) if text})
     answers = dict(zip(texts, predictor.predict([render_utterance(t, scene) for t in texts]), strict=True))
-    counts: dict[tuple[CaseKind, str], list[int]] = {}
+    kinds: dict[tuple[str, str], list[bool]] = {}
+    tests: dict[tuple[str, str], list[bool]] = {}
     failures = []
     for case in asked:
         before = answers[case.before] if case.before else None
         said = _said(case, before, answers[case.after])
-        count = counts.setdefault((case.kind, case.language), [0, 0])
-        count[0] += said is None
-        count[1] += 1
+        kinds.setdefault((case.kind, case.language), []).append(said is None)
+        test = f"invariance: {case.name}" if case.kind is CaseKind.INVARIANCE else case.kind
+        tests.setdefault((test, case.language), []).append(said is None)
         if said is not None:
             failures.append(Failure(case.kind, case.name, case.language, case.intent, case.before, case.after, said))
-    rates = tuple(PassRate(kind, language, passed, total) for (kind, language), (passed, total) in counts.items())
-    passed, reason = _verdict(rates)
+    rates = _rates(kinds)
+    functions: dict[str, list[bool]] = {}
+    for case in asked:
+        if case.kind is CaseKind.MINIMUM_FUNCTIONALITY and case.intent and case.intent != OUT_OF_SCOPE_LABEL:
+            functions.setdefault(case.intent, []).append(answers[case.after].label == case.intent)
+    passed, reason = _verdict(rates, [intent for intent, found in functions.items() if not any(found)])
     done = sum(rate.total for rate in rates)
     share = sum(rate.passed for rate in rates) / done if done else None
-    return BehaviouralReport(passed, reason, share, rates, tuple(failures), len(every) - len(asked))
+    return BehaviouralReport(passed, reason, share, rates, _rates(tests), tuple(failures), len(every) - len(asked))
 
 
-def _verdict(rates: Sequence[PassRate]) -> tuple[bool, str]:
+def _rates(found: Mapping[tuple[str, str], Sequence[bool]]) -> tuple[PassRate, ...]:
+    return tuple(PassRate(name, language, sum(passed), len(passed)) for (name, language), passed in found.items())
+
+
+def _verdict(rates: Sequence[PassRate], never_found: Sequence[str]) -> tuple[bool, str]:
     if not rates:
         return False, "no behavioural case fits the label set; give label-free cases made from examples"
     parts, good = [], True
@@ -206,6 +265,46 @@ def _verdict(rates: Sequence[PassRate]) -> tuple[bool, str]:
         if not own:
             continue
         share = sum(rate.passed for rate in own) / sum(rate.total for rate in own)
-        good = good and share >= needed
-        parts.append(f"{kind} {share:.0%} (needs {needed:.0%})")
-    return good, "behaviour: " + ", ".join(parts)
+        weak = [rate for rate in own if rate.total >= MIN_CASES and rate.share < needed]
+        good = good and share >= needed and not weak
+        named = "".join(f", {rate.language} {rate.share:.0%}" for rate in weak) if len(own) > 1 else ""
+        parts.append(f"{kind} {share:.0%}{named} (needs {needed:.0%})")
+    if never_found:
+        parts.append(f"never found: {', '.join(never_found)}")
+    return good and not never_found, "behaviour: " + ", ".join(parts)
+
+
+def picture(folder: Path, report: BehaviouralReport) -> str:
+    """Write `behaviour.png`: the pass rate of each test in each language, and what its kind requires."""
+    from intent_tracking.evaluation import style
+
+    names = list(dict.fromkeys(rate.kind for rate in report.tests))
+    languages = sorted({rate.language for rate in report.tests})
+    height = 0.8 / max(len(languages), 1)
+    drawn = style.figure(7.2, 1.6 + 0.42 * len(names))
+    axes = drawn.add_subplot()
+    for turn, language in enumerate(languages):
+        own = {rate.kind: rate for rate in report.tests if rate.language == language}
+        rows = [(names.index(name) + (turn - (len(languages) - 1) / 2) * height, rate) for name, rate in own.items()]
+        axes.barh(
+            [row for row, _ in rows],
+            [rate.share for _, rate in rows],
+            height=height * 0.9,
+            color=style.SERIES[turn % len(style.SERIES)],
+            label=language,
+        )
+        for row, rate in rows:
+            axes.text(1.01, row, f"{rate.passed}/{rate.total}", va="center", fontsize=8, color=style.QUIET)
+    for row, name in enumerate(names):
+        needed = REQUIRED_PASS_RATE[CaseKind(name.partition(":")[0])]
+        axes.plot([needed, needed], [row - 0.45, row + 0.45], color=style.RED, linewidth=1.4)
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1.08)
+    axes.xaxis.set_major_formatter("{x:.0%}")
+    style.dress(
+        axes, "What the model must do, whatever its score", x="cases passed", note="red: what the kind requires"
+    )
+    if languages:
+        axes.legend(frameon=False, fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=len(languages))
+    return style.save(drawn, folder, "behaviour")

@@ -24,9 +24,12 @@ KEYWORDS = {
         "快递",
     ),
     "cancel_order": ("cancel", "cancle", "取消"),
-    "return_refund": ("return", "refund", "refudn", "money back", "退"),
-    "payment_problem": ("payment", "paymnet", "charged", "declined", "unpaid", "付款", "付宽", "扣了", "未付款"),
-    "bargain": ("discount", "coupon", "cupon", "cheaper", "deals", "优惠", "便宜", "打折"),
+    "return_refund": ("return", "retrun", "refund", "refudn", "money back", "退"),
+    "payment_problem": (
+        *("payment", "paymnet", "charged", "declined", "declinde", "unpaid"),
+        *("付款", "付宽", "付不了款", "付了钱", "扣了", "未付款"),
+    ),
+    "bargain": ("discount", "discuont", "coupon", "cupon", "cheaper", "deals", "优惠", "优会", "便宜", "便谊", "打折"),
 }
 
 
