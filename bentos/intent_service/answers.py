@@ -14,13 +14,13 @@ from intent_tracking.sessions.render import FreeText
 
 def intents_of(prediction: Prediction) -> list[Intent]:
     """Intents as answered, most probable first."""
-    return [Intent(name=score.name, probability=_probability(score.probability)) for score in prediction.intents]
+    return [Intent(name=score.name, probability=probability_of(score.probability)) for score in prediction.intents]
 
 
 def purchase_probability_of(prediction: Prediction) -> float | None:
     """The probability that the session buys; None where the model was trained without outcomes."""
     probability = prediction.purchase_probability
-    return None if math.isnan(probability) else _probability(probability)
+    return None if math.isnan(probability) else probability_of(probability)
 
 
 def key_information_of(prediction: Prediction) -> list[KeyInformation]:
@@ -78,6 +78,7 @@ def served(
     )
 
 
-def _probability(value: float) -> float:
+def probability_of(value: float) -> float:
+    """`value` within 0 and 1."""
     # float32 softmax may end a hair above 1.
     return min(1.0, max(0.0, float(value)))

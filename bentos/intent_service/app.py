@@ -23,6 +23,8 @@ from bentos.intent_service.middleware import Access, Deadline, Measured
 from bentos.intent_service.openapi import Operation, openapi_document
 from bentos.intent_service.runtime import Runtime
 from bentos.intent_service.schemas import (
+    ExplainAnswer,
+    ExplainRequest,
     Health,
     IntentAnswer,
     IntentRequest,
@@ -81,6 +83,21 @@ OPERATIONS = (
         errors=(400, 413, 415, 422, 503),
     ),
     Operation(
+        path="/v1/explain",
+        method="post",
+        name="explain",
+        summary="Say which words of a text speak for its intent.",
+        description=(
+            "One text, as of /v1/intent. `weight` is what a word counts for the intent, in probability: above 0 it "
+            "speaks for it, below 0 against it. Offsets count in the text as it was sent; `behaviour` names what the "
+            "model was told beside the words. It takes the model the time of up to 130 texts of /v1/intent."
+        ),
+        request=ExplainRequest,
+        answer=ExplainAnswer,
+        example={"text": "where is my parcel?", "scene": "customer_service"},
+        errors=(400, 413, 415, 422, 503),
+    ),
+    Operation(
         path="/v1/release",
         method="get",
         name="release",
@@ -129,6 +146,9 @@ def create_app(runtime: Runtime, keys: tuple[str, ...] = ()) -> Starlette:
     async def intent(request: Request) -> Response:
         return _json(await runtime.intent(await read_record(request, IntentRequest)))
 
+    async def explain(request: Request) -> Response:
+        return _json(await runtime.explain(await read_record(request, ExplainRequest)))
+
     async def release(_: Request) -> Response:
         return _json(runtime.release())
 
@@ -151,6 +171,7 @@ def create_app(runtime: Runtime, keys: tuple[str, ...] = ()) -> Starlette:
     handlers: dict[str, Handler] = {
         "track": track,
         "intent": intent,
+        "explain": explain,
         "release": release,
         "livez": livez,
         "readyz": readyz,

@@ -14,6 +14,7 @@ from bentos.intent_service.limits import MAX_INTENTS, WORKERS
 from bentos.intent_service.metrics import Metrics
 from bentos.intent_service.releases import ReleaseWatcher, Serving
 from intent_tracking.inference import Features, ModelInput, Prediction
+from intent_tracking.modeling.explaining import Explanation, explain
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,14 @@ class Answered:
 
     serving: Serving
     predictions: list[Prediction]
+
+
+@dataclass(frozen=True)
+class Explained:
+    """An explanation, and the release whose model it explains."""
+
+    serving: Serving
+    explanation: Explanation
 
 
 class Inference:
@@ -41,6 +50,14 @@ class Inference:
         """Predict `inputs` with the model that is live when their turn comes; None while nothing is released."""
         return await asyncio.get_running_loop().run_in_executor(self._executor, self._predict, inputs, features)
 
+    async def explain(self, entry: ModelInput, intent: str | None) -> Explained | None:
+        """Explain `entry` with the model that is live when its turn comes; None while nothing is released.
+
+        Raises:
+            ValueError: the model does not know `intent`.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._executor, self._explain, entry, intent)
+
     def close(self) -> None:
         """End the thread, after the requests that wait for it."""
         self._executor.shutdown(wait=True)
@@ -53,6 +70,14 @@ class Inference:
         with self._metrics.inference_seconds.time():
             predictions = serving.predictor.predict(inputs, features, top_k=MAX_INTENTS)
         return Answered(serving, predictions)
+
+    def _explain(self, entry: ModelInput, intent: str | None) -> Explained | None:
+        serving = self._watcher.serving
+        if serving is None:
+            return None
+        with self._metrics.inference_seconds.time():
+            explanation = explain(serving.predictor, entry, intent)
+        return Explained(serving, explanation)
 
 
 def threads_per_worker(workers: int) -> int:

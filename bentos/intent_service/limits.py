@@ -9,6 +9,7 @@ MAX_DEPTH: Final = 16
 MAX_EVENTS: Final = 500
 MAX_TEXTS: Final = 256
 MAX_TEXT_CHARACTERS: Final = 4_000
+MAX_NAME_CHARACTERS: Final = 200
 # Well below BentoML's own limit, whose answer has another shape.
 REQUEST_SECONDS: Final = 20.0
 # What a caller is told about, best first.

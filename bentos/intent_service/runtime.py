@@ -17,15 +17,19 @@ from bentos.intent_service.answers import (
     intents_of,
     key_information_in,
     key_information_of,
+    probability_of,
     purchase_probability_of,
     served,
 )
 from bentos.intent_service.errors import ErrorCode, RequestError
 from bentos.intent_service.features import ShopperFeatures
-from bentos.intent_service.inference import Answered, Inference
+from bentos.intent_service.inference import Answered, Explained, Inference
 from bentos.intent_service.metrics import Metrics
 from bentos.intent_service.releases import Predictor, ReleaseWatcher, Serving
 from bentos.intent_service.schemas import (
+    BehaviourWeight,
+    ExplainAnswer,
+    ExplainRequest,
     IntentAnswer,
     IntentRequest,
     Rejected,
@@ -34,6 +38,7 @@ from bentos.intent_service.schemas import (
     SessionAnswer,
     TextPrediction,
     TrackAnswer,
+    WordWeight,
 )
 from bentos.intent_service.tracking import Touched, Tracker
 from intent_tracking.events.contract import Scene
@@ -171,6 +176,23 @@ class Runtime:
             model_version=version,
         )
 
+    async def explain(self, request: ExplainRequest) -> ExplainAnswer:
+        """What each word of a text counts for its most probable intent, or for the one named.
+
+        Raises:
+            RequestError: no model is released yet, or it does not know the intent.
+        """
+        self.require_model()
+        loop = asyncio.get_running_loop()
+        entry = await loop.run_in_executor(self._storage, render_utterance, request.text, request.scene)
+        try:
+            explained = await self._inference.explain(entry, request.intent)
+        except ValueError as error:
+            raise RequestError(422, ErrorCode.INVALID_REQUEST, str(error), "intent") from error
+        if explained is None:
+            raise self._no_model()
+        return await loop.run_in_executor(self._storage, _explain_answer, request.text, explained)
+
     def release(self) -> ReleaseAnswer:
         """What is served.
 
@@ -277,6 +299,24 @@ def _session_answer(session: Touched, prediction: Prediction) -> SessionAnswer:
         key_information=key_information_of(prediction),
         purchase_probability=purchase_probability_of(prediction),
         actions=recommended_actions(prediction.intents, out_of_scope=prediction.out_of_scope, scene=scene),
+    )
+
+
+def _explain_answer(text: str, explained: Explained) -> ExplainAnswer:
+    explanation = explained.explanation
+    back = free_text_with_offsets(text).map_span.inverted()
+    words = [(*back(word.start, word.end), word.weight) for word in explanation.words]
+    return ExplainAnswer(
+        intent=explanation.intent,
+        probability=probability_of(explanation.probability),
+        words=[
+            WordWeight(text=text[start:end], start=start, end=end, weight=weight)
+            for start, end, weight in words
+            if start < end
+        ],
+        behaviour=[BehaviourWeight(text=part.text, weight=part.weight) for part in explanation.behaviour],
+        method=explanation.method,
+        model_version=explained.serving.predictor.version,
     )
 
 

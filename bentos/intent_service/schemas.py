@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from bentos.intent_service.limits import MAX_EVENTS, MAX_TEXT_CHARACTERS, MAX_TEXTS
+from bentos.intent_service.limits import MAX_EVENTS, MAX_NAME_CHARACTERS, MAX_TEXT_CHARACTERS, MAX_TEXTS
 from intent_tracking.events.contract import Scene
 
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -29,6 +29,14 @@ class IntentRequest(_Record):
 
     texts: Annotated[list[Text], Field(min_length=1, max_length=MAX_TEXTS)]
     scene: Annotated[Scene, Field(strict=False)] = Scene.CUSTOMER_SERVICE
+
+
+class ExplainRequest(_Record):
+    """One text of a scene; `intent` asks for another reason than that of the most probable intent."""
+
+    text: Text
+    scene: Annotated[Scene, Field(strict=False)] = Scene.CUSTOMER_SERVICE
+    intent: Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARACTERS)] | None = None
 
 
 class Intent(_Record):
@@ -88,6 +96,33 @@ class IntentAnswer(_Record):
     """One prediction for each text, in the order given."""
 
     predictions: list[TextPrediction]
+    model_version: str
+
+
+class WordWeight(_Record):
+    """What a word counts for the intent, as probability: `text[start:end]` of the text sent; below 0 speaks against."""
+
+    text: str
+    start: Annotated[int, Field(ge=0)]
+    end: Annotated[int, Field(ge=0)]
+    weight: float
+
+
+class BehaviourWeight(_Record):
+    """What the scene, or the kind of event, counts for the intent."""
+
+    text: str
+    weight: float
+
+
+class ExplainAnswer(_Record):
+    """Why the text has its intent."""
+
+    intent: str
+    probability: Probability
+    words: list[WordWeight]
+    behaviour: list[BehaviourWeight]
+    method: str
     model_version: str
 
 
