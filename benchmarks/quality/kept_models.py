@@ -1,0 +1,88 @@
+"""Figures of models that another unit has trained and kept: explanations, int8."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from benchmarks.quality.texts import evaluate_task, rows_of
+from benchmarks.quality.unit import Measured, Workplace
+from intent_tracking.datasets.rows import OUT_OF_SCOPE, Utterance
+from intent_tracking.datasets.tasks import write_labelled_csv
+
+EXPLAINED_TEXTS = 200
+
+
+def model_folder(workplace: Workplace, name: str, seed: int) -> Path:
+    """Where the model of a task and seed is kept."""
+    return workplace.models / f"{name}-seed{seed}"
+
+
+def evaluate_and_keep(workplace: Workplace, seed: int, *, name: str) -> Measured:
+    """As `evaluate_task`; the model stays for the units that go on with it."""
+    return evaluate_task(workplace, seed, name=name, keep=model_folder(workplace, name, seed))
+
+
+def _kept(workplace: Workplace, name: str, seed: int) -> Path:
+    folder = model_folder(workplace, name, seed)
+    if not (folder / "manifest.json").is_file():
+        workplace.say(f"training {name} first: its model is not kept here")
+        evaluate_and_keep(workplace, seed, name=name)
+    return folder
+
+
+def _inputs(rows: Sequence[Utterance]) -> list[Any]:
+    """What the model reads, as the command `evaluate` makes it from a file of these rows."""
+    from intent_tracking.modeling.annotations import read_labelled_csv
+    from intent_tracking.modeling.examples import examples_from_labelled, model_inputs
+
+    with TemporaryDirectory(prefix="bench-quality-") as folder:
+        path = Path(folder) / "test.csv"
+        write_labelled_csv(path, rows)
+        return model_inputs(examples_from_labelled(read_labelled_csv(path), "test", datetime(1970, 1, 1, tzinfo=UTC)))
+
+
+def explanations(workplace: Workplace, seed: int, *, name: str) -> Measured:
+    """The deletion test on in-scope test texts, drawn by the seed: drop of the intent over that of random removal."""
+    from intent_tracking.evaluation.faithfulness import deletion_test
+    from intent_tracking.inference import IntentPredictor
+
+    predictor = IntentPredictor.load(_kept(workplace, name, seed), workplace.device)
+    rows = [row for row in rows_of(workplace, name, None, seed).test if row.intent != OUT_OF_SCOPE]
+    Random(seed).shuffle(rows)
+    workplace.say(f"explaining {EXPLAINED_TEXTS} texts")
+    found = deletion_test(predictor, _inputs(rows[: 3 * EXPLAINED_TEXTS]), limit=EXPLAINED_TEXTS, seed=seed)
+    if found.area_ratio is None:
+        raise ValueError(f"{name}: random removal changes nothing, so there is no ratio; explain longer texts")
+    figures = {"area_ratio": found.area_ratio.value, "area": found.area, "random_area": found.random_area}
+    return Measured(figures, {"texts": found.texts, "words": found.words, "method": found.method})
+
+
+def int8_loss(workplace: Workplace, seed: int, *, name: str) -> Measured:
+    """Accuracy of the kept model in PyTorch and in the int8 runtime, over the same test texts."""
+    from intent_tracking.inference import IntentPredictor
+
+    folder = _kept(workplace, name, seed)
+    rows = rows_of(workplace, name, None, seed).test
+    inputs = _inputs(rows)
+    accuracy, answers = {}, {}
+    for runtime in ("torch", "int8"):
+        workplace.say(f"{len(inputs):,} texts in {runtime}")
+        predictor = IntentPredictor.load(folder, "cpu", runtime=runtime)
+        answers[runtime] = [found.label for found in predictor.predict(inputs)]
+        right = [row.intent == label for row, label in zip(rows, answers[runtime], strict=True)]
+        accuracy[runtime] = sum(right) / len(right)
+    same = [one == other for one, other in zip(answers["torch"], answers["int8"], strict=True)]
+    return Measured(
+        {
+            "accuracy_torch": accuracy["torch"],
+            "accuracy_int8": accuracy["int8"],
+            "loss": accuracy["torch"] - accuracy["int8"],
+            "same_answers": sum(same) / len(same),
+        },
+        {"texts": len(rows)},
+    )

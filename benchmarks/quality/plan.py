@@ -1,0 +1,76 @@
+"""Every unit of the benchmark, the most telling first; `make bench-quality ARGS=--list` prints it with its length."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from benchmarks.quality.adaptation import adapted_crosswoz
+from benchmarks.quality.kept_models import evaluate_and_keep, explanations, int8_loss
+from benchmarks.quality.shoppers import boosting_baseline, boosting_ensemble
+from benchmarks.quality.texts import evaluate_task, linear_svm
+from benchmarks.quality.unit import Measured, Unit, Workplace
+from intent_tracking.datasets.dialogues import MULTIDOGO_DOMAINS
+
+SEEDS: Final = (0, 1, 2)
+Run = Callable[[Workplace, int], Measured]
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """One (set, variant). `seconds`: on 2 CPU cores. `once`: nothing in it depends on the seed."""
+
+    set: str
+    variant: str
+    seconds: float
+    run: Run
+    once: bool = False
+
+
+def _shoppers(page_values: bool) -> tuple[_Entry, _Entry]:
+    name = "online_shoppers" if page_values else "online_shoppers-no_page_values"
+    return (
+        _Entry(name, "boosting_ensemble", 60, partial(boosting_ensemble, page_values=page_values)),
+        _Entry(name, "boosting", 10, partial(boosting_baseline, page_values=page_values)),
+    )
+
+
+_ENTRIES: Final = (
+    # Cheap lines to beat first: a wrong reader or split shows at once.
+    _Entry("clinc150", "svm", 60, partial(linear_svm, name="clinc150"), once=True),
+    _Entry("banking77", "svm", 40, partial(linear_svm, name="banking77"), once=True),
+    _Entry("banking77-10shot", "svm", 5, partial(linear_svm, name="banking77", shots=10)),
+    _Entry("banking77-5shot", "svm", 5, partial(linear_svm, name="banking77", shots=5)),
+    _Entry("crosswoz", "svm", 5, partial(linear_svm, name="crosswoz"), once=True),
+    *(
+        _Entry(f"multidogo-{domain}", "svm", 20, partial(linear_svm, name=f"multidogo-{domain}"), once=True)
+        for domain in MULTIDOGO_DOMAINS
+    ),
+    *_shoppers(page_values=True),
+    *_shoppers(page_values=False),
+    _Entry("banking77-10shot", "evaluate", 180, partial(evaluate_task, name="banking77", shots=10)),
+    _Entry("banking77-5shot", "evaluate", 150, partial(evaluate_task, name="banking77", shots=5)),
+    _Entry("banking77", "evaluate", 480, partial(evaluate_and_keep, name="banking77")),
+    _Entry("clinc150", "evaluate", 480, partial(evaluate_and_keep, name="clinc150")),
+    _Entry("clinc150", "explanations", 60, partial(explanations, name="clinc150")),
+    _Entry("clinc150", "int8", 60, partial(int8_loss, name="clinc150")),
+    _Entry("banking77", "int8", 60, partial(int8_loss, name="banking77")),
+    _Entry("crosswoz", "evaluate", 480, partial(evaluate_task, name="crosswoz")),
+    _Entry("crosswoz", "adapted", 900, adapted_crosswoz),
+    *(
+        _Entry(f"multidogo-{domain}", "evaluate", 540, partial(evaluate_task, name=f"multidogo-{domain}"))
+        for domain in MULTIDOGO_DOMAINS
+    ),
+)
+
+
+def units(seeds: Sequence[int] = SEEDS) -> list[Unit]:
+    """All units: everything once with the first seed, then with the next, so that each table fills evenly."""
+    return [
+        Unit(entry.set, entry.variant, seed, entry.seconds, entry.run)
+        for place, seed in enumerate(seeds)
+        for entry in _ENTRIES
+        if place == 0 or not entry.once
+    ]

@@ -1,0 +1,190 @@
+"""What scenes are worth: the six domains of MultiDoGO as six scenes, intents shared where their names agree."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks.quality.unit import Measured, Workplace
+from intent_tracking.datasets.dialogues import MULTIDOGO_DOMAINS, read_multidogo
+from intent_tracking.datasets.rows import Utterance
+
+if TYPE_CHECKING:
+    from intent_tracking.inference import IntentPredictor
+
+# The scene that is added later: the last by name, fixed before any figure was seen.
+NEW_SCENE = MULTIDOGO_DOMAINS[-1]
+_NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Texts drawn by the seed from each scene, and passes over them; `new` is the whole of the scene added later."""
+
+    train: int = 600
+    dev: int = 150
+    test: int = 1500
+    new: int = 4000
+    epochs: int = 8
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    train: dict[str, list[Utterance]]
+    dev: dict[str, list[Utterance]]
+    test: dict[str, list[Utterance]]
+
+
+def _draw(workplace: Workplace, sizes: Sizes, seed: int, new: int | None = None) -> _Drawn:
+    """Rows of each scene; `new` training rows of the scene that is added later, where it is given."""
+    found = read_multidogo(workplace.data.require("multidogo"))
+
+    def of(rows: Sequence[Utterance], wanted: int) -> dict[str, list[Utterance]]:
+        drawn: dict[str, list[Utterance]] = {}
+        for scene in MULTIDOGO_DOMAINS:
+            own = [row for row in rows if row.scene == scene]
+            Random(seed).shuffle(own)
+            drawn[scene] = own[: new if new is not None and scene == NEW_SCENE and rows is found.train else wanted]
+        return drawn
+
+    return _Drawn(of(found.train, sizes.train), of(found.dev, sizes.dev), of(found.test, sizes.test))
+
+
+def _examples(drawn: _Drawn, scenes: Sequence[str]) -> Any:
+    import pyarrow as pa
+
+    from intent_tracking.modeling.annotations import LabelledText
+    from intent_tracking.modeling.examples import examples_from_labelled
+
+    def labelled(rows: dict[str, list[Utterance]]) -> list[LabelledText]:
+        return [
+            LabelledText(text=row.text, intent=row.intent, scene=scene, language="en")
+            for scene in scenes
+            for row in rows[scene]
+        ]
+
+    return pa.concat_tables(
+        [
+            examples_from_labelled(labelled(drawn.train), "train", _NO_TIME),
+            examples_from_labelled(labelled(drawn.dev), "validation", _NO_TIME),
+        ]
+    )
+
+
+def _train(
+    workplace: Workplace,
+    folder: Path,
+    drawn: _Drawn,
+    scenes: Sequence[str],
+    seed: int,
+    sizes: Sizes,
+    *,
+    champion: Path | None = None,
+    **choices: Any,
+) -> IntentPredictor:
+    from intent_tracking.inference import IntentPredictor
+    from intent_tracking.modeling.export import train_artifact
+    from intent_tracking.modeling.predicting import choose_device
+    from intent_tracking.modeling.recipe import Recipe
+    from intent_tracking.modeling.training import Progress, has_fast_bf16
+
+    def progress(at: Progress) -> None:
+        workplace.say(f"{folder.name}: step {at.step}/{at.steps}")
+
+    fast = has_fast_bf16(choose_device(workplace.device))
+    recipe = Recipe(epochs=sizes.epochs, batch_size=16, learning_rate=2e-4, bf16=fast).model_copy(update=choices)
+    with tempfile.TemporaryDirectory(prefix="bench-quality-") as work:
+        train_artifact(
+            _examples(drawn, scenes),
+            folder,
+            version=folder.name,
+            work_dir=Path(work),
+            base_encoder=workplace.base_encoder,
+            champion=champion,
+            recipe=recipe,
+            seed=seed,
+            device=workplace.device,
+            progress=progress,
+        )
+    return IntentPredictor.load(folder, workplace.device)
+
+
+def _best(predictor: IntentPredictor, rows: Sequence[Utterance], scene: str) -> tuple[list[str], Any]:
+    """The most probable intent of each row shown in `scene`, and its pooled vectors [N, H]."""
+    from intent_tracking.sessions.render import render_utterance
+
+    answers = predictor.predict([render_utterance(row.text, scene) for row in rows], top_k=1)
+    return [answer.intents[0].name for answer in answers], np.stack([answer.embedding for answer in answers])
+
+
+def _macro_f1(predictor: IntentPredictor, rows: Sequence[Utterance], scene: str) -> float:
+    from intent_tracking.modeling.objective import macro_f1
+
+    truth = [row.intent for row in rows]
+    guessed, _ = _best(predictor, rows, scene)
+    places = {name: place for place, name in enumerate(sorted({*truth, *guessed}))}
+    return macro_f1(np.array([places[name] for name in truth]), np.array([places[name] for name in guessed]))
+
+
+def _elsewhere(predictor: IntentPredictor, test: dict[str, list[Utterance]]) -> dict[str, float]:
+    """Each test text in its own scene and in the next one by name: equal answers, cosine of the pooled vectors."""
+    equal: list[bool] = []
+    cosines: list[float] = []
+    for scene, other in zip(MULTIDOGO_DOMAINS, (*MULTIDOGO_DOMAINS[1:], MULTIDOGO_DOMAINS[0]), strict=True):
+        here, own = _best(predictor, test[scene], scene)
+        there, moved = _best(predictor, test[scene], other)
+        equal += [one == two for one, two in zip(here, there, strict=True)]
+        lengths = np.linalg.norm(own, axis=1) * np.linalg.norm(moved, axis=1)
+        cosines += ((own * moved).sum(axis=1) / lengths).tolist()
+    return {"same_answer_elsewhere": float(np.mean(equal)), "cosine_elsewhere": float(np.mean(cosines))}
+
+
+def together(workplace: Workplace, seed: int, *, sizes: Sizes = Sizes(), **choices: Any) -> Measured:
+    """One model of all scenes; `choices` replace fields of the recipe (`adapter_width`, `consistency_weight`)."""
+    drawn = _draw(workplace, sizes, seed)
+    with tempfile.TemporaryDirectory(prefix="bench-quality-") as folder:
+        predictor = _train(workplace, Path(folder) / "together", drawn, MULTIDOGO_DOMAINS, seed, sizes, **choices)
+        scores = {scene: _macro_f1(predictor, drawn.test[scene], scene) for scene in MULTIDOGO_DOMAINS}
+        figures = {"macro_f1": float(np.mean(list(scores.values()))), **_elsewhere(predictor, drawn.test)}
+    return Measured(figures, {"macro_f1_by_scene": scores, **vars(sizes), **choices})
+
+
+def apart(workplace: Workplace, seed: int, *, sizes: Sizes = Sizes()) -> Measured:
+    """One model for each scene, with the same texts and as many passes over them."""
+    drawn = _draw(workplace, sizes, seed)
+    scores: dict[str, float] = {}
+    for scene in MULTIDOGO_DOMAINS:
+        with tempfile.TemporaryDirectory(prefix="bench-quality-") as folder:
+            predictor = _train(workplace, Path(folder) / scene, drawn, [scene], seed, sizes)
+            scores[scene] = _macro_f1(predictor, drawn.test[scene], scene)
+    return Measured({"macro_f1": float(np.mean(list(scores.values())))}, {"macro_f1_by_scene": scores, **vars(sizes)})
+
+
+def added_scene(workplace: Workplace, seed: int, *, sizes: Sizes = Sizes()) -> Measured:
+    """A model of five scenes grows the sixth from 5% of its labels; compared with a model that had all of them."""
+    known = [scene for scene in MULTIDOGO_DOMAINS if scene != NEW_SCENE]
+    few, whole = (_draw(workplace, sizes, seed, count) for count in (sizes.new // 20, sizes.new))
+    with tempfile.TemporaryDirectory(prefix="bench-quality-") as folder:
+        five, six, full = (Path(folder) / name for name in ("five", "six", "full"))
+        before = _train(workplace, five, few, known, seed, sizes)
+        old = float(np.mean([_macro_f1(before, few.test[scene], scene) for scene in known]))
+        after = _train(workplace, six, few, MULTIDOGO_DOMAINS, seed, sizes, champion=five)
+        kept = float(np.mean([_macro_f1(after, few.test[scene], scene) for scene in known]))
+        reached = _macro_f1(after, few.test[NEW_SCENE], NEW_SCENE)
+        complete = _train(workplace, full, whole, MULTIDOGO_DOMAINS, seed, sizes)
+        wanted = _macro_f1(complete, whole.test[NEW_SCENE], NEW_SCENE)
+    figures = {
+        "new_scene_few": reached,
+        "new_scene_whole": wanted,
+        "share_of_whole": reached / wanted,
+        "known_before": old,
+        "known_after": kept,
+    }
+    return Measured(figures, {"scene": NEW_SCENE, "labels_few": sizes.new // 20, **vars(sizes)})

@@ -1,0 +1,122 @@
+"""A unit of the benchmark: one (set, variant, seed), its result on disk, and what it may use to run."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from intent_tracking.datasets.folders import DataFolders
+from intent_tracking.tables import atomic_write_text
+
+Figures = Mapping[str, float]
+RESULTS = Path(__file__).resolve().parent / "results"
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """What a unit may use.
+
+    Attributes:
+        data: where the public sets lie.
+        models: takes trained models that another unit goes on with.
+        device: where to train.
+        base_encoder: the encoder to start from.
+        say: shows one line of progress.
+    """
+
+    data: DataFolders
+    models: Path
+    device: Any
+    base_encoder: str
+    say: Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Figures of one unit, and what else is worth keeping (recipe, counts)."""
+
+    figures: Figures
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Unit:
+    """`run(workplace, seed)` measures; `seconds` is what it is expected to take on 2 CPU cores."""
+
+    set: str
+    variant: str
+    seed: int
+    seconds: float
+    run: Callable[[Workplace, int], Measured]
+
+    @property
+    def name(self) -> str:
+        """Name of the unit and of its result file."""
+        return f"{self.set}.{self.variant}.seed{self.seed}"
+
+    @property
+    def result_file(self) -> Path:
+        """Where its result lies within a folder of results."""
+        return Path(f"{self.name}.json")
+
+
+def measure(unit: Unit, workplace: Workplace, results: Path) -> dict[str, Any]:
+    """Run `unit` and write its result, whole or not at all."""
+    began = time.perf_counter()
+    measured = unit.run(workplace, unit.seed)
+    content: dict[str, Any] = {
+        "set": unit.set,
+        "variant": unit.variant,
+        "seed": unit.seed,
+        "figures": {name: round(value, 6) for name, value in measured.figures.items()},
+        "seconds": round(time.perf_counter() - began, 1),
+        "command": f"make bench-quality ARGS='--only {unit.name} --force'",
+        "code_version": code_version(),
+        "machine": machine(),
+        "details": dict(measured.details),
+    }
+    atomic_write_text(results / unit.result_file, json.dumps(content, ensure_ascii=False, indent=2) + "\n")
+    return content
+
+
+def read_results(results: Path) -> list[dict[str, Any]]:
+    """Every result in the folder, by file name."""
+    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(results.glob("*.json"))]
+
+
+def code_version() -> str:
+    """The commit that is checked out, with a `+` where tracked files differ from it."""
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short=12", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.strip()
+    changed = subprocess.run(
+        ["git", "status", "--porcelain", "--untracked-files=no", "--", "intent_tracking", "benchmarks/quality/*.py"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    return f"{commit}+" if changed.strip() else commit
+
+
+def machine() -> str:
+    """Processor, cores that this process may use, and versions that figures depend on."""
+    import sklearn
+    import torch
+
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    return (
+        f"{names[0] if names else platform.machine()}, {cores} cores{gpu}; Python {platform.python_version()}, "
+        f"torch {torch.__version__}, scikit-learn {sklearn.__version__}"
+    )

@@ -1,0 +1,127 @@
+"""The quality benchmark: its plan, its draws, its figures and the page that it writes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.quality.plan import SEEDS, units
+from benchmarks.quality.render import BEGIN, END, MISSING, render, write_section
+from benchmarks.quality.texts import accuracy_unseen, few_shot, scope_figures
+from benchmarks.quality.unit import RESULTS, ROOT, Measured, Unit, Workplace, measure, read_results
+from intent_tracking.datasets.folders import DataFolders
+from intent_tracking.datasets.rows import Utterance, UtteranceSet
+
+pytestmark = pytest.mark.unit
+
+
+def result(data: str, variant: str, seed: int, **figures: float) -> dict[str, object]:
+    return {
+        "set": data,
+        "variant": variant,
+        "seed": seed,
+        "figures": figures,
+        "seconds": 60.0,
+        "machine": "a machine",
+        "code_version": "abc",
+    }
+
+
+def test_the_page_says_what_the_results_say() -> None:
+    """After a change of the tables or the results: `make bench-quality ARGS=--render`."""
+    page = (ROOT / "docs" / "model.md").read_text(encoding="utf-8")
+    section = page.split(BEGIN + "\n")[1].split(END)[0]
+    assert section == render(read_results(RESULTS))
+
+
+def test_each_result_belongs_to_a_unit_of_the_plan() -> None:
+    names = {unit.name for unit in units()}
+    for path in RESULTS.glob("*.json"):
+        assert path.stem in names
+        content = json.loads(path.read_text(encoding="utf-8"))
+        assert path.stem == f"{content['set']}.{content['variant']}.seed{content['seed']}"
+        assert path.stem in content["command"]
+        assert content["figures"]
+
+
+def test_the_plan_finishes_one_seed_before_the_next() -> None:
+    plan = units()
+    assert [unit.seed for unit in plan] == sorted(unit.seed for unit in plan)
+    assert len({unit.name for unit in plan}) == len(plan)
+    assert {unit.seed for unit in plan if unit.set == "banking77" and unit.variant == "evaluate"} == set(SEEDS)
+    assert [unit.seed for unit in plan if unit.name.startswith("banking77.svm")] == [0]
+
+
+def test_means_and_spread_over_the_seeds() -> None:
+    text = render([result("banking77", "evaluate", seed, accuracy=a) for seed, a in enumerate((0.94, 0.95, 0.96))])
+    assert "| Banking77, accuracy | 95.0 ± 1.0 (n=3) | not measured yet | 94.8 |" in text
+    assert "| a machine | 3 | 3 | `abc` |" in text
+
+
+def test_gain_over_the_svm_is_a_mean_over_domains() -> None:
+    found = [
+        result("multidogo-airline", "evaluate", 0, macro_f1=0.80),
+        result("multidogo-airline", "svm", 0, macro_f1=0.76),
+        result("multidogo-media", "evaluate", 0, macro_f1=0.75),
+        result("multidogo-media", "svm", 0, macro_f1=0.74),
+        result("multidogo-finance", "svm", 0, macro_f1=0.7),
+    ]
+    assert "mean over 2 of 6 domains: +2.5 points (target +3, above on each); least +1.0." in render(found)
+
+
+def test_the_section_is_replaced_and_the_rest_of_the_page_stays(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{BEGIN}\nstale words\n{END}\nafter\n", encoding="utf-8")
+    assert write_section(page, [])
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith(f"before\n{BEGIN}\n")
+    assert text.endswith(f"{END}\nafter\n")
+    assert "stale words" not in text
+    assert MISSING in text
+    assert not write_section(page, [])
+    page.write_text("no marks", encoding="utf-8")
+    with pytest.raises(ValueError, match="needs the lines"):
+        write_section(page, [])
+
+
+def test_a_result_is_written_when_the_unit_is_done(tmp_path: Path) -> None:
+    folders = DataFolders(None, tmp_path)
+    place = Workplace(folders, tmp_path, "cpu", "none", print)
+    good = Unit("set", "variant", 1, 0.0, lambda _, seed: Measured({"accuracy": 0.5 + seed / 10}, {"texts": 3}))
+    measure(good, place, tmp_path)
+    [found] = read_results(tmp_path)
+    assert (found["figures"], found["details"]) == ({"accuracy": 0.6}, {"texts": 3})
+    assert found["command"] == "make bench-quality ARGS='--only set.variant.seed1 --force'"
+
+    def breaks(_: Workplace, seed: int) -> Measured:
+        raise ValueError(f"seed {seed}")
+
+    with pytest.raises(ValueError, match="seed 2"):
+        measure(Unit("set", "variant", 2, 0.0, breaks), place, tmp_path)
+    assert len(read_results(tmp_path)) == 1
+
+
+def test_few_shot_draws_are_nested_and_differ_by_seed() -> None:
+    rows = [Utterance(f"{label} {number}", label) for label in ("a", "b") for number in range(20)]
+    five, ten = few_shot(rows, 5, 0), few_shot(rows, 10, 0)
+    assert [sum(row.intent == label for row in five) for label in "ab"] == [5, 5]
+    assert set(five) < set(ten)
+    assert few_shot(rows, 5, 0) == five
+    assert few_shot(rows, 5, 1) != five
+
+
+def test_figures_of_scope_and_of_unseen_texts() -> None:
+    truth = ["a", "a", "b", "oos", "oos"]
+    best = ["a", "b", "b", "a", "b"]
+    answered = ["a", "b", "oos", "oos", "b"]
+    assert scope_figures(truth, best, answered) == {
+        "in_scope_accuracy": pytest.approx(1 / 3),
+        "in_scope_accuracy_plain": pytest.approx(2 / 3),
+        "oos_recall": 0.5,
+        "oos_precision": 0.5,
+    }
+    rows = UtteranceSet((Utterance("Hello ", "a"),), (), (Utterance("hello", "a"), Utterance("bye", "b")))
+    assert accuracy_unseen(rows, ["a", "a"]) == 0.0
+    assert accuracy_unseen(rows, ["b", "b"]) == 1.0
