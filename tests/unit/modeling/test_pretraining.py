@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from tokenizers import Tokenizer
+
+from intent_tracking.modeling import pretraining
+from intent_tracking.modeling.assembly import assemble
+from intent_tracking.modeling.dataset import prepare_dataset
+from intent_tracking.modeling.encoder import find_encoder, load_encoder
+from intent_tracking.modeling.masking import MaskingTable, guessable, mask_words
+from intent_tracking.modeling.pretraining import AdaptationProgress, AdaptationRecipe, adapt_encoder, read_adaptation
+from intent_tracking.modeling.tokenization import SessionTokenizer, extend_vocabulary
+from tests.fakes.tiny_encoder import tiny_encoder, tiny_examples
+
+pytestmark = pytest.mark.unit
+
+RECIPE = AdaptationRecipe(passes=20, batch_size=8, learning_rate=5e-3, frozen_share=0.25)
+CHINESE = ("我想退货", "退货要多久", "我的快递到了吗", "快递多久能到", "想换货可以吗", "换货要多久")
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_encoder(tmp_path_factory.mktemp("encoder"))
+
+
+@pytest.fixture(scope="module")
+def texts() -> list[str]:
+    return [*tiny_examples()["text"].to_pylist(), *CHINESE]
+
+
+def _weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")
+
+
+def test_an_adapted_encoder_guesses_better_and_is_a_base_encoder(base: Path, texts: list[str], tmp_path: Path) -> None:
+    seen: list[AdaptationProgress] = []
+    made = adapt_encoder(
+        texts, str(base), tmp_path / "adapted", recipe=RECIPE, device="cpu", work_dir=tmp_path, progress=seen.append
+    )
+    assert made.adaptation.last_loss < 0.9 * made.adaptation.first_loss
+    assert made.adaptation.texts == len(texts)
+    assert seen[-1].step == seen[-1].steps == made.adaptation.steps
+    assert list((tmp_path / "tensorboard").glob("events.*"))
+    assert not (tmp_path / "checkpoints").exists()
+    found = find_encoder(str(made.folder))
+    assert read_adaptation(found) == made.adaptation
+    assert read_adaptation(find_encoder(str(base))) is None
+    load_encoder(found)
+
+
+def test_rows_that_an_adaptation_added_are_fine_tuned_too(base: Path, texts: list[str], tmp_path: Path) -> None:
+    made = adapt_encoder(texts, str(base), tmp_path / "adapted", recipe=RECIPE.model_copy(update={"passes": 1}))
+    rows = len(_weights(base)["bert.embeddings.word_embeddings.weight"])
+    model = assemble(prepare_dataset(tiny_examples(), str(made.folder)), champion=None, dropout=0.1, seed=0)
+    assert made.adaptation.trained_from == model.config.base_vocabulary == rows
+    old = _weights(base)["bert.embeddings.word_embeddings.weight"]
+    new = model.encoder.get_input_embeddings().weight.detach()
+    assert torch.equal(old, new[:rows])
+
+
+def test_the_same_seed_gives_the_same_encoder(base: Path, texts: list[str], tmp_path: Path) -> None:
+    recipe = RECIPE.model_copy(update={"passes": 2})
+    runs = [
+        _weights(adapt_encoder(texts, str(base), tmp_path / name, recipe=recipe, seed=seed, device="cpu").folder)
+        for name, seed in (("a", 0), ("b", 0), ("c", 1))
+    ]
+    assert all(torch.equal(runs[0][name], runs[1][name]) for name in runs[0])
+    assert any(not torch.equal(runs[0][name], runs[2][name]) for name in runs[0])
+
+
+class KilledError(Exception):
+    pass
+
+
+def test_a_killed_adaptation_ends_as_it_would_have(
+    base: Path, texts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = RECIPE.model_copy(update={"passes": 4})
+    whole = adapt_encoder(texts, str(base), tmp_path / "whole", recipe=recipe, device="cpu")
+    step = pretraining._Adapter._step
+
+    def killed(adapter: pretraining._Adapter, places: list[int]) -> tuple[float, float]:
+        if adapter._state.step == 14:
+            raise KilledError
+        return step(adapter, places)
+
+    arguments = {"recipe": recipe, "device": "cpu", "work_dir": tmp_path / "work", "checkpoint_seconds": 0.0}
+    monkeypatch.setattr(pretraining._Adapter, "_step", killed)
+    with pytest.raises(KilledError):
+        adapt_encoder(texts, str(base), tmp_path / "resumed", **arguments)
+    assert not (tmp_path / "resumed").exists()
+    monkeypatch.setattr(pretraining._Adapter, "_step", step)
+    resumed = adapt_encoder(texts, str(base), tmp_path / "resumed", **arguments)
+    assert resumed.adaptation.steps == whole.adaptation.steps
+    first, second = _weights(whole.folder), _weights(resumed.folder)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_an_adaptation_stops_when_its_time_is_over(base: Path, texts: list[str], tmp_path: Path) -> None:
+    recipe = RECIPE.model_copy(update={"passes": 100_000})
+    made = adapt_encoder(texts, str(base), tmp_path / "adapted", recipe=recipe, max_seconds=0.3, device="cpu")
+    assert made.adaptation.stopped == "time"
+    assert made.adaptation.seconds < 5
+
+
+def test_too_few_texts_are_refused_by_number(base: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="1 different texts: an adaptation needs at least 32"):
+        adapt_encoder(["hello"] * 50, str(base), tmp_path / "adapted")
+
+
+def test_whole_words_are_guessed_and_nothing_else_changes(base: Path, texts: list[str]) -> None:
+    vocabulary = extend_vocabulary(Tokenizer.from_file(str(base / "tokenizer.json")), texts, ("<search>", "[MASK]"))
+    tokenizer = SessionTokenizer(vocabulary, 64)
+    entries = tokenizer.encode(["<search> parcels 我想退货 zzz", *texts])
+    table = MaskingTable.of(tokenizer, sorted({identity for entry in entries for identity in entry.ids}))
+    random = np.random.default_rng(0)
+    for entry in entries * 20:
+        words = guessable(entry, table)
+        ids = np.asarray(entry.ids, dtype=np.int64)
+        masked, chosen = mask_words(ids, words, table, random)
+        assert chosen.any()
+        assert not chosen[0]
+        assert not chosen[-1]
+        assert np.array_equal(masked[~chosen], ids[~chosen])
+        assert all(len(set(chosen[list(word)])) == 1 for word in words)
+        assert vocabulary.token_to_id("<search>") not in ids[chosen]
+    assert len(guessable(entries[0], table)) == 6
