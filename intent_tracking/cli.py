@@ -105,6 +105,7 @@ def evaluate(
         Progress(*columns, console=Console(stderr=True), disable=quiet) as bar,
     ):
         from intent_tracking.evaluation.commands import evaluate_command
+        from intent_tracking.modeling.encoder import configured_encoder
 
         task = bar.add_task("reading", total=None)
 
@@ -117,7 +118,7 @@ def evaluate(
             test,
             dev,
             report,
-            base_encoder=base_encoder or settings.base_encoder,
+            base_encoder=base_encoder or configured_encoder(settings),
             seed=seed,
             device=settings.device,
             max_seconds=max_seconds,
