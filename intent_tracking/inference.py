@@ -68,7 +68,7 @@ class IntentPredictor:
 
     @property
     def out_of_scope_threshold(self) -> float:
-        """An input is out of scope when no known label reaches this probability."""
+        """An input is out of scope when its familiarity lies below this."""
         return self._pipeline.calibration.out_of_scope_threshold
 
     def predict(

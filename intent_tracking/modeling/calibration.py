@@ -11,12 +11,11 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
 from intent_tracking.modeling.labels import LabelSet
+from intent_tracking.modeling.out_of_scope import ALLOWED_LOSS, Familiarity, choose_threshold, fit_familiarity
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 
-# What rejecting may cost: share of in-scope validation texts that lose their right answer.
-ALLOWED_LOSS = 0.01
 CALIBRATION_BINS = 15
 
 
@@ -26,7 +25,9 @@ class Calibration(BaseModel):
     Attributes:
         temperature: divides the intent logits (Guo et al. 2017, "On Calibration of Modern Neural Networks").
         outcome_temperature: divides the outcome logit.
-        out_of_scope_threshold: an input is out of scope when no known label reaches this probability.
+        familiarity: how familiar an input looks; None: as its best known label is probable.
+        out_of_scope_threshold: an input is out of scope when its familiarity lies below this.
+        allowed_loss: share of in-scope validation texts whose right answer the threshold was allowed to cost.
         ece_before, ece_after: expected calibration error on validation, 15 equal-width bins, over the examples whose
             intent is known; None: not measured.
         outcome_ece_before, outcome_ece_after: the same of the purchase probability.
@@ -36,7 +37,9 @@ class Calibration(BaseModel):
 
     temperature: float = Field(default=1.0, gt=0)
     outcome_temperature: float = Field(default=1.0, gt=0)
+    familiarity: Familiarity | None = None
     out_of_scope_threshold: float = Field(default=0.0, ge=0, le=1)
+    allowed_loss: float | None = Field(default=None, ge=0, le=1)
     ece_before: float | None = None
     ece_after: float | None = None
     outcome_ece_before: float | None = None
@@ -51,9 +54,18 @@ class Calibration(BaseModel):
         """Softmax of logits [..., K] at the temperature."""
         return softmax(logits / self.temperature)
 
-    def is_out_of_scope(self, best_known: float) -> bool:
-        """Whether the best known label's probability is too low to act on."""
-        return best_known < self.out_of_scope_threshold
+    def familiarity_of(self, logits: FloatArray, known: int) -> float:
+        """How much an input looks like what the model knows, 0..1, from its intent logits [K].
+
+        `known` labels come first; a further logit is that of the out-of-scope class.
+        """
+        if self.familiarity is None:
+            return float(self.intent_probabilities(logits)[:known].max(initial=0.0))
+        return float(self.familiarity.of(logits[None], known)[0])
+
+    def is_out_of_scope(self, familiarity: float) -> bool:
+        """Whether the input is too unfamiliar to act on."""
+        return familiarity < self.out_of_scope_threshold
 
     def purchase_probability(self, logit: float) -> float:
         """Sigmoid of the outcome logit at its temperature."""
@@ -135,30 +147,14 @@ def fit_temperature(logits: FloatArray, targets: IntArray) -> float:
     return math.exp((low + high) / 2)
 
 
-def choose_threshold(known: FloatArray, targets: IntArray) -> float:
-    """The rejection threshold on the best known label's probability.
-
-    Out-of-scope recall only grows with the threshold, so it is the highest one whose rejections cost at most
-    `ALLOWED_LOSS` of the in-scope texts their right answer.
-
-    Args:
-        known: probabilities of the known labels [N, K]; out-of-scope mass is what they lack to 1.
-        targets: classes [N]; K is out of scope.
-    """
-    in_scope = targets < known.shape[1]
-    right = np.sort(known.max(axis=1)[in_scope & (known.argmax(axis=1) == targets)])
-    if len(right) == 0:
-        return 0.0
-    allowed = int(ALLOWED_LOSS * int(in_scope.sum()))
-    return float(right[min(allowed, len(right) - 1)])
-
-
 def calibrate(
     intent_logits: FloatArray | None,
     intent_targets: IntArray,
     outcome_logits: FloatArray | None,
     outcome_targets: IntArray,
     labels: LabelSet,
+    *,
+    allowed_loss: float = ALLOWED_LOSS,
 ) -> Calibration:
     """Fit everything on validation outputs.
 
@@ -168,6 +164,8 @@ def calibrate(
         outcome_logits: [M], or None without an outcome head.
         outcome_targets: 0 or 1 [M].
         labels: the label set.
+        allowed_loss: share of in-scope texts whose right answer rejecting may cost; more of it finds more that is out
+            of scope.
     """
     fitted = Calibration()
     if outcome_logits is not None and len(outcome_targets):
@@ -182,16 +180,24 @@ def calibrate(
         )
     if intent_logits is None or len(intent_targets) == 0:
         return fitted
+    names = len(labels.intents)
+    inside = intent_targets < names
     temperature = fit_temperature(intent_logits, intent_targets)
-    before, after = softmax(intent_logits), softmax(intent_logits / temperature)
-    known = intent_targets < len(labels.intents)
-    correct = before[:, : len(labels.intents)].argmax(axis=1) == intent_targets
+    fitted = fitted.model_copy(update={"temperature": temperature})
+    if not names or not inside.any():
+        return fitted
+    before, after = softmax(intent_logits)[inside, :names], softmax(intent_logits / temperature)[inside, :names]
+    right = before.argmax(axis=1) == intent_targets[inside]
+    familiarity = fit_familiarity(intent_logits[inside], names)
     return fitted.model_copy(
         update={
-            "temperature": temperature,
-            "out_of_scope_threshold": choose_threshold(after[:, : len(labels.intents)], intent_targets),
-            "ece_before": _error(before[known, : len(labels.intents)].max(axis=1), correct[known]),
-            "ece_after": _error(after[known, : len(labels.intents)].max(axis=1), correct[known]),
+            "familiarity": familiarity,
+            "out_of_scope_threshold": choose_threshold(
+                familiarity.of(intent_logits[inside], names), right, allowed_loss
+            ),
+            "allowed_loss": allowed_loss,
+            "ece_before": _error(before.max(axis=1), right),
+            "ece_after": _error(after.max(axis=1), right),
         }
     )
 

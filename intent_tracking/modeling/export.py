@@ -19,6 +19,7 @@ from intent_tracking.modeling.calibration import Calibration, calibrate
 from intent_tracking.modeling.dataset import TokenizedDataset, prepare_dataset
 from intent_tracking.modeling.examples import model_inputs
 from intent_tracking.modeling.golden import golden_case
+from intent_tracking.modeling.out_of_scope import ALLOWED_LOSS
 from intent_tracking.modeling.predicting import PredictionPipeline, TorchBackend
 from intent_tracking.modeling.recipe import Recipe
 from intent_tracking.modeling.training import Progress, TrainingResult, fine_tune
@@ -39,13 +40,23 @@ class TrainedArtifact:
     calibration: Calibration
 
 
-def calibration_of(training: TrainingResult, dataset: TokenizedDataset) -> Calibration:
-    """Calibrate on the validation outputs; without a validation split nothing is corrected."""
+def calibration_of(
+    training: TrainingResult, dataset: TokenizedDataset, *, allowed_loss: float = ALLOWED_LOSS
+) -> Calibration:
+    """Calibrate on the validation outputs; without a validation split nothing is corrected.
+
+    `allowed_loss` is the share of in-scope validation texts whose right answer out-of-scope detection may cost.
+    """
     outputs = training.validation
     if outputs is None:
         return Calibration()
     return calibrate(
-        outputs.intent_logits, outputs.intent_targets, outputs.outcome_logits, outputs.outcome_targets, dataset.labels
+        outputs.intent_logits,
+        outputs.intent_targets,
+        outputs.outcome_logits,
+        outputs.outcome_targets,
+        dataset.labels,
+        allowed_loss=allowed_loss,
     )
 
 

@@ -75,7 +75,7 @@ def golden_case(request: ModelInput, answer: Prediction) -> GoldenCase:
 def differences(cases: Sequence[GoldenCase], answers: Sequence[Prediction], threshold: float) -> list[str]:
     """What the answers have otherwise than the cases, as sentences; empty: the replay passed.
 
-    A decision may flip only where its probability lies within `TOLERANCE` of the border.
+    A decision may flip only where the familiarity lies within `TOLERANCE` of the border.
     """
     found: list[str] = []
     for number, (case, answer) in enumerate(zip(cases, answers, strict=True), start=1):
@@ -85,8 +85,7 @@ def differences(cases: Sequence[GoldenCase], answers: Sequence[Prediction], thre
             got = scores.get(name, math.nan)
             if not abs(got - expected) <= TOLERANCE:
                 found.append(f"{where}: intent {name} {got:.4f} instead of {expected:.4f}")
-        best = max(scores.values(), default=0.0)
-        if case.out_of_scope != answer.out_of_scope and abs(best - threshold) > TOLERANCE:
+        if case.out_of_scope != answer.out_of_scope and abs(answer.familiarity - threshold) > TOLERANCE:
             found.append(f"{where}: out_of_scope {answer.out_of_scope} instead of {case.out_of_scope}")
         spans = {(span.name, span.start, span.end) for span in answer.key_information}
         expected_spans = {(span.name, span.start, span.end) for span in case.key_information}

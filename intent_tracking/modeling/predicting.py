@@ -163,10 +163,11 @@ class PredictionPipeline:
         if outputs.intents is None:
             # One label or none was seen in training: there is nothing to choose from.
             known = np.ones(len(names), dtype=np.float32)
-            is_out = not names
+            familiarity, is_out = float(bool(names)), not names
         else:
             known = self.calibration.intent_probabilities(outputs.intents[row])[: len(names)]
-            is_out = bool(self.calibration.is_out_of_scope(float(known.max(initial=0.0))))
+            familiarity = self.calibration.familiarity_of(outputs.intents[row], len(names))
+            is_out = self.calibration.is_out_of_scope(familiarity)
         order = np.argsort(-known, kind="stable")[:top_k]
         return Prediction(
             intents=tuple(IntentScore(names[place], float(known[place])) for place in order),
@@ -180,6 +181,7 @@ class PredictionPipeline:
             embedding=outputs.pooled[row],
             unknown_share=encoded.unknown_share,
             token_count=len(encoded.ids),
+            familiarity=familiarity,
         )
 
     def _key_information(

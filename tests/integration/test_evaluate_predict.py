@@ -84,6 +84,16 @@ def test_pictures_are_where_the_report_says(report: dict[str, Any]) -> None:
         assert Path(path).read_bytes().startswith(b"\x89PNG")
 
 
+def test_an_input_is_out_of_scope_exactly_below_the_threshold_of_familiarity(artifact: Path) -> None:
+    predictor = IntentPredictor.load(artifact, "cpu")
+    assert predictor.calibration.familiarity is not None
+    texts = ("where is my parcel", "return this dress", "zzz qqq", "1234 ????", "what is love")
+    answers = predictor.predict([render_utterance(text) for text in texts])
+    assert len({answer.familiarity for answer in answers}) > 1
+    for answer in answers:
+        assert answer.out_of_scope == (answer.familiarity < predictor.out_of_scope_threshold)
+
+
 def test_a_bad_file_is_named_before_anything_is_trained(tmp_path: Path) -> None:
     bad = tmp_path / "bad.csv"
     bad.write_text("text,label\na,b\n")

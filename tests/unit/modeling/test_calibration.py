@@ -4,10 +4,8 @@ import numpy as np
 import pytest
 
 from intent_tracking.modeling.calibration import (
-    ALLOWED_LOSS,
     Calibration,
     calibrate,
-    choose_threshold,
     expected_calibration_error,
     fit_temperature,
     reliability_bins,
@@ -16,6 +14,7 @@ from intent_tracking.modeling.calibration import (
 from intent_tracking.modeling.labels import LabelSet
 
 pytestmark = pytest.mark.unit
+NONE = np.zeros(0, dtype=np.int64)
 
 
 def _drawn(temperature: float, count: int = 4000, classes: int = 5) -> tuple[np.ndarray, np.ndarray]:
@@ -31,7 +30,7 @@ def _drawn(temperature: float, count: int = 4000, classes: int = 5) -> tuple[np.
 def test_temperature_is_recovered_and_the_error_falls(temperature: float) -> None:
     logits, targets = _drawn(temperature)
     assert fit_temperature(logits, targets) == pytest.approx(temperature, rel=0.15)
-    found = calibrate(logits, targets, None, np.zeros(0, dtype=np.int64), LabelSet.of("abcde", []))
+    found = calibrate(logits, targets, None, NONE, LabelSet.of("abcde", []))
     assert found.ece_before is not None
     assert found.ece_after is not None
     assert found.ece_after < 0.5 * found.ece_before
@@ -42,23 +41,49 @@ def test_separable_validation_does_not_ask_for_endless_confidence() -> None:
     assert 0.05 < fit_temperature(logits, np.arange(4)) < 20
 
 
-def test_rejection_costs_at_most_what_is_allowed() -> None:
+@pytest.mark.parametrize("allowed", [0.0, 0.01, 0.1])
+def test_rejection_costs_at_most_what_is_allowed(allowed: float) -> None:
     logits, targets = _drawn(1.0)
-    known = softmax(logits)
-    threshold = choose_threshold(known, targets)
-    right = known.argmax(1) == targets
-    assert float((right & (known.max(1) < threshold)).mean()) <= ALLOWED_LOSS
-    assert threshold > 0
+    found = calibrate(logits, targets, None, NONE, LabelSet.of("abcde", []), allowed_loss=allowed)
+    rejected = np.array([found.is_out_of_scope(found.familiarity_of(row, 5)) for row in logits])
+    cost = float((rejected & (logits.argmax(1) == targets)).mean())
+    assert cost <= allowed
+    assert cost > allowed - 0.002  # and all of it is used: what more it finds is free
+    assert found.allowed_loss == allowed
 
 
-def test_foreign_texts_are_rejected_when_they_are_unsure() -> None:
+def test_foreign_texts_are_rejected_where_none_was_seen_before() -> None:
     random = np.random.default_rng(1)
-    inside = softmax((np.eye(4)[np.arange(400) % 4] * 8 + random.normal(size=(400, 4))).astype(np.float32))
-    foreign = softmax(random.normal(size=(100, 4)).astype(np.float32))
-    targets = np.concatenate([np.arange(400) % 4, np.full(100, 4)])
-    threshold = choose_threshold(np.concatenate([inside, foreign]), targets)
-    calibration = Calibration(out_of_scope_threshold=threshold)
-    assert np.mean([calibration.is_out_of_scope(float(row.max())) for row in foreign]) > 0.9
+    inside = (np.eye(4)[np.arange(400) % 4] * 8 + random.normal(size=(400, 4))).astype(np.float32)
+    foreign = random.normal(size=(100, 4)).astype(np.float32)
+    found = calibrate(inside, np.arange(400) % 4, None, NONE, LabelSet.of("abcd", []))
+    said = [found.is_out_of_scope(found.familiarity_of(row, 4)) for row in foreign]
+    assert np.mean(said) > 0.9
+
+
+def test_an_artifact_without_familiarity_goes_by_its_best_probability() -> None:
+    calibration = Calibration(temperature=2.0, out_of_scope_threshold=0.5)
+    logits = np.array([2.0, 0.0, 3.0], dtype=np.float32)
+    assert calibration.familiarity_of(logits, 2) == pytest.approx(float(softmax(logits / 2)[0]))
+
+
+def test_the_calibration_of_the_purchase_is_measured_before_and_after() -> None:
+    random = np.random.default_rng(3)
+    honest = random.normal(size=5000) * 1.5
+    bought = (random.random(5000) < 1 / (1 + np.exp(-honest))).astype(np.int64)
+    found = calibrate(None, NONE, (3 * honest).astype(np.float32), bought, LabelSet.of((), []))
+    assert found.outcome_temperature == pytest.approx(3.0, rel=0.15)
+    assert found.outcome_ece_before is not None
+    assert found.outcome_ece_after is not None
+    assert found.outcome_ece_after < 0.3 * found.outcome_ece_before
+
+
+def test_calibration_survives_its_file() -> None:
+    logits, targets = _drawn(1.0, count=200)
+    found = calibrate(logits, targets, None, NONE, LabelSet.of("abcde", []))
+    again = Calibration.model_validate_json(found.model_dump_json())
+    assert again == found
+    assert again.familiarity_of(logits[0], 5) == found.familiarity_of(logits[0], 5)
 
 
 def test_calibration_error_of_honest_confidence_is_small_and_of_boasting_is_the_gap() -> None:

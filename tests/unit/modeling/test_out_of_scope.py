@@ -1,0 +1,53 @@
+"""Familiarity from logits, and the threshold that costs no more than is allowed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from intent_tracking.modeling.calibration import softmax
+from intent_tracking.modeling.out_of_scope import choose_threshold, fit_familiarity, scope_figures
+
+pytestmark = pytest.mark.unit
+
+
+def test_the_figures_are_energy_negative_entropy_and_log_odds() -> None:
+    logits = np.array([[1.0, 2.0, 0.5], [-3.0, 4.0, 6.0]], dtype=np.float32)
+    chances = softmax(logits[:, :2]).astype(float)
+    figures = scope_figures(logits, 2)
+    energy = np.log(np.exp(logits[:, :2].astype(float)).sum(axis=1))
+    assert figures[:, 0] == pytest.approx(energy)
+    assert figures[:, 1] == pytest.approx((chances * np.log(chances)).sum(axis=1), abs=1e-6)
+    every = softmax(logits).astype(float)
+    assert figures[:, 2] == pytest.approx(np.log(every[:, :2].sum(axis=1) / every[:, 2]), abs=1e-5)
+    assert scope_figures(logits[:, :2], 2).shape == (2, 2)
+
+
+@given(arrays(np.float32, (6, 4), elements=st.floats(-80, 80, width=32)))
+def test_no_logits_make_familiarity_anything_but_a_share(logits: np.ndarray) -> None:
+    found = fit_familiarity(logits, 3).of(logits, 3)
+    assert np.isfinite(found).all()
+    assert (found >= 0).all()
+    assert (found <= 1).all()
+
+
+def test_what_the_out_of_scope_class_claims_is_less_familiar() -> None:
+    random = np.random.default_rng(0)
+    inside = random.normal(size=(200, 4)).astype(np.float32)
+    fitted = fit_familiarity(inside, 3)
+    claimed = inside.copy()
+    claimed[:, 3] += 5.0
+    assert (fitted.of(claimed, 3) < fitted.of(inside, 3)).all()
+
+
+def test_the_threshold_of_a_hand_counted_case() -> None:
+    familiarity = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0])
+    right = np.array([False, True, True, True, True, True, True, True, True, True])
+    assert choose_threshold(familiarity, right, 0.0) == 0.2  # the wrong one is rejected for free
+    assert choose_threshold(familiarity, right, 0.1) == 0.3
+    assert choose_threshold(familiarity, right, 0.19) == 0.3
+    assert choose_threshold(familiarity, right, 1.0) == 1.0
+    assert choose_threshold(familiarity, np.zeros(10, dtype=bool), 0.1) == 0.0
