@@ -15,6 +15,8 @@ from intent_tracking.modeling.predicting import pad, scene_ids
 
 # Batches whose texts are sorted by length together: enough to save padding, few enough to stay random.
 _BUCKET = 40
+# Share of a batch that is shown again in another scene.
+_SHOWN_AGAIN = 0.25
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +87,30 @@ def make_batch(examples: ExampleArrays, places: Sequence[int], device: torch.dev
         scenes=torch.from_numpy(examples.scenes[rows]).to(device),
         tokens=int(mask.sum()),
     )
+
+
+def in_other_scenes(batch: Batch, scene_tokens: torch.Tensor) -> tuple[Batch, torch.Tensor]:
+    """The batch followed by a quarter of its rows, each as another scene would show it: the same words.
+
+    What is drawn depends on torch's global generator alone. A row may also be shown as an unknown scene does it, which
+    changes no token.
+
+    Args:
+        batch: rows whose first word is their scene's token, as every rendered text begins.
+        scene_tokens: token id of each scene, int64 [S + 1]; that of scene 0 is not used.
+
+    Returns:
+        The longer batch and the places [R] of the originals of its last R rows.
+    """
+    rows = torch.randperm(len(batch.scenes))[: round(_SHOWN_AGAIN * len(batch.scenes))].to(batch.ids.device)
+    step = torch.randint(1, len(scene_tokens), (len(rows),)).to(batch.ids.device)
+    scenes = (batch.scenes[rows] + step) % len(scene_tokens)
+    ids = batch.ids[rows]
+    known = (scenes > 0) & (batch.scenes[rows] > 0)
+    ids[:, 1] = torch.where(known, scene_tokens[scenes], ids[:, 1])
+    again = {name: torch.cat([part, part[rows]]) for name, part in vars(batch).items() if name != "tokens"}
+    again |= {"ids": torch.cat([batch.ids, ids]), "scenes": torch.cat([batch.scenes, scenes])}
+    return Batch(**again, tokens=batch.tokens + int(batch.mask[rows].sum())), rows
 
 
 def pass_size(always: int, others: int, share: float) -> int:

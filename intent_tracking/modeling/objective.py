@@ -78,6 +78,31 @@ def loss_of(
     return total
 
 
+def scene_consistency(own: ModelOutput, other: ModelOutput) -> torch.Tensor:
+    """How far the same words drift apart in another scene: the distance of the pooled texts and of the intents.
+
+    1 - cosine of the pooled vectors, plus the Kullback-Leibler divergence of the intents. The text's own scene is the
+    teacher and gets no gradient, so that its scene is not pulled towards one that it was never labelled in (after
+    R-Drop, Liang et al. 2021, whose two views differ by dropout alone).
+
+    Args:
+        own: the rows in their own scenes.
+        other: the same rows in other scenes.
+    """
+    apart = 1.0 - functional.cosine_similarity(own.pooled.detach().float(), other.pooled.float(), dim=1)
+    loss = apart.mean()
+    if own.intents is not None and other.intents is not None:
+        wanted = functional.log_softmax(own.intents.detach().float(), dim=1)
+        got = functional.log_softmax(other.intents.float(), dim=1)
+        loss = loss + functional.kl_div(got, wanted, log_target=True, reduction="batchmean")
+    return loss
+
+
+def rows_of(output: ModelOutput, rows: torch.Tensor | slice) -> ModelOutput:
+    """The outputs of some rows of a batch."""
+    return ModelOutput(*(None if part is None else part[rows] for part in output))  # type: ignore[arg-type]
+
+
 def macro_f1(truth: IntArray, predicted: IntArray) -> float:
     """Mean F1 over the classes that occur in `truth`."""
     scores = []

@@ -39,6 +39,8 @@ class Recipe(BaseModel):
     outcome_weight: float = 0.5
     bf16: bool = False
     behaviour_share: float = 1.0
+    adapter_width: int = 32
+    consistency_weight: float = 1.0
 
 
 def _texts_of_a_pass(n_examples: int, doubtful: Sequence[bool], share: float) -> float:

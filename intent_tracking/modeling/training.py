@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from intent_tracking.modeling.assembly import assemble
-from intent_tracking.modeling.batching import Batch, ExampleArrays, make_batch, pass_size, plan_pass
+from intent_tracking.modeling.batching import Batch, ExampleArrays, in_other_scenes, make_batch, pass_size, plan_pass
 from intent_tracking.modeling.checkpoint import (
     Checkpoint,
     EpochFigures,
@@ -30,7 +30,7 @@ from intent_tracking.modeling.checkpoint import (
 )
 from intent_tracking.modeling.dataset import TokenizedDataset
 from intent_tracking.modeling.model import IntentModel
-from intent_tracking.modeling.objective import class_weights, loss_of
+from intent_tracking.modeling.objective import class_weights, loss_of, rows_of, scene_consistency
 from intent_tracking.modeling.predicting import choose_device
 from intent_tracking.modeling.recipe import (
     CORE_TOKENS_PER_SECOND,
@@ -40,6 +40,7 @@ from intent_tracking.modeling.recipe import (
     choose_recipe,
 )
 from intent_tracking.modeling.validation import SplitOutputs, run_split, scores_of
+from intent_tracking.sessions.vocabulary import scene_token
 
 logger = logging.getLogger(__name__)
 
@@ -178,7 +179,13 @@ class _Trainer:
             self._state = found.state
             logger.info("training goes on from step %d", self._state.step)
         self._recipe = self._state.recipe
-        self._model = assemble(dataset, champion=champion, dropout=self._recipe.dropout, seed=seed)
+        self._model = assemble(
+            dataset,
+            champion=champion,
+            dropout=self._recipe.dropout,
+            seed=seed,
+            adapter_width=self._recipe.adapter_width,
+        )
         if self._model.intent is None and self._model.tags is None and self._model.outcome is None:
             raise ValueError("the training split has no two intents, no slots and no outcomes; label some data")
         self._model.freeze_base_rows()
@@ -193,6 +200,9 @@ class _Trainer:
         self._by_class = class_weights(self._train.intents, classes, self._recipe.class_weight_power).to(device)
         sure = sum(self._sure)
         per_pass = pass_size(sure, len(self._sure) - sure, self._recipe.behaviour_share)
+        self._scene_tokens = (
+            _scene_tokens(dataset).to(device) if self._recipe.consistency_weight and dataset.info.scenes else None
+        )
         self._steps = self._recipe.epochs * -(-per_pass // self._recipe.batch_size)
 
     def run(self, checkpoint_seconds: float, progress: Callable[[Progress], None] | None) -> TrainingResult:
@@ -277,9 +287,16 @@ class _Trainer:
         rate = self._rate()
         for group in optimizer.param_groups:
             group["lr"] = group["peak"] * rate
+        shown, again = batch, None
+        if self._scene_tokens is not None:
+            shown, again = in_other_scenes(batch, self._scene_tokens)
         with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._recipe.bf16):
-            output = model(batch.ids, batch.mask, batch.features, batch.scenes)
-        loss = loss_of(output, batch.intents, batch.tags, batch.outcomes, batch.weights, self._by_class, self._recipe)
+            output = model(shown.ids, shown.mask, shown.features, shown.scenes)
+        own = rows_of(output, slice(len(batch.ids)))
+        loss = loss_of(own, batch.intents, batch.tags, batch.outcomes, batch.weights, self._by_class, self._recipe)
+        if again is not None and len(again):
+            other = rows_of(output, slice(len(batch.ids), None))
+            loss = loss + self._recipe.consistency_weight * scene_consistency(rows_of(own, again), other)
         optimizer.zero_grad(set_to_none=True)
         if loss.requires_grad:
             loss.backward()  # type: ignore[no-untyped-call]
@@ -354,6 +371,12 @@ def _key(dataset: TokenizedDataset, recipe: Recipe | None, seed: int, max_second
         max_seconds,
     ]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _scene_tokens(dataset: TokenizedDataset) -> torch.Tensor:
+    """Token id of each scene, int64 [S + 1]; scene 0, an unknown one, has none."""
+    vocabulary = dataset.tokenizer.vocabulary
+    return torch.tensor([0, *(vocabulary.token_to_id(scene_token(scene)) for scene in dataset.info.scenes)])
 
 
 def _optimizer(model: IntentModel, recipe: Recipe) -> torch.optim.Optimizer:
