@@ -29,6 +29,7 @@ class AdaptationConfig(dg.Config):
     group_name="training",
     kinds={"pytorch", "huggingface"},
     owners=["team:machine-learning"],
+    pool="gpu",
 )
 def domain_adapted_encoder(
     context: dg.AssetExecutionContext,
