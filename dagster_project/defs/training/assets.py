@@ -90,7 +90,12 @@ class TokenizedConfig(dg.Config):
     )
 
 
-@dg.asset(deps=[training_examples], group_name="training", kinds={"arrow", "huggingface"}, owners=OWNERS)
+@dg.asset(
+    deps=[training_examples, "domain_adapted_encoder"],
+    group_name="training",
+    kinds={"arrow", "huggingface"},
+    owners=OWNERS,
+)
 def tokenized_sessions(config: TokenizedConfig, settings: dg.ResourceParam[Settings]) -> dg.MaterializeResult:
     """`training_examples` as token ids of dynamic length, with the tokenizer and the label set that give them meaning.
 
@@ -98,9 +103,10 @@ def tokenized_sessions(config: TokenizedConfig, settings: dg.ResourceParam[Setti
     """
     from dagster_project.defs.training.examples import read_examples, tokenized_path
     from intent_tracking.modeling.dataset import prepare_dataset
+    from intent_tracking.modeling.encoder import configured_encoder
 
     champion = champion_directory(settings.release_file) if config.from_champion else None
-    dataset = prepare_dataset(read_examples(settings), settings.base_encoder, champion=champion)
+    dataset = prepare_dataset(read_examples(settings), configured_encoder(settings), champion=champion)
     dataset.save(tokenized_path(settings))
     lengths = sorted(len(ids) for ids in dataset.table["input_ids"].to_pylist())
     return dg.MaterializeResult(

@@ -22,6 +22,7 @@ ASSETS = {
     "item_features",
     "online_features",
     "training_examples",
+    "domain_adapted_encoder",
     "tokenized_sessions",
     "intent_model",
     "intent_model_evaluation",
@@ -110,7 +111,7 @@ def test_whoever_starts_a_run_one_step_at_a_time_writes_day_tables_and_one_the_f
 
 
 def test_every_job_has_a_time_limit(definitions):
-    for name in ("ingest_job", "features_job", "retrain_job", "drift_job", "rollback_job"):
+    for name in ("ingest_job", "features_job", "retrain_job", "adaptation_job", "drift_job", "rollback_job"):
         assert int(definitions.resolve_job_def(name).tags["dagster/max_runtime"]) > 0
 
 
