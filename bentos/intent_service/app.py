@@ -90,7 +90,7 @@ OPERATIONS = (
         description=(
             "One text, as of /v1/intent. `weight` is what a word counts for the intent, in probability: above 0 it "
             "speaks for it, below 0 against it. Offsets count in the text as it was sent; `behaviour` names what the "
-            "model was told beside the words. It takes the model the time of up to 130 texts of /v1/intent."
+            "model was told beside the words. It takes the model the time of up to 131 texts of /v1/intent."
         ),
         request=ExplainRequest,
         answer=ExplainAnswer,

@@ -32,6 +32,8 @@ SHARES: Final = (0.1, 0.2, 0.3, 0.5, 0.7)
 SUFFICIENT_SHARE: Final = 0.2
 MIN_WORDS: Final = 4
 """In shorter texts a random word is too often the right one to tell the two apart."""
+MAX_JUDGED_PARTS: Final = 32
+"""Longer inputs are left out: the time of the test grows with the square of their length."""
 _RESAMPLES: Final = 1000
 
 Explain = Callable[[Predictor, ModelInput], Explanation]
@@ -104,9 +106,9 @@ def deletion_test(
     draws: int = 3,
     seed: int = 0,
 ) -> Faithfulness:
-    """Explain the first `limit` of `inputs` that have `MIN_WORDS` words or more, and remove what the weights name.
+    """Explain up to `limit` of `inputs` and remove what the weights name: about 50 predictions a text.
 
-    Texts are taken in the order given: shuffle sorted ones. About 50 predictions a text.
+    A random choice of those with at least `MIN_WORDS` words and at most `MAX_JUDGED_PARTS` parts, by `seed`.
 
     Args:
         predictor: the model.
@@ -114,15 +116,17 @@ def deletion_test(
         how: the explanation to judge; its weights rank the words.
         limit: texts to judge.
         draws: random removals for each text and share.
-        seed: of the random removals.
+        seed: of the choice of texts and of the random removals.
 
     Raises:
-        EvaluationError: no input has enough words.
+        EvaluationError: no input fits.
     """
-    judged = [(entry, words) for entry in inputs if len(words := _words(entry)) >= MIN_WORDS][:limit]
-    if not judged:
-        raise EvaluationError(f"no text has {MIN_WORDS} words or more to remove; give longer texts")
     random = np.random.default_rng(seed)
+    judged = _chosen(list(inputs), limit, random)
+    if not judged:
+        raise EvaluationError(
+            f"no input has {MIN_WORDS} words or more to remove and {MAX_JUDGED_PARTS} parts or fewer; give other texts"
+        )
     counts = np.array([len(words) for _, words in judged])
     explanations = [how(predictor, entry) for entry, _ in judged]
     ranked = [[_ranking(given, words)] for given, (_, words) in zip(explanations, judged, strict=True)]
@@ -165,8 +169,19 @@ def deletion_test(
     )
 
 
-def _words(entry: ModelInput) -> list[Part]:
-    return [part for part in parts_of(entry) if part.kind is PartKind.WORD]
+def _chosen(
+    inputs: Sequence[ModelInput], limit: int, random: np.random.Generator
+) -> list[tuple[ModelInput, list[Part]]]:
+    """Inputs that fit, in random order, with their words."""
+    chosen: list[tuple[ModelInput, list[Part]]] = []
+    for place in random.permutation(len(inputs)):
+        if len(chosen) == limit:
+            break
+        parts = parts_of(inputs[place])
+        words = [part for part in parts if part.kind is PartKind.WORD]
+        if len(words) >= MIN_WORDS and len(parts) <= MAX_JUDGED_PARTS:
+            chosen.append((inputs[place], words))
+    return chosen
 
 
 def _ranking(given: Explanation, words: Sequence[Part]) -> list[int]:

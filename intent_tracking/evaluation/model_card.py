@@ -28,6 +28,8 @@ LIMITS = (
     "Personal data is replaced by placeholders before training; free text may still hold what no pattern finds.",
 )
 PICTURE_TITLES = {
+    "behaviour": "Behaviour",
+    "deletion": "Explanations: the deletion test",
     "confusion_matrix": "Confusion matrix",
     "confusion_matrix_full": "Confusion matrix of all labels",
     "roc": "ROC",

@@ -103,28 +103,30 @@ def explain(predictor: Predictor, entry: ModelInput, intent: str | None = None) 
     """What each part of `entry` counts for the most probable intent, or for the one named.
 
     The weight of a part is the mean of two differences in probability: the whole input without it, and the part alone
-    against nothing at all. They are the first and the last of the terms that Shapley's value averages (Lundberg and Lee
-    2017, arXiv:1705.07874): the last alone misses a word that another one repeats, the first alone a word that only
-    means something beside another. It takes two predictions a part and no random draw.
+    against none of its kind, where a word stands alone in its scene and event. They are the first and the last of the
+    terms that Shapley's value averages (Lundberg and Lee 2017, arXiv:1705.07874): the last alone misses a word that
+    another one repeats, the first alone a word that only means something beside another. It takes two predictions a
+    part and no random draw.
 
     Raises:
         ValueError: the model does not know `intent`, or knows none at all.
     """
     parts = parts_of(entry)
     every = set(parts)
-    inputs = [entry, without(entry, every)]
+    spoken = {part for part in parts if part.kind is PartKind.WORD}
+    inputs = [entry, without(entry, every), without(entry, spoken)]
     for part in parts:
-        inputs += [without(entry, {part}), without(entry, every - {part})]
+        inputs += [without(entry, {part}), without(entry, (spoken if part in spoken else every) - {part})]
     answers = predictor.predict(inputs)
     if intent is None:
         if not answers[0].intents:
             raise ValueError("the model knows no intent: there is nothing to explain")
         intent = answers[0].intents[0].name
-    whole, nothing, *changed = (intent_probability(answer, intent) for answer in answers)
+    whole, nothing, silent, *changed = (intent_probability(answer, intent) for answer in answers)
     words: list[Attribution] = []
     behaviour: list[Attribution] = []
     for part, left, alone in zip(parts, changed[::2], changed[1::2], strict=True):
-        weight = ((whole - left) + (alone - nothing)) / 2
+        weight = ((whole - left) + (alone - (silent if part in spoken else nothing))) / 2
         if part.kind is PartKind.WORD:
             first = entry.utterance_start
             words.append(Attribution(part.kind, part.text, part.start - first, part.end - first, weight))

@@ -52,6 +52,7 @@ def judged(
         "reason": "behaviour: invariance 90%",
         "pass_rate": 0.9,
         "rates": [{"kind": "invariance", "language": "en", "passed": 9, "total": 10}],
+        "tests": [{"kind": "invariance: case", "language": "en", "passed": 9, "total": 10}],
         "failures": [{**failure, "said": "x -> y"}],
         "skipped": 0,
     }

@@ -10,6 +10,9 @@ from dagster_project.versions import MODEL_VERSION, model_version
 from intent_tracking.settings import Settings
 
 if TYPE_CHECKING:
+    from intent_tracking.evaluation.faithfulness import Faithfulness
+
+if TYPE_CHECKING:
     from intent_tracking.evaluation.report import EvaluationReport
 
 OWNERS = ["team:machine-learning"]
@@ -58,8 +61,8 @@ def intent_model_evaluation(
 ) -> dg.MaterializeResult:
     """Figures, pictures and model card of one model version on the held-out days of `training_examples`.
 
-    Overall, per class, scene and language; its behavioural tests; and the same examples answered by the champion, from
-    which the gate's decision follows. Files lie in `evaluations/<version>/`.
+    Overall, per class, scene and language; its behavioural tests; whether its explanations name what it reads; and the
+    same examples answered by the champion, from which the gate's decision follows. Files: `evaluations/<version>/`.
     """
     from dagster_project.defs.evaluation.comparison import compare
     from intent_tracking.evaluation.gate import GatePolicy
@@ -88,9 +91,21 @@ def intent_model_evaluation(
             "macro_f1": report.macro_f1.value,
             **{f"gate/{name}": value for name, value in figures.items()},
             **headline_figures(report),
+            **explanation_figures(found.faithfulness),
             "by_slice": rows_as_markdown(slices),
             **{f"slice/{s.column}/{s.value}/accuracy": s.accuracy.value for s in report.slices},
             **{name: picture(found.folder / file) for name, file in report.pictures.items()},
             "model_card": dg.MetadataValue.path(found.folder / "model_card.md"),
         }
     )
+
+
+def explanation_figures(found: "Faithfulness | None") -> dict[str, float]:
+    """How far the deletion test beats random removal: over all, and by the share of words removed."""
+    if found is None:
+        return {}
+    ratios = {
+        "area": found.area_ratio,
+        **{f"{100 * each.share:.0f}_percent": each.ratio for each in found.deletions if each.share},
+    }
+    return {f"explanations/{name}_vs_random": ratio.value for name, ratio in ratios.items() if ratio is not None}

@@ -34,6 +34,7 @@ def intent_model_evaluation_behaves(
         metadata={
             **({"pass_rate": float(behaviour["pass_rate"])} if behaviour["pass_rate"] is not None else {}),
             "rates": rows_as_markdown(behaviour["rates"]),
+            "tests": rows_as_markdown(behaviour["tests"]),
             "skipped": behaviour["skipped"],
             "failures": rows_as_markdown(failures[:30]),
         },

@@ -14,7 +14,9 @@ from dagster_project.versions import champion_directory
 from intent_tracking.artifact import Manifest
 from intent_tracking.evaluation import behavioural
 from intent_tracking.evaluation.behavioural import BehaviouralReport
+from intent_tracking.evaluation.faithfulness import Faithfulness, deletion_curves, deletion_test
 from intent_tracking.evaluation.gate import GateDecision, GatePolicy, decide
+from intent_tracking.evaluation.metrics import EvaluationError
 from intent_tracking.evaluation.model_card import CardFacts, write_model_card
 from intent_tracking.evaluation.report import EvaluationReport, evaluate_predictions, write_report
 from intent_tracking.inference import IntentPredictor
@@ -24,6 +26,7 @@ from intent_tracking.modeling.prediction import Prediction
 from intent_tracking.settings import Settings
 
 BEHAVIOUR_FILE = "behaviour.json"
+FAITHFULNESS_FILE = "faithfulness.json"
 
 
 class StaleExamplesError(RuntimeError):
@@ -39,6 +42,7 @@ class Comparison:
     folder: Path
     report: EvaluationReport
     behaviour: BehaviouralReport
+    faithfulness: Faithfulness | None
     decision: GateDecision
 
 
@@ -68,8 +72,8 @@ def cases_for(labels: list[str], examples: pa.Table) -> list[behavioural.Case]:
 def compare(settings: Settings, version: str, policy: GatePolicy) -> Comparison:
     """Evaluate `version` on the test split of `training_examples` and hold it against the live model.
 
-    Writes `report.json` and its pictures, `behaviour.json`, `decision.json` and `model_card.md` into
-    `evaluations/<version>/`.
+    Writes `report.json` and its pictures, `behaviour.json`, `faithfulness.json`, `decision.json` and `model_card.md`
+    into `evaluations/<version>/`.
 
     Raises:
         ArtifactError: an artifact is incomplete or damaged.
@@ -100,6 +104,12 @@ def compare(settings: Settings, version: str, policy: GatePolicy) -> Comparison:
         calibration=challenger.calibration,
     )
     behaviour = behavioural.run(challenger, labels, cases_for(labels, held_out))
+    faithfulness = explanations_of(challenger, held_out)
+    drawn = {"behaviour": behavioural.picture(folder, behaviour)}
+    if faithfulness is not None:
+        drawn["deletion"] = deletion_curves(folder, faithfulness)
+        write_report(folder / FAITHFULNESS_FILE, faithfulness.to_dict())
+    report = replace(report, pictures={**report.pictures, **drawn})
 
     directory = champion_directory(settings.release_file)
     champion = IntentPredictor.load(directory, settings.device) if directory else None
@@ -122,8 +132,19 @@ def compare(settings: Settings, version: str, policy: GatePolicy) -> Comparison:
         folder / DECISION_FILE,
         {**decision.to_dict(), "version": version, "champion": compared_with, "max_ece": policy.max_ece},
     )
-    write_model_card(folder, _facts(challenger, examples, held_out), report, behaviour, decision)
-    return Comparison(version, compared_with, folder, report, behaviour, decision)
+    facts = _facts(challenger, examples, held_out)
+    explained = faithfulness.summary() if faithfulness else "not measured: no held-out text is long enough"
+    facts = replace(facts, details={**facts.details, "explanations": explained})
+    write_model_card(folder, facts, report, behaviour, decision)
+    return Comparison(version, compared_with, folder, report, behaviour, faithfulness, decision)
+
+
+def explanations_of(predictor: IntentPredictor, held_out: pa.Table) -> Faithfulness | None:
+    """The deletion test on held-out texts; None where none has enough words."""
+    try:
+        return deletion_test(predictor, model_inputs(held_out))
+    except EvaluationError:
+        return None
 
 
 def seen_by_champion(champion: Manifest, on_disk: str, held_out: pa.Table) -> str | None:

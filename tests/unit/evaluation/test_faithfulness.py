@@ -75,9 +75,10 @@ def test_weights_turned_round_are_worse_than_random_removal() -> None:
 
 def test_the_same_texts_give_the_same_figures_and_short_texts_do_not_count() -> None:
     short = [render_utterance("refund please")]
-    first = deletion_test(KeywordPredictor(), [*short, *inputs()], limit=10)
+    first = deletion_test(KeywordPredictor(), inputs(), limit=10)
     assert first == deletion_test(KeywordPredictor(), inputs(), limit=10)
     assert first.texts == 10
+    assert deletion_test(KeywordPredictor(), [*short, *inputs(), render_utterance("word " * 200)]).texts == 40
     with pytest.raises(EvaluationError, match="4 words or more"):
         deletion_test(KeywordPredictor(), short)
 

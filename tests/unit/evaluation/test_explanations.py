@@ -1,0 +1,64 @@
+"""An explanation as JSON, HTML and picture, from an artifact on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from intent_tracking.evaluation.explanations import as_html, draw, explain_command
+from intent_tracking.modeling.explaining import explain
+from intent_tracking.sessions.render import render_utterance
+from tests.artifacts import tiny_artifact
+from tests.fakes.keyword_predictor import KeywordPredictor
+
+pytestmark = pytest.mark.unit
+
+TEXT = "please cancel <b>it</b> & 取消订单，$5 or $6"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("explanations") / "m1"
+    tiny_artifact(folder, "m1")
+    return folder
+
+
+def test_the_command_answers_in_the_words_that_were_given_and_writes_what_was_asked_for(
+    model: Path, tmp_path: Path
+) -> None:
+    text = "  where is ｍｙ parcel, 我想退货"
+    page, picture = tmp_path / "a" / "why.html", tmp_path / "a" / "why.png"
+    page.parent.mkdir()
+    answer = explain_command(model, text, html=page, picture=picture, device="cpu")
+    assert [word["text"] for word in answer["words"]] == [
+        *("where", "is", "ｍｙ", "parcel", ",", "我", "想", "退", "货"),
+    ]
+    assert all(text[word["start"] : word["end"]] == word["text"] for word in answer["words"])
+    assert answer["model_version"] == "m1"
+    assert answer == explain_command(model, text, device="cpu")
+    assert answer["intent"] in page.read_text(encoding="utf-8")
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_another_intent_can_be_explained_and_an_unknown_one_is_refused(model: Path) -> None:
+    assert explain_command(model, TEXT, intent="find_product", device="cpu")["intent"] == "find_product"
+    with pytest.raises(ValueError, match="no intent 'nothing'"):
+        explain_command(model, TEXT, intent="nothing", device="cpu")
+
+
+def test_the_page_marks_the_words_that_decide_and_shows_no_markup_of_the_text() -> None:
+    page = as_html(explain(KeywordPredictor(), render_utterance(TEXT)))
+    assert "<b>" not in page
+    assert "&amp;</mark>" in page
+    strong = [part for part in page.split("<mark")[1:] if ",0.75)" in part]
+    assert [part.split("</mark>")[0].split(">")[1] for part in strong] == ["cancel"]
+
+
+def test_pictures_are_the_same_every_time_in_both_languages(tmp_path: Path) -> None:
+    explanation = explain(KeywordPredictor(), render_utterance(TEXT * 6))
+    draw(tmp_path / "a.png", explanation)
+    draw(tmp_path / "b.png", explanation)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    with pytest.raises(ValueError, match=r"end its name in \.png"):
+        draw(tmp_path / "a.jpg", explanation)
