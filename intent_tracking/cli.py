@@ -1,4 +1,4 @@
-"""The command line: `intent-tracking simulate | ingest | evaluate | predict`.
+"""The command line: `intent-tracking simulate | ingest | evaluate | predict | explain`.
 
 Each command imports what it needs when it runs, so that `--help` answers at once.
 """
@@ -88,6 +88,9 @@ def evaluate(
         str | None, typer.Option(help="Hub id or local path (default: INTENT_BASE_ENCODER, else the packaged MiniLM).")
     ] = None,
     model: Annotated[Path | None, typer.Option(help="Folder to keep the trained model in.")] = None,
+    unlabelled: Annotated[
+        Path | None, typer.Option(help="Texts, one a line, that the encoder reads before it is fine-tuned.", exists=True)
+    ] = None,
     max_seconds: Annotated[float | None, typer.Option(min=1, help="Training time to stay within.")] = None,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
@@ -123,6 +126,7 @@ def evaluate(
             device=settings.device,
             max_seconds=max_seconds,
             model_dir=model,
+            unlabelled=unlabelled,
             progress=trained,
         )
     oos = found.get("out_of_scope_recall")
@@ -167,6 +171,30 @@ def predict(
         device = load_settings().device
         for answer in predict_command(model, _texts(lines), scene=Scene(scene), device=device, top_k=top_k):
             typer.echo(orjson.dumps(answer).decode())
+
+
+@app.command("explain")
+def explain(
+    model: Annotated[Path, typer.Option(help="Folder of a model artifact.", exists=True, file_okay=False)],
+    text: Annotated[str, typer.Option(help="What the shopper wrote.")],
+    scene: Annotated[str, typer.Option(help="Where the shopper is: search, browse, cart ...")] = "customer_service",
+    intent: Annotated[str | None, typer.Option(help="The intent to explain (default: the most probable).")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write the highlighted text to this HTML file.")] = None,
+    picture: Annotated[Path | None, typer.Option(help="Write the highlighted text to this PNG file.")] = None,
+) -> None:
+    """Say which words of a text speak for its intent, and which against it, as one JSON object."""
+    import orjson
+
+    from intent_tracking.events.contract import Scene
+    from intent_tracking.settings import load_settings
+
+    with _errors_in_words("explain"):
+        from intent_tracking.evaluation.explanations import explain_command
+
+        answer = explain_command(
+            model, text, scene=Scene(scene), intent=intent, html=html, picture=picture, device=load_settings().device
+        )
+        typer.echo(orjson.dumps(answer).decode())
 
 
 def main() -> None:
