@@ -62,8 +62,8 @@ def land(
     """Copy log files into `landing/<source>/` and write its `source.yaml`. A file landed before is left as it is.
 
     Raises:
-        ValueError: the source exists with another format, a file's name has no date where `received` needs it, or a
-            name is taken by other content. Nothing is landed then.
+        ValueError: the source exists with another format, a file's name has no date where `received` needs it or is
+            taken by other content, or a file lacks a column that the mapping names. Nothing is landed then.
     """
     folder = home / "landing" / source
     if not source or source != Path(source).name or source.startswith(".") or source == "service":
@@ -74,12 +74,16 @@ def land(
         mapping=own_mapping.name if own_mapping else mapping,
         received=received,
     )
-    get_adapter(f"columns:{own_mapping}" if own_mapping else adapter_spec(config, folder))
+    reader = get_adapter(f"columns:{own_mapping}" if own_mapping else adapter_spec(config, folder))
     if (folder / "source.yaml").is_file() and (there := read_source(folder)) != config:
-        raise ValueError(f"source {source} is already {there!r}: take another --source, or the same format")
+        raise ValueError(
+            f"source {source} already has {_in_words(there)}, not {_in_words(config)}: take another --source, or the "
+            "same format"
+        )
     targets = [(path, folder / path.name) for path in files]
     for path, target in targets:
         _check_landing(path, target, source, config)
+        reader.read(path)  # looks at the file as a whole; its records are not asked for
     if own_mapping:
         _copy(own_mapping, folder / own_mapping.name)
     write_source(folder, config)
@@ -88,6 +92,10 @@ def land(
         if not target.exists():
             _copy(path, target)
     return Landed(files=tuple(target for _, target in targets), unchanged=tuple(unchanged))
+
+
+def _in_words(config: SourceConfig) -> str:
+    return ", ".join(f"{name} {value}" for name, value in config.model_dump(exclude_none=True).items())
 
 
 def _mapping_to_copy(adapter: str, mapping: str | None) -> Path | None:

@@ -65,7 +65,11 @@ class Adapter(Protocol):
         ...
 
     def read(self, path: Path) -> Iterator[SourceRecord]:
-        """The records of a log file, streamed, in file order."""
+        """The records of a log file, streamed, in file order.
+
+        Raises:
+            ValueError: the file as a whole is not of this format; before the first record.
+        """
         ...
 
     def times(self, document: object) -> Times:
@@ -140,6 +144,11 @@ def read_lines(path: Path) -> Iterator[SourceRecord]:
             text = line.decode("utf-8-sig" if number == 1 else "utf-8", "backslashreplace").strip()
             if text:
                 yield SourceRecord(raw=text, source_line=number)
+
+
+def parquet_columns(path: Path) -> list[str]:
+    """Names of the columns of a Parquet file."""
+    return list(pq.read_schema(path).names)
 
 
 def read_parquet_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -11,6 +11,7 @@ import csv
 import io
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -27,6 +28,7 @@ from intent_tracking.events.adapters.base import (
     decode,
     log_format,
     open_log,
+    parquet_columns,
     read_lines,
     read_parquet_rows,
     refused,
@@ -35,13 +37,16 @@ from intent_tracking.events.adapters.base import (
 )
 from intent_tracking.events.adapters.mapping import ColumnMapping, EventNames
 from intent_tracking.events.adapters.rules import Row, compile_check, compile_template, is_empty, number
-from intent_tracking.events.contract import SCENE_OF_EVENT, EventName
+from intent_tracking.events.contract import MAX_NAME_LENGTH, SCENE_OF_EVENT, EventName
 from intent_tracking.events.nesting import MAX_NESTING
 from intent_tracking.events.quarantine import MAX_DETAIL_LENGTH, Quarantined, QuarantineReason, storable
+from intent_tracking.events.scrubbing import scrub_text
 
 _GROUP: Final = "group"  # the key of a grouped record's lines: [{"line": 7, "row": {...}}, ...]
 _GROUP_NESTING: Final = 3  # what grouping puts around a row; a row at the limit must not make its group unreadable
 _UNREADABLE: Final = "unreadable_line"
+_BECAUSE: Final = "unreadable_because"
+_SHOWN_COLUMNS: Final = 20
 _EPOCH_UNITS: Final = {"s": 1, "ms": 1_000, "us": 1_000_000}
 _Line = tuple[int, Row]
 
@@ -73,6 +78,36 @@ class ColumnsAdapter:
         return {field: compile_template(template) for field, template in chosen.items() if template is not None}
 
     def read(self, path: Path) -> Iterator[SourceRecord]:
+        """As of `Adapter`; at once, before the first record is asked for, the mapping is held against the file.
+
+        Raises:
+            ValueError: the mapping names columns that a file with a header does not have.
+        """
+        self._check_columns(path)
+        return self._records(path)
+
+    def _check_columns(self, path: Path) -> None:
+        """A misspelt column would be read as empty in every line. JSON lines may leave out what they do not have."""
+        match log_format(path):
+            case "csv":
+                with self._csv_reader(path) as reader:
+                    header = next(reader, [])
+            case "parquet":
+                header = parquet_columns(path)
+            case _:
+                return
+        # The entries of an unnested list have columns of their own, which only they name.
+        named = {self.mapping.unnest} if self.mapping.unnest else self.mapping.columns
+        if header and (missing := sorted(named - set(header))):
+            # Without a header the first line is data, and may name people.
+            there = [scrub_text(name[:MAX_NAME_LENGTH]) for name in header[:_SHOWN_COLUMNS]]
+            more = f" and {len(header) - len(there)} more" if len(header) > len(there) else ""
+            raise ValueError(
+                f"{path}: mapping {self.mapping.name} names {', '.join(missing)}, which the file does not have; "
+                f"its columns: {', '.join(there)}{more}. Correct the mapping, or its delimiter and encoding"
+            )
+
+    def _records(self, path: Path) -> Iterator[SourceRecord]:
         lines = self._unnested(self._lines(path)) if self.mapping.unnest else self._lines(path)
         if not self.mapping.group_by:
             for number_, row in lines:
@@ -96,13 +131,12 @@ class ColumnsAdapter:
             case _:
                 for record in read_lines(path):
                     row = decode(record.raw, MAX_NESTING - _GROUP_NESTING)
-                    yield record.source_line, {_UNREADABLE: record.raw} if isinstance(row, Parsed) else row
+                    if isinstance(row, Parsed):
+                        row = _unreadable(record.raw, f"line {record.source_line}: {row.quarantined[0].detail}")
+                    yield record.source_line, row
 
     def _csv_lines(self, path: Path) -> Iterator[_Line]:
-        delimiter = "\t" if ".tsv" in path.suffixes else self.mapping.delimiter
-        encoding = "utf-8-sig" if self.mapping.encoding.lower() in ("utf-8", "utf8") else self.mapping.encoding
-        with open_log(path) as file:
-            reader = csv.reader(io.TextIOWrapper(file, encoding, "backslashreplace", newline=""), delimiter=delimiter)
+        with self._csv_reader(path) as reader:
             header = next(reader, [])
             while True:
                 try:
@@ -110,23 +144,33 @@ class ColumnsAdapter:
                 except StopIteration:
                     return
                 except csv.Error as error:
-                    yield reader.line_num, {_UNREADABLE: f"CSV line {reader.line_num}: {error}"}
+                    yield reader.line_num, _unreadable("", f"CSV line {reader.line_num}: {error}")
                     continue
                 if len(cells) == len(header):
                     yield reader.line_num, dict(zip(header, cells, strict=True))
                 elif cells:
-                    yield reader.line_num, {_UNREADABLE: delimiter.join(cells)}
+                    because = f"CSV line {reader.line_num} has {len(cells)} fields, the header has {len(header)}"
+                    yield reader.line_num, _unreadable(reader.dialect.delimiter.join(cells), because)
+
+    @contextmanager
+    def _csv_reader(self, path: Path) -> Iterator[Any]:
+        delimiter = "\t" if ".tsv" in path.suffixes else self.mapping.delimiter
+        encoding = "utf-8-sig" if self.mapping.encoding.lower() in ("utf-8", "utf8") else self.mapping.encoding
+        with open_log(path) as file, io.TextIOWrapper(file, encoding, "backslashreplace", newline="") as text:
+            yield csv.reader(text, delimiter=delimiter)
 
     def _unnested(self, lines: Iterator[_Line]) -> Iterator[_Line]:
         """One line per entry of the list column, with the other columns of its line; the entry's own fields win."""
         for number_, row in lines:
             entries = row.get(self.mapping.unnest or "")
             if not isinstance(entries, list) or not entries:
-                yield number_, row if _UNREADABLE in row else {_UNREADABLE: _text(row)}
+                because = f"line {number_}: {self.mapping.unnest} holds no list of entries"
+                yield number_, row if _UNREADABLE in row else _unreadable(_text(row), because)
                 continue
             shared = {name: value for name, value in row.items() if name != self.mapping.unnest}
             for entry in entries:
-                yield number_, {**shared, **entry} if isinstance(entry, dict) else {_UNREADABLE: _text(entry)}
+                because = f"line {number_}: an entry of {self.mapping.unnest} is no object"
+                yield number_, {**shared, **entry} if isinstance(entry, dict) else _unreadable(_text(entry), because)
 
     def times(self, document: object) -> Times:
         for _, row in _members(f.mapping(document)):
@@ -187,7 +231,8 @@ class ColumnsAdapter:
                     continue
                 seen.add(text)
             if _UNREADABLE in row:
-                detail = f"the line does not have the columns of the file: {_text(row[_UNREADABLE])}"
+                # The text of the line stays in `raw`: nothing says what in it is personal.
+                detail = _text(row.get(_BECAUSE) or "the line does not have the columns of the file")
                 refusals.append(_refused_line(line, row, QuarantineReason.UNREADABLE, detail))
             elif (broken := next((each for each in self._checks if each[1](row)), None)) is not None:
                 refusals.append(_refused_line(line, row, broken[0], f"line check {broken[0]} of {self.mapping.name}"))
@@ -244,6 +289,10 @@ class ColumnsAdapter:
         return next((pattern.name for pattern in rule.patterns if re.search(pattern.matches, text)), None)
 
 
+def _unreadable(line: str, because: str) -> Row:
+    return {_UNREADABLE: line, _BECAUSE: because}
+
+
 def _text(value: object) -> str:
     return value if isinstance(value, str) else row_json(value)
 
@@ -271,7 +320,9 @@ def _refused_line(line: int, row: Row, reason: str, detail: str) -> Quarantined:
 
 
 def _items_value(items: list[dict[str, str]]) -> float | None:
-    """The sum of price x quantity, to the cent; `None` where an item does not state its price."""
+    """The sum of price x quantity, to the cent; `None` without items, or where one does not state its price."""
+    if not items:
+        return None
     total = 0.0
     for item in items:
         price, quantity = number(item.get("price")), number(item.get("quantity", 1))

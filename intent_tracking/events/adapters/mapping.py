@@ -143,6 +143,22 @@ class ColumnMapping(_Part):
     free_text: tuple[str, ...] = Field(default=(), description="Columns whose text is scrubbed of personal data.")
     checks: tuple[LineCheck, ...] = ()
 
+    @property
+    def columns(self) -> frozenset[str]:
+        """Every column that the mapping names."""
+        templates = [*self.items.values(), *self.custom.values()]
+        for chosen in self.params.values():
+            templates += [chosen] if isinstance(chosen, str) else chosen.values()
+        own = (self.event_id, self.user_id, self.anonymous_id, self.guest_id, self.session_id)
+        templates += [template for template in own if template is not None]
+        named = {self.event_time.column, *self.group_by, *self.free_text}
+        named.update(*map(_columns_of, templates))
+        if isinstance(self.event_name, EventNames):
+            named.add(self.event_name.column)
+        for check in self.checks:
+            named.update(condition.column for condition in (check, check.when) if condition is not None)
+        return frozenset(named)
+
     @field_validator("items", "params")
     @classmethod
     def _known(cls, fields: dict[str, Any], info: Any) -> dict[str, Any]:
@@ -165,6 +181,10 @@ class ColumnMapping(_Part):
         if self.user_id is None and self.anonymous_id is None and self.guest_id is None:
             raise ValueError("give user_id, anonymous_id or guest_id: an event needs a shopper")
         return self
+
+
+def _columns_of(template: str) -> set[str]:
+    return {part[0] for part in template_parts(template) if not isinstance(part, str)}
 
 
 def shipped_mappings() -> Mapping[str, Path]:

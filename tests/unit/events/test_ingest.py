@@ -211,3 +211,24 @@ def test_an_unconfigured_source_is_named_with_the_remedy(tmp_path: Path) -> None
     (folder / "source.yaml").write_text("adapter: native\nrecieved: field\n")
     with pytest.raises(ValueError, match="recieved"):
         list(collect(tmp_path, DAYS))
+
+
+def test_a_source_of_another_format_is_named_in_words(tmp_path: Path) -> None:
+    # Cause: the message showed the representation of our own class, SourceConfig(adapter=..., mapping=None, ...).
+    log = tmp_path / "2026-01-05.jsonl"
+    log.write_text(event(1, "2026-01-05T10:00:00Z"))
+    land([log], "web", "native", home=tmp_path)
+    words = "source web already has adapter native, received file_date, not adapter segment, received file_date: take"
+    with pytest.raises(ValueError, match=words):
+        land([log], "web", "segment", home=tmp_path)
+
+
+def test_nothing_is_landed_where_a_file_lacks_a_column_of_the_mapping(tmp_path: Path) -> None:
+    # Cause: the file was landed, and every later run of the day failed on it or quarantined it whole.
+    good, bad = tmp_path / "2026-01-05.csv", tmp_path / "2026-01-06.csv"
+    header = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
+    good.write_text(header)
+    bad.write_text(header.replace("Country", "Land"))
+    with pytest.raises(ValueError, match=r"2026-01-06\.csv: mapping online_retail names Country"):
+        land([good, bad], "shop", "columns:online_retail", home=tmp_path / "home")
+    assert not (tmp_path / "home").exists()
