@@ -129,6 +129,7 @@ def evaluate_command(
     }
     if OUT_OF_SCOPE_LABEL in content["per_class"]:
         content["out_of_scope_recall"] = content["per_class"][OUT_OF_SCOPE_LABEL]["recall"]
+        content["in_scope_accuracy"] = figures["in_scope_accuracy"]
     content |= {
         "seconds": round(time.monotonic() - began, 3),
         "training_seconds": round(training.seconds, 3),

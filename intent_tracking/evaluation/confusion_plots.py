@@ -44,19 +44,24 @@ def is_large(confusion: Confusion) -> bool:
 def alike_first(counts: Counts) -> Counts:
     """An order of the labels in which those that are taken for each other stand together.
 
-    The leaves of average linkage over the share of mutual confusion, so that confused groups show as blocks.
+    Average linkage over the share of mutual confusion: the two groups that are taken for each other most are joined
+    until one is left, so that confused groups show as blocks.
     """
-    from scipy.cluster.hierarchy import leaves_list, linkage
-    from scipy.spatial.distance import squareform
-
-    if len(counts) < 3:
-        return np.arange(len(counts))
     shares = _shares(counts)
-    alike = (shares + shares.T) / 2
-    distance = 1.0 - alike / max(float(alike.max()), 1e-12)
-    np.fill_diagonal(distance, 0.0)
-    leaves: Counts = leaves_list(linkage(squareform(distance, checks=False), "average")).astype(np.int64)
-    return leaves
+    alike = shares + shares.T
+    np.fill_diagonal(alike, -1.0)
+    groups: list[list[int]] = [[label] for label in range(len(counts))]
+    left = np.arange(len(counts))
+    while len(left) > 1:
+        first, second = divmod(int(alike[np.ix_(left, left)].argmax()), len(left))
+        one, other = left[first], left[second]
+        sizes = len(groups[one]), len(groups[other])
+        alike[one] = (sizes[0] * alike[one] + sizes[1] * alike[other]) / sum(sizes)
+        alike[:, one] = alike[one]
+        alike[one, one] = -1.0
+        groups[one] += groups[other]
+        left = np.delete(left, second)
+    return np.array(groups[left[0]] if len(left) else [], dtype=np.int64)
 
 
 def _shares(counts: Counts) -> Floats:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from intent_tracking.evaluation import metrics
 from intent_tracking.evaluation.behavioural import BehaviouralReport
 from intent_tracking.evaluation.metrics import EvaluationError, Interval
+from intent_tracking.modeling.calibration import CALIBRATION_BINS
 from intent_tracking.modeling.prediction import Prediction
 
 
@@ -133,7 +134,7 @@ def decide(
         figures |= {"difference_low": change.low, "difference_high": change.high}
         tests = [_against_champion(change, policy)]
     # Few examples in many bins look badly calibrated whatever the model: about 40 a bin.
-    bins = min(metrics.CALIBRATION_BINS, max(5, len(truth) // 40))
+    bins = min(CALIBRATION_BINS, max(5, len(truth) // 40))
     calibration = metrics.calibration_figures(truth, challenger, challenger_labels, bins)
     figures["ece"] = calibration.ece if calibration else None
     tests.append(_calibrated(figures["ece"], policy))

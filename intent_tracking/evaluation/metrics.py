@@ -113,20 +113,18 @@ class MultilabelFigures:
 def score_matrix(predictions: Sequence[Prediction], labels: Sequence[str]) -> Floats:
     """Probabilities as `[predictions, labels]`; a label that the model does not know gets 0.
 
-    Where `oos` is asked for and the model has no such class, its column is one minus the highest probability: a ranking
-    score, which is all that ROC and PR curves need.
+    Where `oos` is asked for its column is one minus the familiarity, by which the model decides: a ranking score, which
+    is all that ROC and PR curves need.
     """
     place = {label: column for column, label in enumerate(labels)}
     scores = np.zeros((len(predictions), len(labels)))
     for row, prediction in enumerate(predictions):
-        known = False
         for intent in prediction.intents:
             column = place.get(intent.name)
-            known = known or intent.name == OUT_OF_SCOPE_LABEL
             if column is not None:
                 scores[row, column] = intent.probability
-        if OUT_OF_SCOPE_LABEL in place and not known:
-            scores[row, place[OUT_OF_SCOPE_LABEL]] = 1.0 - max(intent.probability for intent in prediction.intents)
+        if OUT_OF_SCOPE_LABEL in place:
+            scores[row, place[OUT_OF_SCOPE_LABEL]] = 1.0 - prediction.familiarity
     return scores
 
 

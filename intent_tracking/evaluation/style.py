@@ -99,8 +99,16 @@ def dress(axes: Axes, title: str, x: str = "", y: str = "", note: str = "") -> N
     """Title, axis names and a quiet frame."""
     axes.set_title(drawable(title), loc="left", fontsize=12, fontweight="bold", color=INK, pad=20 if note else 8)
     if note:
-        above = {"xycoords": "axes fraction", "xytext": (0, 4), "textcoords": "offset points"}
-        axes.annotate(drawable(note), (0, 1), **above, fontsize=8.5, color=QUIET, va="bottom")
+        axes.annotate(
+            drawable(note),
+            (0, 1),
+            xycoords="axes fraction",
+            xytext=(0, 4),
+            textcoords="offset points",
+            fontsize=8.5,
+            color=QUIET,
+            va="bottom",
+        )
     axes.set_xlabel(drawable(x), color=INK, fontsize=9.5)
     axes.set_ylabel(drawable(y), color=INK, fontsize=9.5)
     axes.tick_params(colors=INK, labelsize=8.5, length=0)
@@ -127,7 +135,7 @@ def save(picture: Figure, folder: Path, name: str) -> str:
             picture.supxlabel(MISSING_FONT, fontsize=8.5, color=RED, x=0.01, ha="left")
         for text in picture.findobj(Text):
             # A text keeps the families of the moment that it was made in.
-            text.set_fontfamily(list(families()))  # type: ignore[attr-defined]
+            text.set_fontfamily(list(families()))
         # Tight: the layout leaves too little room beside square axes with slanted names.
         picture.savefig(folder / file, metadata={"Software": None}, bbox_inches="tight", pad_inches=0.15)
     return file
@@ -140,5 +148,5 @@ def texts(picture: Figure) -> list[str]:
     found = [text.get_text() for text in picture.findobj(Text) if isinstance(text, Text)]
     for axes in picture.axes:
         for axis in (axes.xaxis, axes.yaxis):
-            found += axis.get_major_formatter().format_ticks(axis.get_majorticklocs())
+            found += axis.get_major_formatter().format_ticks(axis.get_majorticklocs().tolist())
     return found

@@ -71,6 +71,7 @@ def test_report_has_the_figures_of_the_contract(report: dict[str, Any]) -> None:
     assert set(report["per_class"]) == {"track", "return", "cancel", "oos"}
     assert {"precision", "recall", "f1", "support"} == set(report["per_class"]["track"])
     assert report["out_of_scope_recall"] == report["per_class"]["oos"]["recall"]
+    assert 0 < report["in_scope_accuracy"] <= 1
     assert report["accuracy"] > 0.6
     assert 0 < report["macro_f1"] <= 1
     assert report["seconds"] > 0

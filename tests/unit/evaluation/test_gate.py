@@ -14,7 +14,7 @@ from tests.fakes.prediction_tables import sure
 
 pytestmark = pytest.mark.unit
 LABELS = ("a", "b", "c", "d")
-BEHAVES = BehaviouralReport(True, "behaviour: all 100%", 1.0, (), (), 0)
+BEHAVES = BehaviouralReport(True, "behaviour: all 100%", 1.0, (), (), (), 0)
 
 
 def _predictions(truth: Sequence[str], accuracy: float, seed: int, labels: Sequence[str] = LABELS) -> list[Prediction]:
