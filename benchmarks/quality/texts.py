@@ -43,6 +43,14 @@ def evaluate_task(
     base_encoder: str | None = None,
     keep: Path | None = None,
 ) -> Measured:
+    """`evaluate_rows` of a task, whole or with few shots."""
+    rows = rows_of(workplace, name, shots, seed)
+    return evaluate_rows(workplace, seed, rows, base_encoder=base_encoder, keep=keep)
+
+
+def evaluate_rows(
+    workplace: Workplace, seed: int, rows: UtteranceSet, *, base_encoder: str | None = None, keep: Path | None = None
+) -> Measured:
     """Train and score as `intent-tracking evaluate` does when it is given nothing but the files and a seed.
 
     Figures: `accuracy` and `macro_f1` of its report; `..._unseen` without the test texts that stand in train; `slot_f1`
@@ -52,7 +60,6 @@ def evaluate_task(
     from intent_tracking.evaluation.commands import evaluate_command
     from intent_tracking.modeling.training import Progress
 
-    rows = rows_of(workplace, name, shots, seed)
     with tempfile.TemporaryDirectory(prefix="bench-quality-") as temporary:
         folder = Path(temporary)
         export(rows, folder)

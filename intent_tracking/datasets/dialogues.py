@@ -6,7 +6,7 @@ import json
 import random
 import zipfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -71,11 +71,7 @@ def read_crosswoz(folder: Path) -> UtteranceSet:
     before thank before greet); among domains the one with most acts, then the first by name. Spans are the informed
     values that stand in the text word for word. Turns without any act are left out and counted.
     """
-    dialogues: list[tuple[str, dict[str, Any]]] = []
-    for name in ("val", "test"):
-        with zipfile.ZipFile(folder / f"{name}.json.zip") as archive:
-            dialogues.extend(json.loads(archive.read(f"{name}.json")).items())
-    dialogues.sort(key=lambda pair: pair[0])
+    dialogues = _crosswoz_dialogues(folder)
     random.Random(_CROSSWOZ_SEED).shuffle(dialogues)
     edges = (0, _CROSSWOZ_TRAIN, _CROSSWOZ_TRAIN + _CROSSWOZ_DEV, len(dialogues))
     left_out: Counter[str] = Counter()
@@ -93,6 +89,15 @@ def read_crosswoz(folder: Path) -> UtteranceSet:
                 rows.append(Utterance(text, main_act(acts), "zh", spans=_value_spans(text, acts), dialogue=identity))
         splits.append(tuple(rows))
     return UtteranceSet(*splits, left_out=dict(left_out))
+
+
+def _crosswoz_dialogues(folder: Path) -> list[tuple[str, dict[str, Any]]]:
+    """Every dialogue with its id, by id."""
+    dialogues: list[tuple[str, dict[str, Any]]] = []
+    for name in ("val", "test"):
+        with zipfile.ZipFile(folder / f"{name}.json.zip") as archive:
+            dialogues.extend(json.loads(archive.read(f"{name}.json")).items())
+    return sorted(dialogues, key=lambda pair: pair[0])
 
 
 def main_act(acts: Sequence[Sequence[str]]) -> str:
@@ -113,3 +118,13 @@ def _value_spans(text: str, acts: Sequence[Sequence[str]]) -> tuple[Span, ...]:
         if place >= 0 and not taken:
             spans.append(Span(f"{domain}-{slot}", place, place + len(value)))
     return tuple(sorted(spans, key=lambda span: span.start))
+
+
+def crosswoz_texts(folder: Path, dialogues: Collection[str]) -> tuple[str, ...]:
+    """What both sides say in `dialogues`, without labels: unlabelled logs to adapt an encoder on."""
+    return tuple(
+        turn["content"]
+        for identity, dialogue in _crosswoz_dialogues(folder)
+        if identity in dialogues
+        for turn in dialogue["messages"]
+    )
