@@ -89,7 +89,7 @@ def evaluate(
     ] = None,
     model: Annotated[Path | None, typer.Option(help="Folder to keep the trained model in.")] = None,
     unlabelled: Annotated[
-        Path | None, typer.Option(help="Texts, one a line, that the encoder reads before it is fine-tuned.", exists=True)
+        Path | None, typer.Option(help="Texts, one a line, that the encoder reads first, unlabelled.", exists=True)
     ] = None,
     max_seconds: Annotated[float | None, typer.Option(min=1, help="Training time to stay within.")] = None,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
@@ -101,7 +101,8 @@ def evaluate(
 
     from intent_tracking.settings import load_settings
 
-    settings = load_settings()
+    with _errors_in_words("evaluate"):
+        settings = load_settings()
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with (
         _errors_in_words("evaluate"),

