@@ -88,7 +88,8 @@ def read_crosswoz(folder: Path) -> UtteranceSet:
                 text, acts = turn["content"], turn["dialog_act"]
                 rows.append(Utterance(text, main_act(acts), "zh", spans=_value_spans(text, acts), dialogue=identity))
         splits.append(tuple(rows))
-    return UtteranceSet(*splits, left_out=dict(left_out))
+    train, dev, test = splits
+    return UtteranceSet(train, dev, test, dict(left_out))
 
 
 def _crosswoz_dialogues(folder: Path) -> list[tuple[str, dict[str, Any]]]:
