@@ -43,6 +43,7 @@ def evaluate_command(
     max_seconds: float | None = None,
     recipe: Recipe | None = None,
     model_dir: Path | None = None,
+    unlabelled: Path | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> dict[str, Any]:
     """Fine-tune on `train`, choose and calibrate on `dev`, score on `test`, and write `report` and pictures beside it.
@@ -59,6 +60,8 @@ def evaluate_command(
         max_seconds: training time to stay within.
         recipe: how to train; None: chosen from the data.
         model_dir: keep the trained artifact there.
+        unlabelled: texts, one a line, that the encoder reads before it is fine-tuned, together with those of `train`;
+            with `max_seconds` a third of the time goes there.
         progress: called during training.
 
     Returns:
@@ -74,6 +77,7 @@ def evaluate_command(
     from intent_tracking.inference import OUT_OF_SCOPE_LABEL, IntentPredictor
     from intent_tracking.modeling.examples import examples_from_labelled, model_inputs
     from intent_tracking.modeling.export import train_artifact
+    from intent_tracking.modeling.pretraining import adapt_encoder
 
     began = time.monotonic()
     train_rows, test_rows = read_labelled_csv(train), read_labelled_csv(test)
@@ -90,12 +94,20 @@ def evaluate_command(
     pictures = report.parent / f"{report.stem}_pictures"
     with tempfile.TemporaryDirectory(prefix="intent-evaluate-") as temporary:
         target = model_dir if model_dir is not None else Path(temporary) / "model"
+        adapted = None
+        if unlabelled is not None:
+            texts = [*tables[0]["text"].to_pylist(), *_rendered_lines(unlabelled)]
+            time_to_read = None if max_seconds is None else max_seconds / 3
+            adapted = adapt_encoder(
+                texts, base_encoder, Path(temporary) / "encoder", seed=seed, max_seconds=time_to_read, device=device
+            )
+            max_seconds = None if max_seconds is None else max_seconds - adapted.adaptation.seconds
         trained = train_artifact(
             pa.concat_tables(tables),
             target,
             version=target.name,
             work_dir=Path(temporary) / "work",
-            base_encoder=base_encoder,
+            base_encoder=base_encoder if adapted is None else str(adapted.folder),
             seed=seed,
             device=device,
             max_seconds=max_seconds,
@@ -145,12 +157,28 @@ def evaluate_command(
         "recipe": training.recipe.model_dump(),
         "calibration": trained.calibration.model_dump(),
         "base_encoder": base_encoder,
+        "adaptation": None if adapted is None else adapted.adaptation.model_dump(),
         "seed": seed,
         "pictures": {name: str(pictures / file) for name, file in figures["pictures"].items()},
         "details": figures,
     }
     atomic_write_text(report, json.dumps(content, ensure_ascii=False, indent=2) + "\n")
     return content
+
+
+def _rendered_lines(path: Path) -> list[str]:
+    """Each line that holds more than blanks, as the model reads an utterance.
+
+    Raises:
+        ValueError: the file is not UTF-8.
+    """
+    from intent_tracking.sessions.render import render_utterance
+
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8: save the texts as UTF-8") from error
+    return [render_utterance(line, Scene.CUSTOMER_SERVICE).text for line in lines if line.strip()]
 
 
 def _value(figure: Any) -> float:
