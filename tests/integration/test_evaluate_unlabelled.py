@@ -1,0 +1,42 @@
+"""`evaluate --unlabelled`: the encoder reads texts without labels before it is fine-tuned."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from intent_tracking.evaluation.commands import evaluate_command
+from intent_tracking.modeling.recipe import Recipe
+from tests.fakes.tiny_encoder import labelled, tiny_encoder
+
+pytestmark = pytest.mark.integration
+
+
+def test_the_encoder_reads_the_unlabelled_texts_first(tmp_path: Path) -> None:
+    rows = labelled()
+    for name, part in (("train", rows[1::2]), ("test", rows[::2])):
+        with (tmp_path / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerows([("text", "intent"), *((row.text, row.intent) for row in part)])
+    texts = tmp_path / "texts.txt"
+    texts.write_text("\n".join(f"where is order {place}" for place in range(30)) + "\n\n", encoding="utf-8")
+    base = str(tiny_encoder(tmp_path / "encoder"))
+    found = evaluate_command(
+        tmp_path / "train.csv",
+        tmp_path / "test.csv",
+        None,
+        tmp_path / "report.json",
+        base_encoder=base,
+        device="cpu",
+        recipe=Recipe(epochs=2, batch_size=8, learning_rate=1e-3),
+        unlabelled=texts,
+    )
+    assert found["adaptation"]["texts"] == 30 + len(rows[1::2])
+    assert found["base_encoder"] == base
+    assert json.loads((tmp_path / "report.json").read_text())["adaptation"] == found["adaptation"]
+    texts.write_bytes(b"\xff\xfe")
+    with pytest.raises(ValueError, match=r"texts\.txt is not UTF-8"):
+        evaluate_command(tmp_path / "train.csv", tmp_path / "test.csv", None, tmp_path / "r.json", unlabelled=texts)
