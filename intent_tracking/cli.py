@@ -91,9 +91,6 @@ def evaluate(
     unlabelled: Annotated[
         Path | None, typer.Option(help="Texts, one a line, that the encoder reads first, unlabelled.", exists=True)
     ] = None,
-    unlabelled: Annotated[
-        Path | None, typer.Option(help="Texts, one a line, that the encoder reads first, unlabelled.", exists=True)
-    ] = None,
     max_seconds: Annotated[float | None, typer.Option(min=1, help="Training time to stay within.")] = None,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
@@ -130,7 +127,6 @@ def evaluate(
             device=settings.device,
             max_seconds=max_seconds,
             model_dir=model,
-            unlabelled=unlabelled,
             unlabelled=unlabelled,
             progress=trained,
         )
