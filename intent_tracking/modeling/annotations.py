@@ -12,6 +12,8 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from intent_tracking.events.contract import Scene
+from intent_tracking.modeling.multi_label import names_in
+from intent_tracking.modeling.prediction import LABEL_SEPARATOR, OUT_OF_SCOPE_LABEL
 
 REQUIRED_COLUMNS = ("text", "intent")
 OPTIONAL_COLUMNS = ("scene", "language", "slots")
@@ -103,7 +105,8 @@ class LabelledText(BaseModel):
 def read_labelled_csv(path: Path) -> list[LabelledText]:
     """Read columns `text,intent` and, if they are there, `scene,language,slots` (JSON list of name, start, end).
 
-    Other columns are left alone. An empty optional cell is as if the column were not there.
+    Several intents of one text are written `a|b`. Other columns are left alone. An empty optional cell is as if the
+    column were not there.
 
     Raises:
         AnnotationError: the file, a column or a cell is not as described; file, line and column are named.
@@ -138,6 +141,8 @@ def _labelled(row: dict[str, str | None], path: Path, line: int) -> LabelledText
     text, intent = (row["text"] or "").strip(), (row["intent"] or "").strip()
     if not text:
         raise AnnotationError(f"{where}, column text: is empty; remove the line or give the text")
+    if LABEL_SEPARATOR in intent:
+        intent = LABEL_SEPARATOR.join(names_in(intent)) or OUT_OF_SCOPE_LABEL
     if not intent:
         raise AnnotationError(f"{where}, column intent: is empty; give a label, `oos` for none of them")
     scene, language, slots = ((row.get(name) or "").strip() for name in OPTIONAL_COLUMNS)

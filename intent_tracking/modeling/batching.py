@@ -11,6 +11,7 @@ import pyarrow as pa
 import torch
 
 from intent_tracking.modeling.labels import IGNORED
+from intent_tracking.modeling.multi_label import label_set_matrix
 from intent_tracking.modeling.predicting import pad, scene_ids
 
 # Batches whose texts are sorted by length together: enough to save padding, few enough to stay random.
@@ -30,10 +31,18 @@ class ExampleArrays:
     weights: npt.NDArray[np.float32]
     features: npt.NDArray[np.float32]
     scenes: npt.NDArray[np.int64]
+    label_sets: npt.NDArray[np.float32]
 
     @classmethod
-    def of(cls, table: pa.Table, features: int, scenes: Sequence[str] = ()) -> ExampleArrays:
-        """Read `table`, whose rows have `features` user features each; `scenes` are those of the model's config."""
+    def of(cls, table: pa.Table, features: int, scenes: Sequence[str] = (), labels: int = 0) -> ExampleArrays:
+        """Read `table`.
+
+        Args:
+            table: rows of `TOKENIZED_SCHEMA`.
+            features: user features of each row.
+            scenes: those of the model's config.
+            labels: of a multi-label set, whose `label_sets` [N, labels] are read; 0: a text has one intent.
+        """
         outcomes = [np.nan if value is None else float(value) for value in table["outcome"].to_pylist()]
         return cls(
             ids=[np.asarray(row, dtype=np.int32) for row in table["input_ids"].to_pylist()],
@@ -43,6 +52,7 @@ class ExampleArrays:
             weights=np.asarray(table["weight"].to_pylist(), dtype=np.float32),
             features=np.asarray(table["features"].to_pylist(), dtype=np.float32).reshape(len(table), features),
             scenes=scene_ids(table["scene"].to_pylist(), scenes),
+            label_sets=label_set_matrix(table["label_set"].to_pylist(), labels),
         )
 
     def __len__(self) -> int:
@@ -56,7 +66,10 @@ class ExampleArrays:
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Padded tensors: ids, mask and tags [B, T], the rest [B] or [B, F]; scene 0 is an unknown one."""
+    """Padded tensors: ids, mask and tags [B, T], the rest [B] or [B, F]; scene 0 is an unknown one.
+
+    `label_sets` is [B, K] of a multi-label set, NaN in unlabelled rows, else [B, 0].
+    """
 
     ids: torch.Tensor
     mask: torch.Tensor
@@ -66,6 +79,7 @@ class Batch:
     weights: torch.Tensor
     features: torch.Tensor
     scenes: torch.Tensor
+    label_sets: torch.Tensor
     tokens: int
 
 
@@ -85,6 +99,7 @@ def make_batch(examples: ExampleArrays, places: Sequence[int], device: torch.dev
         weights=torch.from_numpy(examples.weights[rows]).to(device),
         features=torch.from_numpy(examples.features[rows]).to(device),
         scenes=torch.from_numpy(examples.scenes[rows]).to(device),
+        label_sets=torch.from_numpy(examples.label_sets[rows]).to(device),
         tokens=int(mask.sum()),
     )
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
 from intent_tracking.modeling.labels import LabelSet
+from intent_tracking.modeling.multi_label import choose_thresholds
 from intent_tracking.modeling.out_of_scope import ALLOWED_LOSS, Familiarity, choose_threshold, fit_familiarity
 
 FloatArray = npt.NDArray[np.float32]
@@ -31,6 +32,7 @@ class Calibration(BaseModel):
         ece_before, ece_after: expected calibration error on validation, 15 equal-width bins, over the examples whose
             intent is known; None: not measured.
         outcome_ece_before, outcome_ece_after: the same of the purchase probability.
+        label_thresholds: of a multi-label set, the probability from which each label holds; empty: one half.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,6 +46,7 @@ class Calibration(BaseModel):
     ece_after: float | None = None
     outcome_ece_before: float | None = None
     outcome_ece_after: float | None = None
+    label_thresholds: tuple[float, ...] = ()
 
     def on_validation(self) -> dict[str, float | None]:
         """The calibration errors on validation data, by name."""
@@ -53,6 +56,16 @@ class Calibration(BaseModel):
     def intent_probabilities(self, logits: FloatArray) -> FloatArray:
         """Softmax of logits [..., K] at the temperature."""
         return softmax(logits / self.temperature)
+
+    def label_probabilities(self, logits: FloatArray) -> FloatArray:
+        """Sigmoid of the logits [..., K] of a multi-label set at the temperature."""
+        halves: FloatArray = (0.5 * (1.0 + np.tanh(logits / (2.0 * self.temperature)))).astype(np.float32)
+        return halves
+
+    def holding(self, probabilities: FloatArray) -> npt.NDArray[np.bool_]:
+        """Which labels of a multi-label set hold, for probabilities [..., K]."""
+        thresholds = np.asarray(self.label_thresholds or (0.5,), dtype=np.float32)
+        return np.asarray(probabilities >= thresholds)
 
     def familiarity_of(self, logits: FloatArray, known: int) -> float:
         """How much an input looks like what the model knows, 0..1, from its intent logits [K].
@@ -198,6 +211,26 @@ def calibrate(
             "allowed_loss": allowed_loss,
             "ece_before": _error(before.max(axis=1), right),
             "ece_after": _error(after.max(axis=1), right),
+        }
+    )
+
+
+def calibrate_label_sets(fitted: Calibration, logits: FloatArray, truth: npt.NDArray[np.bool_]) -> Calibration:
+    """`fitted` with what a multi-label head needs: one temperature over all decisions, and a threshold for each label.
+
+    Args:
+        fitted: of the other heads.
+        logits: [N, K] on validation.
+        truth: which labels each text has [N, K].
+    """
+    pairs = np.stack([np.zeros(logits.size, dtype=np.float32), logits.ravel()], axis=1)
+    scaled = fitted.model_copy(update={"temperature": fit_temperature(pairs, truth.ravel().astype(np.int64))})
+    before, after = fitted.label_probabilities(logits), scaled.label_probabilities(logits)
+    return scaled.model_copy(
+        update={
+            "label_thresholds": choose_thresholds(after, truth),
+            "ece_before": _error(before.ravel(), truth.ravel()),
+            "ece_after": _error(after.ravel(), truth.ravel()),
         }
     )
 

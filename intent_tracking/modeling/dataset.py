@@ -17,6 +17,7 @@ from tokenizers import Tokenizer
 from intent_tracking.artifact import verify
 from intent_tracking.modeling.encoder import find_encoder
 from intent_tracking.modeling.examples import EXAMPLE_SCHEMA
+from intent_tracking.modeling.label_names import name_examples
 from intent_tracking.modeling.labels import IGNORED, LabelSet
 from intent_tracking.modeling.loading import load_config, load_labels, load_tokenizer
 from intent_tracking.modeling.model import FeatureScale
@@ -32,6 +33,7 @@ TOKENIZED_SCHEMA = pa.schema(
         ("input_ids", pa.list_(pa.int32())),
         ("tags", pa.list_(pa.int16())),
         ("intent", pa.int32()),
+        ("label_set", pa.list_(pa.int32())),
         ("outcome", pa.bool_()),
         ("weight", pa.float32()),
         ("features", pa.list_(pa.float32())),
@@ -105,8 +107,8 @@ def tokenize_examples(
 ) -> pa.Table:
     """Rows of `TOKENIZED_SCHEMA` for rows of `EXAMPLE_SCHEMA`, in their order.
 
-    Intents that `labels` does not know become null, missing features NaN. Tags are -100 for tokens that begin no word
-    of the utterance, and throughout where nobody marked slots (null).
+    Intents that `labels` does not know become null, missing features NaN. A multi-label set fills `label_set` too. Tags
+    are -100 for tokens that begin no word of the utterance, and throughout where nobody marked slots (null).
     """
     encoded = tokenizer.encode(examples["text"].to_pylist())
     marked = examples.select(["slots", "utterance_start", "utterance_end"]).to_pylist()
@@ -120,6 +122,7 @@ def tokenize_examples(
         for entry, row in zip(encoded, marked, strict=True)
     ]
     ids = [labels.intent_id(name) for name in examples["intent"].to_pylist()]
+    sets = [labels.label_set(name) for name in examples["intent"].to_pylist()]
     features = feature_matrix(examples, feature_names)
     columns = [
         examples["example_id"],
@@ -128,6 +131,7 @@ def tokenize_examples(
         pa.array([entry.ids for entry in encoded], TOKENIZED_SCHEMA.field("input_ids").type),
         pa.array(tags, TOKENIZED_SCHEMA.field("tags").type),
         pa.array([None if identity == IGNORED else identity for identity in ids], pa.int32()),
+        pa.array(sets, TOKENIZED_SCHEMA.field("label_set").type),
         examples["outcome"],
         examples["weight"],
         pa.array(list(features), TOKENIZED_SCHEMA.field("features").type),
@@ -161,6 +165,7 @@ def prepare_dataset(examples: pa.Table, base_encoder: str, *, champion: Path | N
     slot_names = [slot["name"] for found in train["slots"].to_pylist() for slot in found or ()]
     parent = None
     known_scenes: tuple[str, ...] = ()
+    was_multi_label = False
     if champion is None:
         tokenizer = Tokenizer.from_file(str(find_encoder(base_encoder).tokenizer_file))
     else:
@@ -170,9 +175,12 @@ def prepare_dataset(examples: pa.Table, base_encoder: str, *, champion: Path | N
         known_scenes = config.scenes
         tokenizer = load_tokenizer(champion, config.max_tokens).vocabulary
         known = load_labels(champion)
+        was_multi_label = known.multi_label
         intents += known.class_names()
         slot_names += known.key_information
-    labels = LabelSet.of(intents, slot_names)
+    labels = LabelSet.of(intents, slot_names, multi_label=was_multi_label)
+    named = name_examples(train, labels.intents)
+    train = pa.concat_tables([train, named])
     scene_tokens = [scene_token(scene) for scene in sorted(set(train["scene"].to_pylist()))]
     special = tuple(dict.fromkeys((*SPECIAL_TOKENS, *scene_tokens)))
     wide = SessionTokenizer(extend_vocabulary(tokenizer, train["text"].to_pylist(), special), MOST_TOKENS)
@@ -186,7 +194,9 @@ def prepare_dataset(examples: pa.Table, base_encoder: str, *, champion: Path | N
         features=feature_scales(train, names) if train["outcome"].null_count < len(train) else (),
         scenes=scenes_of(train["scene"].to_pylist(), known_scenes),
     )
-    table = tokenize_examples(examples, fitted, labels, [scale.name for scale in info.features])
+    table = tokenize_examples(
+        pa.concat_tables([examples, named]), fitted, labels, [scale.name for scale in info.features]
+    )
     return TokenizedDataset(table, fitted, labels, info)
 
 

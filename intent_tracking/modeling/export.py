@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 import intent_tracking
 from intent_tracking.artifact import INTENT_MODEL, Manifest, write_manifest
-from intent_tracking.modeling.calibration import Calibration, calibrate
+from intent_tracking.modeling.calibration import Calibration, calibrate, calibrate_label_sets
 from intent_tracking.modeling.dataset import TokenizedDataset, prepare_dataset
 from intent_tracking.modeling.examples import model_inputs
 from intent_tracking.modeling.golden import golden_case
@@ -50,14 +50,17 @@ def calibration_of(
     outputs = training.validation
     if outputs is None:
         return Calibration()
-    return calibrate(
-        outputs.intent_logits,
+    fitted = calibrate(
+        None if dataset.labels.multi_label else outputs.intent_logits,
         outputs.intent_targets,
         outputs.outcome_logits,
         outputs.outcome_targets,
         dataset.labels,
         allowed_loss=allowed_loss,
     )
+    if outputs.intent_logits is None or outputs.label_sets is None:
+        return fitted
+    return calibrate_label_sets(fitted, outputs.intent_logits, outputs.label_sets)
 
 
 def export_artifact(

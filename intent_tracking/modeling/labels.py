@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from pydantic import BaseModel, ConfigDict
 
+from intent_tracking.modeling.multi_label import is_multi_label, names_in
 from intent_tracking.modeling.prediction import OUT_OF_SCOPE_LABEL
 
 IGNORED = -100
@@ -17,6 +18,7 @@ class LabelSet(BaseModel):
     Attributes:
         intents: known labels, in the order of the intent head.
         out_of_scope_class: the head has one more class, "none of these", learned from examples labelled `oos`.
+        multi_label: a text may have several intents, or none of them; then there is no out-of-scope class.
         key_information: slot names; tag 0 is O, tags 2i+1 and 2i+2 are B and I of slot i.
     """
 
@@ -24,12 +26,22 @@ class LabelSet(BaseModel):
 
     intents: tuple[str, ...]
     out_of_scope_class: bool = False
+    multi_label: bool = False
     key_information: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, intents: Iterable[str], key_information: Iterable[str]) -> LabelSet:
-        """The label set of the names seen in training; `oos` becomes the out-of-scope class."""
+    def of(cls, intents: Iterable[str], key_information: Iterable[str], *, multi_label: bool = False) -> LabelSet:
+        """The label set of the names seen in training; `oos` becomes the out-of-scope class.
+
+        One text with two labels, written `a|b`, makes it a multi-label set, as does `multi_label`.
+        """
         names = set(intents)
+        if multi_label or is_multi_label(names):
+            return cls(
+                intents=tuple(sorted({name for intent in names for name in names_in(intent)})),
+                multi_label=True,
+                key_information=tuple(sorted(set(key_information))),
+            )
         return cls(
             intents=tuple(sorted(names - {OUT_OF_SCOPE_LABEL})),
             out_of_scope_class=OUT_OF_SCOPE_LABEL in names,
@@ -43,6 +55,11 @@ class LabelSet(BaseModel):
         return classes if classes > 1 else 0
 
     @property
+    def set_size(self) -> int:
+        """Labels of a multi-label set, 0 where a text has one intent."""
+        return self.intent_classes if self.multi_label else 0
+
+    @property
     def tag_count(self) -> int:
         """Logits per token of the key-information head, 0 without slots."""
         return 1 + 2 * len(self.key_information) if self.key_information else 0
@@ -52,6 +69,12 @@ class LabelSet(BaseModel):
         if name == OUT_OF_SCOPE_LABEL and self.out_of_scope_class:
             return len(self.intents)
         return self.intents.index(name) if name in self.intents else IGNORED
+
+    def label_set(self, intent: str | None) -> list[int] | None:
+        """Places of the labels of `a|b` in a multi-label set, unknown ones left out; None where nobody labelled."""
+        if intent is None or not self.multi_label:
+            return None
+        return [self.intents.index(name) for name in names_in(intent) if name in self.intents]
 
     def class_names(self) -> tuple[str, ...]:
         """Name of each class of the intent head."""

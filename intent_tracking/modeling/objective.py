@@ -38,6 +38,7 @@ def loss_of(
     weights: torch.Tensor,
     by_class: torch.Tensor,
     recipe: Recipe,
+    label_sets: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Sum of the heads' losses over what is labelled in the batch, in float32.
 
@@ -49,9 +50,17 @@ def loss_of(
         weights: trust in each example's intent [B].
         by_class: class weights [K].
         recipe: smoothing and weights of the heads.
+        label_sets: [B, K] of a multi-label set, NaN in unlabelled rows; then `intents` is not read.
     """
     total = output.pooled.new_zeros((), dtype=torch.float32)
-    if output.intents is not None:
+    if output.intents is not None and label_sets is not None and label_sets.shape[1]:
+        labelled_rows = ~label_sets.isnan().any(1)
+        decisions = functional.binary_cross_entropy_with_logits(
+            output.intents.float(), label_sets.nan_to_num(), reduction="none"
+        )
+        # Summed over the labels: a text's labels are few, and a mean would drown them in the many that it has not.
+        total = total + (decisions.sum(1) * weights * labelled_rows).sum() / len(label_sets)
+    elif output.intents is not None:
         each = functional.cross_entropy(
             output.intents.float(),
             intents,
@@ -78,7 +87,7 @@ def loss_of(
     return total
 
 
-def scene_consistency(own: ModelOutput, other: ModelOutput) -> torch.Tensor:
+def scene_consistency(own: ModelOutput, other: ModelOutput, *, multi_label: bool = False) -> torch.Tensor:
     """How far the same words drift apart in another scene: the distance of the pooled texts and of the intents.
 
     1 - cosine of the pooled vectors, plus the Kullback-Leibler divergence of the intents. The text's own scene is the
@@ -88,10 +97,18 @@ def scene_consistency(own: ModelOutput, other: ModelOutput) -> torch.Tensor:
     Args:
         own: the rows in their own scenes.
         other: the same rows in other scenes.
+        multi_label: each intent is a decision of its own.
     """
     apart = 1.0 - functional.cosine_similarity(own.pooled.detach().float(), other.pooled.float(), dim=1)
     loss = apart.mean()
-    if own.intents is not None and other.intents is not None:
+    if own.intents is None or other.intents is None:
+        return loss
+    if multi_label:
+        wanted = own.intents.detach().float().sigmoid()
+        each = functional.binary_cross_entropy_with_logits(other.intents.float(), wanted, reduction="none")
+        certain = functional.binary_cross_entropy(wanted, wanted, reduction="none")
+        loss = loss + (each - certain).sum(1).mean()
+    else:
         wanted = functional.log_softmax(own.intents.detach().float(), dim=1)
         got = functional.log_softmax(other.intents.float(), dim=1)
         loss = loss + functional.kl_div(got, wanted, log_target=True, reduction="batchmean")

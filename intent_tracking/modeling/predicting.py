@@ -160,10 +160,16 @@ class PredictionPipeline:
         self, entry: ModelInput, encoded: EncodedText, outputs: Outputs, row: int, top_k: int | None
     ) -> Prediction:
         names = self.labels.intents
+        holding: tuple[str, ...] = ()
         if outputs.intents is None:
             # One label or none was seen in training: there is nothing to choose from.
             known = np.ones(len(names), dtype=np.float32)
             familiarity, is_out = float(bool(names)), not names
+        elif self.labels.multi_label:
+            known = self.calibration.label_probabilities(outputs.intents[row])
+            found = self.calibration.holding(known)
+            holding = tuple(name for name, holds in zip(names, found, strict=True) if holds)
+            familiarity, is_out = float(known.max()), not holding
         else:
             known = self.calibration.intent_probabilities(outputs.intents[row])[: len(names)]
             familiarity = self.calibration.familiarity_of(outputs.intents[row], len(names))
@@ -182,6 +188,7 @@ class PredictionPipeline:
             unknown_share=encoded.unknown_share,
             token_count=len(encoded.ids),
             familiarity=familiarity,
+            labels=holding,
         )
 
     def _key_information(

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 OUT_OF_SCOPE_LABEL = "oos"
+# Between the labels of a text that has several.
+LABEL_SEPARATOR = "|"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class Prediction:
         token_count: tokens that the model read, after truncation.
         familiarity: how much the input looks like what the model knows; out of scope below the artifact's threshold. By
             default the highest probability.
+        labels: of a multi-label artifact, all labels over their own thresholds, by name; else empty.
     """
 
     intents: tuple[IntentScore, ...]
@@ -53,6 +56,7 @@ class Prediction:
     unknown_share: float
     token_count: int
     familiarity: float = math.nan
+    labels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if math.isnan(self.familiarity):
@@ -61,5 +65,7 @@ class Prediction:
 
     @property
     def label(self) -> str:
-        """The one label to act on: the most probable intent, or `oos`."""
-        return OUT_OF_SCOPE_LABEL if self.out_of_scope else self.intents[0].name
+        """What to act on: the most probable intent or `oos`; of a multi-label artifact all that hold, as `a|b`."""
+        if self.out_of_scope:
+            return OUT_OF_SCOPE_LABEL
+        return LABEL_SEPARATOR.join(self.labels) if self.labels else self.intents[0].name

@@ -100,14 +100,18 @@ class SessionTokenizer:
         encoded: list[EncodedText] = []
         for start in range(0, len(texts), _CHUNK):
             chunk = list(texts[start : start + _CHUNK])
-            encoded.extend(map(self._cut, self._tokenizer.encode_batch(chunk, add_special_tokens=False)))
+            encoded.extend(map(self._cut, chunk, self._tokenizer.encode_batch(chunk, add_special_tokens=False)))
         return encoded
 
-    def _cut(self, encoding: Any) -> EncodedText:
+    def _cut(self, text: str, encoding: Any) -> EncodedText:
         ids: list[int] = encoding.ids
         spans: list[tuple[int, int]] = encoding.offsets
         words: list[int | None] = encoding.word_ids
-        starts = [place == 0 or word is None or word != words[place - 1] for place, word in enumerate(words)]
+        # Tokenizers that part words by blanks take a Chinese sentence for one word; its words are its characters.
+        starts = [
+            place == 0 or word is None or word != words[place - 1] or is_ideograph(text[start : start + 1])
+            for place, (word, (start, _)) in enumerate(zip(words, spans, strict=True))
+        ]
         unknown = ids.count(self._unknown) / len(ids) if ids and self._unknown is not None else 0.0
         room = self.max_tokens - 2
         if len(ids) > room:

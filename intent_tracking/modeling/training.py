@@ -156,11 +156,10 @@ class _Trainer:
         self._seed, self._device, self._max_seconds = seed, device, max_seconds
         self._checkpoints = work_dir / "checkpoints"
         self._board = work_dir / "tensorboard"
-        features = len(dataset.info.features)
-        self._train = ExampleArrays.of(dataset.split("train"), features, dataset.info.scenes)
-        self._validation = ExampleArrays.of(dataset.split("validation"), features, dataset.info.scenes)
+        features, labels = len(dataset.info.features), dataset.labels
+        self._train = ExampleArrays.of(dataset.split("train"), features, dataset.info.scenes, labels.set_size)
+        self._validation = ExampleArrays.of(dataset.split("validation"), features, dataset.info.scenes, labels.set_size)
         self._sure = (self._train.weights >= 1.0).tolist()
-        labels = dataset.labels
         key = _key(dataset, recipe, seed, max_seconds)
         found = load_checkpoint(self._checkpoints, key)
         if found is None:
@@ -293,10 +292,21 @@ class _Trainer:
         with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._recipe.bf16):
             output = model(shown.ids, shown.mask, shown.features, shown.scenes)
         own = rows_of(output, slice(len(batch.ids)))
-        loss = loss_of(own, batch.intents, batch.tags, batch.outcomes, batch.weights, self._by_class, self._recipe)
+        loss = loss_of(
+            own,
+            batch.intents,
+            batch.tags,
+            batch.outcomes,
+            batch.weights,
+            self._by_class,
+            self._recipe,
+            batch.label_sets,
+        )
         if again is not None and len(again):
             other = rows_of(output, slice(len(batch.ids), None))
-            loss = loss + self._recipe.consistency_weight * scene_consistency(rows_of(own, again), other)
+            loss = loss + self._recipe.consistency_weight * scene_consistency(
+                rows_of(own, again), other, multi_label=bool(batch.label_sets.shape[1])
+            )
         optimizer.zero_grad(set_to_none=True)
         if loss.requires_grad:
             loss.backward()  # type: ignore[no-untyped-call]
