@@ -9,6 +9,7 @@ from typing import Final
 
 from benchmarks.quality.adaptation import adapted_crosswoz
 from benchmarks.quality.kept_models import evaluate_and_keep, explanations, int8_loss
+from benchmarks.quality.scenes import added_scene, apart, together
 from benchmarks.quality.shoppers import boosting_baseline, boosting_ensemble
 from benchmarks.quality.texts import evaluate_task, linear_svm
 from benchmarks.quality.trees import trained_pipeline
@@ -38,6 +39,15 @@ def _shoppers(page_values: bool) -> tuple[_Entry, _Entry]:
     )
 
 
+# Mean of six scenes; 600 texts of each.
+_SCENES: Final = (
+    _Entry("multidogo-scenes", "together", 130, together),
+    _Entry("multidogo-scenes", "no_consistency", 100, partial(together, consistency_weight=0.0)),
+    _Entry("multidogo-scenes", "no_adapters", 100, partial(together, consistency_weight=0.0, adapter_width=0)),
+    _Entry("multidogo-scenes", "apart", 120, apart),
+    _Entry("multidogo-scenes", "added", 300, added_scene),
+)
+
 _ENTRIES: Final = (
     # Cheap lines to beat first: a wrong reader or split shows at once.
     _Entry("clinc150", "svm", 60, partial(linear_svm, name="clinc150"), once=True),
@@ -66,6 +76,7 @@ _ENTRIES: Final = (
         _Entry(f"multidogo-{domain}", "evaluate", 540, partial(evaluate_task, name=f"multidogo-{domain}"))
         for domain in MULTIDOGO_DOMAINS
     ),
+    *_SCENES,
 )
 
 

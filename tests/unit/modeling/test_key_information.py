@@ -27,7 +27,7 @@ def _sentence_pieces() -> Tokenizer:
     """A tokenizer that parts words by blanks alone, as XLM-R's does: a Chinese sentence is one word to it."""
     pieces = ["<s>", "<pad>", "</s>", "<unk>", "▁", *CHINESE, *"abcdefghijklmnopqrstuvwxyz0123456789é<>:_"]
     tokenizer = Tokenizer(models.Unigram([(piece, -1.0) for piece in dict.fromkeys(pieces)], unk_id=3))
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()])
     tokenizer.decoder = decoders.Metaspace()
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]

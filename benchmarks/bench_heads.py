@@ -1,0 +1,135 @@
+"""Each head alone and all heads together, on the simulator's shop: `python benchmarks/bench_heads.py [--full]`.
+
+Intent, key information and purchase are learned from the same sessions: once with the labels of one head only, once
+with all of them, with the same recipe and seed. Prints the test figures of each run. The smoke size shows that it
+runs; its figures mean nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+
+from intent_tracking.events.ingest import collect
+from intent_tracking.events.simulator import SimulationConfig, simulate
+from intent_tracking.events.validate import validate
+from intent_tracking.features.batch import features_at
+from intent_tracking.features.catalogue import USER_FEATURES
+from intent_tracking.modeling.annotations import read_annotations
+from intent_tracking.modeling.batching import ExampleArrays
+from intent_tracking.modeling.dataset import prepare_dataset
+from intent_tracking.modeling.examples import build_examples
+from intent_tracking.modeling.recipe import Recipe
+from intent_tracking.modeling.training import fine_tune
+from intent_tracking.modeling.validation import run_split, scores_of
+from intent_tracking.sessions.sessionise import sessionise
+from intent_tracking.sessions.texts import session_texts
+from intent_tracking.settings import PACKAGED_ENCODER
+from intent_tracking.text.linguistics import Analysis
+
+HEADS = {"intent": "macro_f1", "slots": "tag_f1", "outcome": "outcome_auc"}
+
+
+@dataclass(frozen=True)
+class Size:
+    """The simulated shop, passes over its examples, and how many of each split are kept."""
+
+    days: int
+    sessions_per_day: int
+    epochs: int
+    train: int
+    held_out: int
+
+
+SMOKE = Size(days=6, sessions_per_day=60, epochs=1, train=96, held_out=64)
+FULL = Size(days=21, sessions_per_day=400, epochs=4, train=6000, held_out=2000)
+
+
+class _NoTrees:
+    """The model reads no trees, so none are made."""
+
+    def analyse(self, texts: Iterable[str]) -> Sequence[Analysis]:
+        return [Analysis(text, ()) for text in texts]
+
+
+def shop_examples(home: Path, size: Size) -> pa.Table:
+    """Training examples of a simulated shop, with every label that there is."""
+    config = SimulationConfig(days=size.days, sessions_per_day=size.sessions_per_day)
+    simulate(config, home)
+    days = [config.start + timedelta(days=place) for place in range(size.days)]
+    events = pa.concat_tables(validate(raw, day).accepted for day, raw in collect(home, days))
+    sessions = pa.concat_tables(sessionise(events, day) for day in days)
+    texts = session_texts(sessions, {"en": _NoTrees(), "zh": _NoTrees()})
+    texts = texts.filter(pc.equal(texts["kind"], "session"))
+    points = pa.table(
+        {
+            "session_id": texts["session_id"],
+            "event_timestamp": texts["cutoff_time"],
+            "entity": texts["shopper_id"],
+            "point_time": texts["cutoff_time"],
+        }
+    )
+    built = build_examples(
+        texts,
+        read_annotations(sorted((home / "annotations").glob("*.jsonl"))),
+        features_at(events, points, USER_FEATURES).drop_columns(["entity", "point_time"]),
+        sessions=sessions,
+        until=datetime.combine(days[-1] + timedelta(days=1), time(), UTC),
+        validation_days=max(1, size.days // 7),
+        test_days=max(1, size.days // 7),
+        seed=0,
+    ).table
+    return pa.concat_tables(
+        built.filter(pc.equal(built["split"], split)).slice(0, wanted)
+        for split, wanted in (("train", size.train), ("validation", size.held_out), ("test", size.held_out))
+    )
+
+
+def without(examples: pa.Table, heads: Iterable[str]) -> pa.Table:
+    """The examples with the labels of `heads` taken away."""
+    for head in heads:
+        place = examples.schema.get_field_index(head)
+        empty = pa.nulls(len(examples), examples.schema.field(head).type)
+        examples = examples.set_column(place, examples.schema.field(head), empty)
+    return examples
+
+
+def measure(examples: pa.Table, heads: Sequence[str], epochs: int) -> dict[str, float]:
+    """Test figures of one model that learns `heads`."""
+    dataset = prepare_dataset(without(examples, HEADS.keys() - set(heads)), PACKAGED_ENCODER)
+    recipe = Recipe(epochs=epochs, batch_size=16, learning_rate=2e-4, patience=epochs)
+    with tempfile.TemporaryDirectory() as work:
+        trained = fine_tune(dataset, work_dir=Path(work), recipe=recipe, device="cpu")
+    test = ExampleArrays.of(
+        dataset.split("test"), len(dataset.info.features), dataset.info.scenes, dataset.labels.set_size
+    )
+    return scores_of(run_split(trained.model, test, torch.device("cpu"), bf16=False))
+
+
+def main() -> None:
+    """Train four models and print their figures side by side."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--full", action="store_true", help="the size whose figures mean something")
+    size = FULL if parser.parse_args().full else SMOKE
+    with tempfile.TemporaryDirectory() as home:
+        examples = shop_examples(Path(home), size)
+    counts = {head: len(examples) - examples[head].null_count for head in HEADS}
+    print(f"{size}; labelled: {counts}", flush=True)
+    alone = {head: measure(examples, [head], size.epochs).get(figure) for head, figure in HEADS.items()}
+    joint = measure(examples, list(HEADS), size.epochs)
+    print(f"{'head':10} {'figure':12} {'alone':>7} {'joint':>7}")
+    for head, figure in HEADS.items():
+        cells = (alone[head], joint.get(figure))
+        print(f"{head:10} {figure:12}", *("      -" if cell is None else f"{cell:7.3f}" for cell in cells))
+
+
+if __name__ == "__main__":
+    main()
