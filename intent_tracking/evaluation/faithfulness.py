@@ -206,9 +206,11 @@ def _ratio(ours: Floats, chance: Floats, seed: int) -> Interval | None:
     """Ratio of means with a 95% interval from resampled texts; None where random removal moves too little."""
     rows = np.random.default_rng(seed).integers(0, len(ours), (_RESAMPLES, len(ours)))
     above, below = ours[rows].mean(1), chance[rows].mean(1)
-    if not (below > 0).all():
+    # A resample without a drop to compare with counts as beyond every ratio; too many of them leave no interval.
+    if (below > 0).mean() <= 0.975:
         return None
-    low, high = np.quantile(above / below, [0.025, 0.975])
+    ratios = np.divide(above, below, out=np.full_like(above, np.inf), where=below > 0)
+    low, high = np.quantile(ratios, [0.025, 0.975], method="lower")
     return Interval(float(ours.mean() / chance.mean()), float(low), float(high))
 
 
