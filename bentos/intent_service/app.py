@@ -48,8 +48,9 @@ OPERATIONS = (
             f"At most {MAX_EVENTS} events of any sessions, in any order. An accepted event is on disk before "
             "the answer leaves; one with a known event_id is counted as a duplicate and changes nothing; its "
             "session is answered. Each event is checked alone: `rejected` names those that were not accepted, by index "
-            "and reason. Offsets in `key_information` count in the newest free text of the session, cleaned and "
-            "without personal data. While no model is released, events are accepted all the same, `sessions` is empty "
+            "and reason; an event more than three days old, or of a day to come, is one of them. "
+            "Offsets in `key_information` count in the newest free text of the session, cleaned and without personal "
+            "data. While no model is released, events are accepted all the same, `sessions` is empty "
             "and `model_version` null."
         ),
         request=TrackRequest,

@@ -8,6 +8,8 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.responses import Response
 
+from intent_tracking.events.problems import field_of, in_words
+
 
 class ErrorCode(StrEnum):
     """What went wrong, for programs; the message is for people."""
@@ -78,13 +80,12 @@ def error_response(
 
 def from_validation(error: ValidationError) -> RequestError:
     """The refusal for a body of the wrong form: its first problem. Values are left out, they may be personal data."""
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    field = ".".join(str(part) for part in first["loc"])
+    first = error.errors(include_url=False, include_input=False)[0]
     # A list over its limit is a request that is too large, not a malformed one.
     too_large = first["type"] in ("too_long", "string_too_long")
     return RequestError(
         413 if too_large else 422,
         ErrorCode.TOO_LARGE if too_large else ErrorCode.INVALID_REQUEST,
-        first["msg"],
-        field or None,
+        in_words(first),
+        field_of(first) or None,
     )

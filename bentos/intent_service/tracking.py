@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from intent_tracking.events.adapters.native import parse_document
-from intent_tracking.events.arrival import arrival_problem
+from intent_tracking.events.arrival import arrival_problem, arrival_refusal
 from intent_tracking.events.contract import Event
 from intent_tracking.events.log import EventLog
 from intent_tracking.events.scrubbing import scrub_record
@@ -68,8 +68,13 @@ class Tracker:
         rejected: list[tuple[int, str]] = []
         for index, document in enumerate(documents):
             parsed = parse_document(document, received_time, keep_received_time=self._keep_received_time)
-            if parsed.event is None:
-                rejected.append((index, "; ".join(f"{each.reason}: {each.detail}" for each in parsed.quarantined)))
+            refusals = parsed.quarantined
+            if parsed.event is not None:
+                # What validation would quarantine later is refused while the sender can still hear of it.
+                refusal = arrival_refusal(parsed.event.event_time, parsed.event.received_time)
+                refusals = () if refusal is None else (refusal,)
+            if parsed.event is None or refusals:
+                rejected.append((index, "; ".join(f"{each.reason}: {each.detail}" for each in refusals)))
             elif parsed.event.event_id in events:
                 duplicates += 1
             else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime, timedelta
 from typing import Final
 
-from intent_tracking.events.quarantine import QuarantineReason
+from intent_tracking.events.quarantine import Quarantined, QuarantineReason, refuse
 
 LOOKBACK_DAYS: Final = 3
 """How many days late an event may arrive. Schedules re-materialize this many days; no training set ends younger."""
@@ -28,6 +28,15 @@ def arrival_problem(event_time: datetime, received_time: datetime) -> Quarantine
     if days_late < 0:
         return QuarantineReason.FROM_THE_FUTURE
     return QuarantineReason.TOO_LATE if days_late > LOOKBACK_DAYS else None
+
+
+def arrival_refusal(event_time: datetime, received_time: datetime) -> Quarantined | None:
+    """The refusal of an event that `arrival_problem` speaks against, at the door as in validation."""
+    problem = arrival_problem(event_time, received_time)
+    if problem is None:
+        return None
+    times = f"event_time {event_time.isoformat()}, received {received_time.isoformat()}"
+    return refuse(problem, f"{times}: an event arrives on its UTC day or at most {LOOKBACK_DAYS} days later")
 
 
 def arrival_days(days: list[date]) -> tuple[date, date]:

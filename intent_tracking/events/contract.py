@@ -89,6 +89,16 @@ SCENE_OF_EVENT: Final[Mapping[EventName, Scene]] = {
     EventName.REVIEW: Scene.BROWSE,
 }
 
+# GA4 names, collected by itself or recommended for other trades: known, and no part of shopping intent.
+NAMES_OUTSIDE: Final = frozenset(
+    {
+        "page_view", "screen_view", "session_start", "first_visit", "first_open", "user_engagement", "scroll", "click",
+        "file_download", "form_start", "form_submit", "video_start", "video_progress", "video_complete", "login",
+        "sign_up",
+        "app_update", "app_remove", "app_exception", "os_update", "notification_receive", "notification_open",
+        "generate_lead", "join_group", "select_content", "tutorial_begin", "tutorial_complete",
+    }
+)  # fmt: skip
 # Events that say nothing without a product. A list, a cart or a whole-order refund may come without its items.
 NEEDS_ITEMS: Final = frozenset(
     {

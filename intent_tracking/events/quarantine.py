@@ -10,6 +10,8 @@ from typing import Final
 import pyarrow as pa
 from pydantic import ValidationError
 
+from intent_tracking.events.problems import problems_in_words
+
 MAX_DETAIL_LENGTH: Final = 500
 
 
@@ -67,8 +69,7 @@ def from_validation_error(error: ValidationError) -> Quarantined:
 
     Values are left out of the detail: they may be personal data.
     """
-    problems = error.errors(include_url=False, include_input=False, include_context=False)
-    first = problems[0]
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     field = first["loc"][0] if first["loc"] else ""
     match first["type"]:
         case "missing_identity":
@@ -83,5 +84,4 @@ def from_validation_error(error: ValidationError) -> Quarantined:
             reason = QuarantineReason.UNSUPPORTED_VERSION
         case _:
             reason = QuarantineReason.INVALID_VALUE
-    named = (": ".join(filter(None, (".".join(map(str, each["loc"])), each["msg"]))) for each in problems[:5])
-    return refuse(reason, "; ".join(named))
+    return refuse(reason, "; ".join(problems_in_words(error)[:5]))

@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from intent_tracking.events.log import EventLog
+from intent_tracking.events.problems import problems_in_words
 from intent_tracking.tables import atomic_write_text
 
 SOURCE_FILE: Final = "source.yaml"
@@ -82,7 +83,7 @@ def read_source(folder: Path) -> SourceConfig:
     except yaml.YAMLError as error:
         raise ValueError(f"{path}: not YAML: {error}") from error
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+        wrong = "; ".join(problems_in_words(error))
         raise ValueError(f"{path}: {wrong}") from error
 
 

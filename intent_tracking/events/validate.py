@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from intent_tracking.events.adapters import Parsed, get_adapter
-from intent_tracking.events.arrival import LOOKBACK_DAYS, arrival_problem
+from intent_tracking.events.arrival import LOOKBACK_DAYS, arrival_refusal
 from intent_tracking.events.contract import Event, SourcePosition, events_to_table
-from intent_tracking.events.quarantine import QUARANTINE_SCHEMA, RAW_SCHEMA, Quarantined, refuse
+from intent_tracking.events.quarantine import QUARANTINE_SCHEMA, RAW_SCHEMA, Quarantined
 from intent_tracking.tables import DayTable
 
 _READ_COLUMNS = ["raw", "adapter", "source_file", "source_line", "record_count", "received_time"]
@@ -110,9 +110,8 @@ class _Run:
         if event.event_id in self._seen or event.event_id in self._known_ids:
             self.duplicates += count
             return False
-        if (problem := arrival_problem(event.event_time, received_time)) is not None:
-            detail = f"event_time {event.event_time.isoformat()}, received {received_time.isoformat()}"
-            self.refusals.append((index, refuse(problem, detail)))
+        if (refusal := arrival_refusal(event.event_time, received_time)) is not None:
+            self.refusals.append((index, refusal))
             return False
         if event.event_time.date() != self._day:
             own_day = event.event_time.date()

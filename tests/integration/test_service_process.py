@@ -11,6 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def message(event_id: str, text: str = "where is my parcel") -> dict[str, Any]:
     return {
         "event_id": event_id,
         "event_name": "message",
-        "event_time": "2026-03-02T09:30:00Z",
+        "event_time": datetime.now(UTC).isoformat(),
         "anonymous_id": f"visitor-{event_id}",
         "source": "web",
         "params": {"text": text},

@@ -21,20 +21,10 @@ from intent_tracking.events.adapters.base import (
     read_json_records,
     refused,
 )
-from intent_tracking.events.contract import SCENE_OF_EVENT, EventName
+from intent_tracking.events.contract import NAMES_OUTSIDE, SCENE_OF_EVENT, EventName
 from intent_tracking.events.quarantine import QuarantineReason
 
 _NAMES: Final[Mapping[str, EventName]] = {name.value: name for name in EventName}
-# Collected by GA4 itself, or recommended for other trades: known, and no part of shopping intent.
-_OUTSIDE: Final = frozenset(
-    {
-        "page_view", "screen_view", "session_start", "first_visit", "first_open", "user_engagement", "scroll", "click",
-        "file_download", "form_start", "form_submit", "video_start", "video_progress", "video_complete", "login",
-        "sign_up",
-        "app_update", "app_remove", "app_exception", "os_update", "notification_receive", "notification_open",
-        "generate_lead", "join_group", "select_content", "tutorial_begin", "tutorial_complete",
-    }
-)  # fmt: skip
 _VALUES: Final = ("string_value", "int_value", "double_value", "float_value")
 _USED: Final = frozenset(
     {
@@ -104,7 +94,7 @@ class Ga4Adapter:
         if not isinstance(event, str):
             return refused(QuarantineReason.MISSING_FIELD, "event_name: an export row needs it")
         if event not in _NAMES:
-            if event in _OUTSIDE:
+            if event in NAMES_OUTSIDE:
                 return refused(QuarantineReason.OUTSIDE_CONTRACT, f"event_name: {event} is not used by intent tracking")
             return refused(QuarantineReason.UNKNOWN_EVENT, f"event_name: {event} is no GA4 e-commerce event")
         event_time = self.times(document).event_time

@@ -13,6 +13,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from intent_tracking.events.contract import EventName, Item, Params, Scene
+from intent_tracking.events.problems import problems_in_words
 
 FILTERS: Final = ("absolute", "integer", "lower", "upper")
 _PLACE: Final = re.compile(r"\{([^{}|]+)(?:\|([^{}]*))?\}")
@@ -218,5 +219,5 @@ def load_mapping(name_or_path: str) -> ColumnMapping:
     except yaml.YAMLError as error:
         raise ValueError(f"{path}: not YAML: {error}") from error
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, each['loc'])) or 'mapping'}: {each['msg']}" for each in error.errors())
+        wrong = "; ".join(problems_in_words(error))
         raise ValueError(f"{path}: {wrong}") from error

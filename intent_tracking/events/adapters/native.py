@@ -17,7 +17,7 @@ from intent_tracking.events.adapters.base import (
     refused,
     utc_time,
 )
-from intent_tracking.events.contract import SCENE_OF_EVENT
+from intent_tracking.events.contract import NAMES_OUTSIDE, SCENE_OF_EVENT
 from intent_tracking.events.quarantine import QuarantineReason
 
 NATIVE_SOURCE: Final = "native"
@@ -33,15 +33,16 @@ def parse_document(document: object, received_time: datetime, *, keep_received_t
     if not isinstance(document, dict):
         return refused(QuarantineReason.UNREADABLE, f"a JSON {type(document).__name__} is not an object")
     fields = dict(document)
+    name = fields.get("event_name")
+    if isinstance(name, str) and name in NAMES_OUTSIDE:
+        return refused(QuarantineReason.OUTSIDE_CONTRACT, f"event_name: {name} is not used by intent tracking")
     own = fields.get("received_time")
     if own is None:
         fields["received_time"] = received_time
     if fields.get("source") is None:
         fields["source"] = NATIVE_SOURCE
-    if fields.get("scene") is None:
-        name = fields.get("event_name")
-        if isinstance(name, str) and name in _SCENES:
-            fields["scene"] = _SCENES[name]
+    if fields.get("scene") is None and isinstance(name, str) and name in _SCENES:
+        fields["scene"] = _SCENES[name]
     parsed = build_event(fields)
     if own is None or keep_received_time or parsed.event is None or parsed.event.received_time == received_time:
         return parsed

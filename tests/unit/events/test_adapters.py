@@ -73,7 +73,7 @@ def test_native_keeps_what_is_given_but_the_arrival_decides_the_received_time() 
     ("change", "reason"),
     [
         ({"event_id": None}, QuarantineReason.INVALID_VALUE),
-        ({"event_name": "page_view"}, QuarantineReason.UNKNOWN_EVENT),
+        ({"event_name": "teleport"}, QuarantineReason.UNKNOWN_EVENT),
         ({"received_time": "yesterday"}, QuarantineReason.INVALID_VALUE),
         ({"params": {}}, QuarantineReason.MISSING_FIELD),
     ],
