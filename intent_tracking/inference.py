@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from intent_tracking.artifact import INTENT_MODEL, Manifest, verify
+from intent_tracking.artifact import INTENT_MODEL, ArtifactError, Manifest, verify
 from intent_tracking.modeling.calibration import Calibration
 from intent_tracking.modeling.explaining import Explanation, explain
-from intent_tracking.modeling.golden import GoldenCase, differences
+from intent_tracking.modeling.golden import GoldenCase, Runtime, differences
 from intent_tracking.modeling.labels import LabelSet
 from intent_tracking.modeling.loading import load_golden, load_pipeline
+from intent_tracking.modeling.onnx_backend import FLOAT_FILE, INT8_FILE
 from intent_tracking.modeling.predicting import Features, PredictionPipeline, choose_device
 from intent_tracking.modeling.prediction import OUT_OF_SCOPE_LABEL, IntentScore, KeyInformation, Prediction
 from intent_tracking.sessions.render import ModelInput
@@ -30,21 +31,49 @@ __all__ = [
 class IntentPredictor:
     """A loaded, verified intent model. Safe to share between threads: predicting changes nothing in it."""
 
-    def __init__(self, manifest: Manifest, pipeline: PredictionPipeline, golden: Sequence[GoldenCase]) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        pipeline: PredictionPipeline,
+        golden: Sequence[GoldenCase],
+        runtime: Runtime = "torch",
+    ) -> None:
         self.manifest = manifest
+        self.runtime: Runtime = runtime
         self._pipeline = pipeline
-        self._golden = tuple(golden)
+        self._golden = {line: case for line, case in enumerate(golden, start=1) if case.runtime == runtime}
 
     @classmethod
-    def load(cls, directory: Path, device: Literal["auto", "cpu", "cuda"] = "auto") -> IntentPredictor:
+    def load(
+        cls,
+        directory: Path,
+        device: Literal["auto", "cpu", "cuda"] = "auto",
+        runtime: Literal["auto", "torch", "onnx"] = "auto",
+    ) -> IntentPredictor:
         """Verify the artifact's checksums and build the model from its files alone.
 
+        Args:
+            directory: the artifact.
+            device: where to run; `auto` is the GPU where there is one.
+            runtime: what runs the network; `auto` is ONNX Runtime on a CPU if the artifact has a graph, else torch.
+
         Raises:
-            ArtifactError: a file is missing, changed or does not fit the others; the message names it and the remedy.
-            ValueError: `device` is not there.
+            ArtifactError: a file is missing, changed or does not fit the others, or there is no ONNX graph; the message
+                names it and the remedy.
+            ValueError: `device` is not there, or is no place for `runtime`.
         """
         manifest = verify(directory, kind=INTENT_MODEL)
-        return cls(manifest, load_pipeline(directory, choose_device(device)), load_golden(directory))
+        chosen = choose_device("cpu" if runtime == "onnx" and device == "auto" else device)
+        # What the manifest does not list is not verified, and not read.
+        graph = next((name for name in (INT8_FILE, FLOAT_FILE) if name in manifest.files), None)
+        if runtime == "onnx" and chosen.type != "cpu":
+            raise ValueError(f"runtime 'onnx' runs on the CPU, not on {chosen}; use runtime 'torch' there")
+        if runtime == "onnx" and graph is None:
+            raise ArtifactError(f"{directory}: has no ONNX graph; load it with runtime 'torch' or train it again")
+        if runtime == "torch" or chosen.type != "cpu":
+            graph = None
+        pipeline = load_pipeline(directory, chosen, graph)
+        return cls(manifest, pipeline, load_golden(directory), "torch" if graph is None else "onnx")
 
     @property
     def version(self) -> str:
@@ -104,5 +133,5 @@ class IntentPredictor:
         """Answer the golden requests again and say what differs; empty: the model runs here as when it was exported."""
         if not self._golden:
             return []
-        answers = self.predict([case.request() for case in self._golden])
+        answers = self.predict([case.request() for case in self._golden.values()])
         return differences(self._golden, answers, self.out_of_scope_threshold)

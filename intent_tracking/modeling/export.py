@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -18,9 +18,11 @@ from intent_tracking.artifact import INTENT_MODEL, Manifest, write_manifest
 from intent_tracking.modeling.calibration import Calibration, calibrate, calibrate_label_sets
 from intent_tracking.modeling.dataset import TokenizedDataset, prepare_dataset
 from intent_tracking.modeling.examples import model_inputs
-from intent_tracking.modeling.golden import golden_case
+from intent_tracking.modeling.golden import GoldenCase, Runtime, golden_case
+from intent_tracking.modeling.onnx_backend import OnnxBackend
+from intent_tracking.modeling.onnx_export import served_graph
 from intent_tracking.modeling.out_of_scope import ALLOWED_LOSS
-from intent_tracking.modeling.predicting import PredictionPipeline, TorchBackend
+from intent_tracking.modeling.predicting import Backend, PredictionPipeline, TorchBackend
 from intent_tracking.modeling.recipe import Recipe
 from intent_tracking.modeling.training import Progress, TrainingResult, fine_tune
 from intent_tracking.modeling.validation import scores_of
@@ -97,9 +99,15 @@ def export_artifact(
         feature_names=tuple(scale.name for scale in dataset.info.features),
         scenes=model.config.scenes,
     )
-    cases = [
-        golden_case(entry, answer) for entry, answer in zip(golden_inputs, pipeline.predict(golden_inputs), strict=True)
-    ]
+    graph = served_graph(model, dataset, training.validation)
+    backends: dict[Runtime, Backend] = {"torch": pipeline.backend}
+    if graph is not None:
+        # First, because it is what serves on a CPU.
+        backends = {"onnx": OnnxBackend(graph.content), **backends}
+    cases: list[GoldenCase] = []
+    for runtime, backend in backends.items():
+        answers = replace(pipeline, backend=backend).predict(golden_inputs)
+        cases += [golden_case(entry, answer, runtime) for entry, answer in zip(golden_inputs, answers, strict=True)]
     figures = {f"validation_{name}": value for name, value in _validation_scores(training).items() if name != "score"}
     with atomic_directory(directory) as building:
         save_file(
@@ -109,6 +117,10 @@ def export_artifact(
         (building / "tokenizer.json").write_text(dataset.tokenizer.to_json(), encoding="utf-8")
         (building / "labels.json").write_text(dataset.labels.model_dump_json(indent=2) + "\n", encoding="utf-8")
         (building / "calibration.json").write_text(calibration.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        if graph is not None:
+            (building / graph.file).parent.mkdir()
+            (building / graph.file).write_bytes(graph.content)
+            figures |= graph.losses
         golden = "".join(case.model_dump_json() + "\n" for case in cases)
         (building / "golden.jsonl").write_text(golden, encoding="utf-8")
         return write_manifest(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -11,8 +11,10 @@ from pydantic import BaseModel, ConfigDict
 from intent_tracking.modeling.prediction import Prediction
 from intent_tracking.sessions.render import ModelInput
 
-# Room for another processor's or a GPU's rounding (bf16), far below what a wrong file or tokenizer does.
+# Room for another processor's or a GPU's rounding (bf16), far below what a wrong file or tokenizer does. Int8 rounds
+# more than that, so each runtime is held to answers of its own.
 TOLERANCE = 0.03
+Runtime = Literal["torch", "onnx"]
 _TOP = 3
 
 
@@ -28,10 +30,11 @@ class GoldenSpan(BaseModel):
 
 
 class GoldenCase(BaseModel):
-    """One line of `golden.jsonl`: a request and the answer that the artifact gave when it was exported."""
+    """One line of `golden.jsonl`: a request and the answer that `runtime` gave when the artifact was exported."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    runtime: Runtime = "torch"
     text: str
     utterance_start: int
     utterance_end: int
@@ -53,10 +56,11 @@ class GoldenCase(BaseModel):
         )
 
 
-def golden_case(request: ModelInput, answer: Prediction) -> GoldenCase:
-    """Record `answer` as the one to give to `request`."""
+def golden_case(request: ModelInput, answer: Prediction, runtime: Runtime = "torch") -> GoldenCase:
+    """Record `answer` as the one that `runtime` gives to `request`."""
     purchase = answer.purchase_probability
     return GoldenCase(
+        runtime=runtime,
         text=request.text,
         utterance_start=request.utterance_start,
         utterance_end=request.utterance_end,
@@ -72,13 +76,14 @@ def golden_case(request: ModelInput, answer: Prediction) -> GoldenCase:
     )
 
 
-def differences(cases: Sequence[GoldenCase], answers: Sequence[Prediction], threshold: float) -> list[str]:
+def differences(cases: Mapping[int, GoldenCase], answers: Sequence[Prediction], threshold: float) -> list[str]:
     """What the answers have otherwise than the cases, as sentences; empty: the replay passed.
 
-    A decision may flip only where the familiarity lies within `TOLERANCE` of the border.
+    `cases` are by their line in `golden.jsonl`, `answers` in the same order. A decision may flip only where the
+    familiarity lies within `TOLERANCE` of the border.
     """
     found: list[str] = []
-    for number, (case, answer) in enumerate(zip(cases, answers, strict=True), start=1):
+    for (number, case), answer in zip(cases.items(), answers, strict=True):
         where = f"golden.jsonl line {number}"
         scores = {score.name: score.probability for score in answer.intents}
         for name, expected in case.intents.items():

@@ -17,7 +17,8 @@ from intent_tracking.modeling.encoder import EncoderError, allowed_config
 from intent_tracking.modeling.golden import GoldenCase
 from intent_tracking.modeling.labels import LabelSet
 from intent_tracking.modeling.model import IntentModel, ModelConfig
-from intent_tracking.modeling.predicting import PredictionPipeline, TorchBackend
+from intent_tracking.modeling.onnx_backend import OnnxBackend
+from intent_tracking.modeling.predicting import Backend, PredictionPipeline, TorchBackend
 from intent_tracking.modeling.tokenization import SessionTokenizer
 
 _Record = TypeVar("_Record", bound=BaseModel)
@@ -97,16 +98,40 @@ def load_model(directory: Path, config: ModelConfig) -> IntentModel:
     return model
 
 
-def load_pipeline(directory: Path, device: torch.device) -> PredictionPipeline:
-    """The artifact's pipeline with its network in torch on `device`; the caller has verified the checksums."""
+def load_onnx(path: Path) -> OnnxBackend:
+    """Read a graph whose weights are all in the file itself.
+
+    Raises:
+        ArtifactError: ONNX Runtime does not take it.
+    """
+    try:
+        return OnnxBackend(path.read_bytes())
+    except ValueError as error:
+        raise ArtifactError(f"{path}: {error}; export the artifact again, or load it with runtime 'torch'") from error
+
+
+def load_pipeline(directory: Path, device: torch.device, onnx_file: str | None = None) -> PredictionPipeline:
+    """The artifact's pipeline; the caller has verified the checksums.
+
+    Args:
+        directory: the artifact.
+        device: where torch runs the network.
+        onnx_file: a file that the manifest lists, which ONNX Runtime is to run on the CPU in place of torch.
+
+    Raises:
+        ArtifactError: a file does not fit the others.
+    """
     config = load_config(directory)
     labels = load_labels(directory)
     if (config.intent_classes, config.tags) != (labels.intent_classes, labels.tag_count):
         raise ArtifactError(
             f"{directory}: labels.json and config.json disagree on the heads; export the artifact again"
         )
+    backend: Backend = (
+        TorchBackend(load_model(directory, config), device) if onnx_file is None else load_onnx(directory / onnx_file)
+    )
     return PredictionPipeline(
-        backend=TorchBackend(load_model(directory, config), device),
+        backend=backend,
         tokenizer=load_tokenizer(directory, config.max_tokens),
         labels=labels,
         calibration=load_calibration(directory),
