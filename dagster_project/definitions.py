@@ -32,8 +32,9 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     from dagster_project.defs.training import adaptation as adaptation_assets
     from dagster_project.defs.training import assets as training_assets
     from dagster_project.defs.training import checks as training_checks
+    from dagster_project.defs.training import search as search_assets
     from dagster_project.defs.training.adaptation import adaptation_job
-    from dagster_project.defs.training.jobs import retrain_job
+    from dagster_project.defs.training.jobs import retrain_job, search_job
     from dagster_project.partitions import daily_from
     from dagster_project.resources.alerts import Alerts
     from dagster_project.resources.feature_store import FeastStore
@@ -50,6 +51,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
                 feature_assets,
                 training_assets,
                 adaptation_assets,
+                search_assets,
                 evaluation_assets,
                 serving_assets,
                 monitoring_assets,
@@ -69,7 +71,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
                 monitoring_checks,
             ]
         ),
-        jobs=[ingest_job, features_job, retrain_job, adaptation_job, drift_job, rollback_job],
+        jobs=[ingest_job, features_job, retrain_job, adaptation_job, search_job, drift_job, rollback_job],
         schedules=[daily_ingestion, daily_features, daily_drift_check],
         sensors=[drift_sensor, failure_alert, freshness_alert],
         resources={

@@ -129,10 +129,14 @@ class TrainingConfig(dg.Config):
         default=None, gt=0, description="What a training may take; by default as long as the recipe for the data says."
     )
     seed: int = Field(default=0, description="Another seed gives another version of the same data.")
+    searched_recipe: bool = Field(
+        default=False,
+        description="Train by the recipe of the last `recipe_search`, also where it was found on other days of data.",
+    )
 
 
 @dg.asset(
-    deps=[training_examples, tokenized_sessions],
+    deps=[training_examples, tokenized_sessions, "recipe_search"],
     group_name="training",
     kinds={"pytorch", "huggingface"},
     owners=OWNERS,
@@ -151,13 +155,16 @@ def intent_model(
     From `tokenized_sessions`; starts from the live model where there is one. TensorBoard reads
     `models/.work/<version>`.
     """
+    from dagster_project.defs.training.examples import recipe_path
     from dagster_project.defs.training.model import train_version
+    from intent_tracking.modeling.search_result import read_found_recipe
 
     made = train_version(
         settings,
         feature_store,
         seed=config.seed,
         max_seconds=config.max_seconds,
+        found=read_found_recipe(recipe_path(settings)) if config.searched_recipe else None,
         progress=EveryFewSeconds(context.log.info),
     )
     manifest = made.manifest
@@ -169,6 +176,7 @@ def intent_model(
         "trained_until": manifest.trained_until or "unknown",
         "feature_service": manifest.feature_service or "none",
         "reused": made.trained is None,
+        "recipe_from": made.recipe_from,
         **manifest.metrics,
     }
     if made.trained is not None:

@@ -73,6 +73,11 @@ def tokenized_path(settings: Settings) -> Path:
     return settings.training / "tokenized_sessions"
 
 
+def recipe_path(settings: Settings) -> Path:
+    """The file of `recipe_search`."""
+    return settings.training / "recipe.json"
+
+
 def write_examples(settings: Settings, examples: pa.Table, window: TrainingWindow) -> None:
     """Replace `training_examples` atomically; the file says where its window ends."""
     examples = examples.replace_schema_metadata({UNTIL_KEY: window.end.isoformat()})

@@ -1,4 +1,4 @@
-"""The retraining: from settled days to a live model, with the gate in between."""
+"""The retraining, from settled days to a live model with the gate in between, and the search for its recipe."""
 
 import dagster as dg
 
@@ -20,4 +20,14 @@ retrain_job = dg.define_asset_job(
         "deploys it if the gate accepts it."
     ),
     tags={"dagster/max_runtime": str(6 * 3600), "intent/exclusive": "retraining"},
+)
+
+search_job = dg.define_asset_job(
+    "search_job",
+    selection=dg.AssetSelection.assets("recipe_search"),
+    description=(
+        "Searches for a better training recipe on the tokenized sessions that are there. A search that was stopped "
+        "goes on when the job runs again."
+    ),
+    tags={"dagster/max_runtime": str(12 * 3600), "intent/exclusive": "search"},
 )

@@ -14,6 +14,8 @@ from intent_tracking.artifact import INTENT_MODEL, Manifest, verify
 from intent_tracking.evaluation import plots, style
 from intent_tracking.modeling.dataset import DatasetInfo, TokenizedDataset, fingerprint
 from intent_tracking.modeling.export import TrainedArtifact, train_artifact
+from intent_tracking.modeling.recipe import Recipe
+from intent_tracking.modeling.search_result import FoundRecipe
 from intent_tracking.modeling.training import Progress
 from intent_tracking.settings import Settings
 from intent_tracking.tables import atomic_write_text
@@ -27,22 +29,31 @@ class StaleTokensError(RuntimeError):
 
 @dataclass(frozen=True, eq=False)
 class TrainedVersion:
-    """An artifact, and the training that made it; `trained` is None where the artifact was there already."""
+    """An artifact, and the training that made it; `trained` is None where the artifact was there already.
+
+    `recipe_from` says in words where the recipe comes from.
+    """
 
     manifest: Manifest
     directory: Path
     work: Path
     trained: TrainedArtifact | None
     learning_curve: Path | None
+    recipe_from: str
 
 
-def version_name(until: datetime, info: DatasetInfo, seed: int, max_seconds: float | None) -> str:
+def version_name(
+    until: datetime, info: DatasetInfo, seed: int, max_seconds: float | None, recipe: Recipe | None = None
+) -> str:
     """Name of what this training gives: the last day that it saw, which ends at `until`, and a hash of what decides it.
 
     The same data and choices have the same name, so that a run that was killed finds its checkpoint again.
     """
-    decides = json.dumps([info.model_dump(mode="json"), seed, max_seconds], sort_keys=True)
-    return f"{until - timedelta(days=1):%Y%m%d}-{hashlib.sha256(decides.encode()).hexdigest()[:8]}"
+    decides = [info.model_dump(mode="json"), seed, max_seconds]
+    if recipe is not None:
+        decides.append(recipe.model_dump(mode="json"))
+    digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+    return f"{until - timedelta(days=1):%Y%m%d}-{digest[:8]}"
 
 
 def train_version(
@@ -51,13 +62,18 @@ def train_version(
     *,
     seed: int,
     max_seconds: float | None,
+    found: FoundRecipe | None = None,
     progress: Callable[[Progress], None],
 ) -> TrainedVersion:
     """Train on `tokenized_sessions` and write the artifact to `models/<version>`.
 
     A version that exists is not trained again: what is live must not change under the service.
 
+    Args:
+        found: recipe of a search to train by; None: chosen from the data.
+
     Raises:
+        SearchError: the recipe was found for another base encoder.
         FileNotFoundError: an input is missing.
         StaleTokensError: the inputs do not belong together.
         ArtifactError: the version exists and is damaged, or the model that the training starts from is.
@@ -69,10 +85,12 @@ def train_version(
             "tokenized_sessions was made from other training_examples than those on disk: materialize it again"
         )
     until = trained_until(examples)
-    version = version_name(until, dataset.info, seed, max_seconds)
+    recipe = None if found is None else found.recipe_for(dataset.info, settings.device)
+    version = version_name(until, dataset.info, seed, max_seconds, recipe)
+    origin = _origin(found, dataset.info)
     directory, work = settings.models / version, settings.models / ".work" / version
     if directory.exists():
-        return TrainedVersion(verify(directory, kind=INTENT_MODEL), directory, work, None, None)
+        return TrainedVersion(verify(directory, kind=INTENT_MODEL), directory, work, None, None, origin)
     trained = train_artifact(
         examples,
         directory,
@@ -81,6 +99,7 @@ def train_version(
         base_encoder=settings.base_encoder,
         dataset=dataset,
         champion=settings.models / dataset.info.parent if dataset.info.parent else None,
+        recipe=recipe,
         seed=seed,
         device=settings.device,
         max_seconds=max_seconds,
@@ -89,7 +108,14 @@ def train_version(
         progress=progress,
     )
     shutil.rmtree(work / "checkpoints", ignore_errors=True)  # TensorBoard's files stay
-    return TrainedVersion(trained.manifest, directory, work, trained, _learning_curve(trained, work))
+    return TrainedVersion(trained.manifest, directory, work, trained, _learning_curve(trained, work), origin)
+
+
+def _origin(found: FoundRecipe | None, info: DatasetInfo) -> str:
+    if found is None:
+        return "chosen from the data"
+    differs = found.differences(info)
+    return f"search {found.study}, " + (f"where {', '.join(differs)} differed" if differs else "on this data")
 
 
 def learning_history(work: Path) -> list[tuple[int, float, float]]:

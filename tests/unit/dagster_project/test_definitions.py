@@ -24,6 +24,7 @@ ASSETS = {
     "training_examples",
     "domain_adapted_encoder",
     "tokenized_sessions",
+    "recipe_search",
     "intent_model",
     "intent_model_evaluation",
     "intent_bento",
@@ -42,7 +43,17 @@ DAILY = {
     "served_predictions",
     "drift_report",
 }
-HEAVY = ("torch", "transformers", "great_expectations", "evidently", "feast", "sklearn", "matplotlib", "pandas")
+HEAVY = (
+    "torch",
+    "transformers",
+    "great_expectations",
+    "evidently",
+    "feast",
+    "sklearn",
+    "matplotlib",
+    "pandas",
+    "optuna",
+)
 
 
 @pytest.fixture(scope="module")
@@ -99,8 +110,9 @@ def test_the_way_of_the_data_has_no_gap(definitions):
     assert ancestors == ASSETS - {"drift_report", "quarantined_events"}
 
 
-def test_training_goes_through_the_gpu_pool(definitions):
-    assert definitions.resolve_asset_graph().get(dg.AssetKey("intent_model")).pools == {"gpu"}
+@pytest.mark.parametrize("name", ["intent_model", "recipe_search", "domain_adapted_encoder"])
+def test_training_goes_through_the_gpu_pool(definitions, name):
+    assert definitions.resolve_asset_graph().get(dg.AssetKey(name)).pools == {"gpu"}
 
 
 def test_whoever_starts_a_run_one_step_at_a_time_writes_day_tables_and_one_the_feature_registry(definitions):
@@ -111,7 +123,15 @@ def test_whoever_starts_a_run_one_step_at_a_time_writes_day_tables_and_one_the_f
 
 
 def test_every_job_has_a_time_limit(definitions):
-    for name in ("ingest_job", "features_job", "retrain_job", "adaptation_job", "drift_job", "rollback_job"):
+    for name in (
+        "ingest_job",
+        "features_job",
+        "retrain_job",
+        "adaptation_job",
+        "search_job",
+        "drift_job",
+        "rollback_job",
+    ):
         assert int(definitions.resolve_job_def(name).tags["dagster/max_runtime"]) > 0
 
 
