@@ -34,8 +34,8 @@ class _Entry:
 def _shoppers(page_values: bool) -> tuple[_Entry, _Entry]:
     name = "online_shoppers" if page_values else "online_shoppers-no_page_values"
     return (
-        _Entry(name, "boosting_ensemble", 60, partial(boosting_ensemble, page_values=page_values)),
-        _Entry(name, "boosting", 10, partial(boosting_baseline, page_values=page_values)),
+        _Entry(name, "boosting_ensemble", 150, partial(boosting_ensemble, page_values=page_values)),
+        _Entry(name, "boosting", 30, partial(boosting_baseline, page_values=page_values)),
     )
 
 

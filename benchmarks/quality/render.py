@@ -256,7 +256,7 @@ def _shoppers(found: Figures) -> list[str]:
     ]
     return [
         *_table(head, rows),
-        "AUC, mean of 5 folds, shuffled by the seed. `PageValues` is worked out from purchases: it leaks the outcome.",
+        "AUC, mean of 10 folds, shuffled by the seed. `PageValues` is worked out from purchases: it leaks the outcome.",
         "These sessions have no text, so this is a model of tables (`benchmarks/quality/shoppers.py`), not the outcome",
         "head; its settings were chosen on another folding of the same sessions.",
         "",
