@@ -77,6 +77,7 @@ def evaluate_command(
     from intent_tracking.inference import OUT_OF_SCOPE_LABEL, IntentPredictor
     from intent_tracking.modeling.examples import examples_from_labelled, model_inputs
     from intent_tracking.modeling.export import train_artifact
+    from intent_tracking.modeling.multi_label import answer_scores
     from intent_tracking.modeling.pretraining import adapt_encoder
 
     began = time.monotonic()
@@ -142,6 +143,9 @@ def evaluate_command(
     if OUT_OF_SCOPE_LABEL in content["per_class"]:
         content["out_of_scope_recall"] = content["per_class"][OUT_OF_SCOPE_LABEL]["recall"]
         content["in_scope_accuracy"] = figures["in_scope_accuracy"]
+    if predictor.labels.multi_label:
+        answered = [prediction.labels for prediction in predictions]
+        content["label_sets"] = answer_scores([row.intent for row in test_rows], answered, predictor.labels.intents)
     content |= {
         "seconds": round(time.monotonic() - began, 3),
         "training_seconds": round(training.seconds, 3),

@@ -57,6 +57,17 @@ def choose_thresholds(probabilities: FloatArray, truth: BoolArray) -> tuple[floa
     )
 
 
+def answer_scores(truth: Sequence[str], answers: Sequence[Sequence[str]], labels: Sequence[str]) -> dict[str, float]:
+    """`label_set_scores` of annotations `a|b` and the labels answered; what `labels` lacks cannot be right."""
+    wanted = [names_in(intent) for intent in truth]
+    every = (*labels, *sorted({name for names in wanted for name in names} - set(labels)))
+
+    def matrix(sets: Iterable[Sequence[str]]) -> BoolArray:
+        return np.array([[name in names for name in every] for names in sets], dtype=bool).reshape(-1, len(every))
+
+    return label_set_scores(matrix(wanted), matrix(answers))
+
+
 def _best_threshold(probabilities: FloatArray, truth: BoolArray) -> float:
     """Midway between the last probability that counts and the first that does not, where F1 is highest; 0.5 if none."""
     if not truth.any():

@@ -109,7 +109,10 @@ class SessionTokenizer:
         words: list[int | None] = encoding.word_ids
         # Tokenizers that part words by blanks take a Chinese sentence for one word; its words are its characters.
         starts = [
-            place == 0 or word is None or word != words[place - 1] or is_ideograph(text[start : start + 1])
+            place == 0
+            or word is None
+            or word != words[place - 1]
+            or (is_ideograph(text[start : start + 1]) and spans[place - 1][1] <= start)
             for place, (word, (start, _)) in enumerate(zip(words, spans, strict=True))
         ]
         unknown = ids.count(self._unknown) / len(ids) if ids and self._unknown is not None else 0.0
