@@ -27,8 +27,9 @@ from intent_tracking.modeling.augmentation import Augmentation, augment
 from intent_tracking.modeling.batching import ExampleArrays
 from intent_tracking.modeling.dataset import prepare_dataset
 from intent_tracking.modeling.examples import examples_from_labelled
+from intent_tracking.modeling.hardware import has_fast_bf16
 from intent_tracking.modeling.recipe import Recipe
-from intent_tracking.modeling.training import fine_tune, has_fast_bf16
+from intent_tracking.modeling.training import fine_tune
 from intent_tracking.modeling.validation import run_split
 from intent_tracking.settings import PACKAGED_ENCODER, load_settings
 

@@ -10,10 +10,11 @@ from intent_tracking.artifact import INTENT_MODEL, ArtifactError, Manifest, veri
 from intent_tracking.modeling.calibration import Calibration
 from intent_tracking.modeling.explaining import Explanation, explain
 from intent_tracking.modeling.golden import GoldenCase, Runtime, differences
+from intent_tracking.modeling.hardware import choose_device
 from intent_tracking.modeling.labels import LabelSet
 from intent_tracking.modeling.loading import load_golden, load_pipeline
 from intent_tracking.modeling.onnx_backend import FLOAT_FILE, INT8_FILE
-from intent_tracking.modeling.predicting import Features, PredictionPipeline, choose_device
+from intent_tracking.modeling.predicting import Features, PredictionPipeline
 from intent_tracking.modeling.prediction import OUT_OF_SCOPE_LABEL, IntentScore, KeyInformation, Prediction
 from intent_tracking.sessions.render import ModelInput
 

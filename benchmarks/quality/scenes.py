@@ -91,9 +91,9 @@ def _train(
 ) -> IntentPredictor:
     from intent_tracking.inference import IntentPredictor
     from intent_tracking.modeling.export import train_artifact
-    from intent_tracking.modeling.predicting import choose_device
+    from intent_tracking.modeling.hardware import choose_device, has_fast_bf16
     from intent_tracking.modeling.recipe import Recipe
-    from intent_tracking.modeling.training import Progress, has_fast_bf16
+    from intent_tracking.modeling.training import Progress
 
     def progress(at: Progress) -> None:
         workplace.say(f"{folder.name}: step {at.step}/{at.steps}")

@@ -12,6 +12,7 @@ from torch import nn
 from intent_tracking.artifact import ArtifactError, verify
 from intent_tracking.modeling.dataset import TokenizedDataset
 from intent_tracking.modeling.encoder import allowed_config, find_encoder, load_encoder
+from intent_tracking.modeling.intent_head import IntentHead
 from intent_tracking.modeling.labels import LabelSet
 from intent_tracking.modeling.loading import load_config, load_labels, load_model, load_tokenizer
 from intent_tracking.modeling.model import IntentModel, ModelConfig, OutcomeHead, extend_rows
@@ -96,7 +97,9 @@ def _tag_names(labels: LabelSet) -> tuple[str, ...]:
     return ("O", *(f"{prefix}-{name}" for name in labels.key_information for prefix in ("B", "I")))
 
 
-def _copy_rows(old: nn.Linear | None, new: nn.Linear | None, had: Sequence[str], has: Sequence[str]) -> None:
+def _copy_rows(
+    old: nn.Linear | IntentHead | None, new: nn.Linear | IntentHead | None, had: Sequence[str], has: Sequence[str]
+) -> None:
     """Labels that both heads know keep what was learned about them."""
     if old is None or new is None:
         return

@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from intent_tracking.modeling.encoder import build_encoder
+from intent_tracking.modeling.intent_head import IntentHead
 from intent_tracking.modeling.scene_adapters import encode, scene_adapters
 from intent_tracking.modeling.tokenization import AddedRows
 
@@ -136,7 +137,7 @@ class IntentModel(nn.Module):
             else None
         )
         self.dropout = nn.Dropout(config.dropout)
-        self.intent = nn.Linear(hidden, config.intent_classes) if config.intent_classes else None
+        self.intent = IntentHead(hidden, config.intent_classes) if config.intent_classes else None
         self.tags = nn.Linear(hidden, config.tags) if config.tags else None
         self.outcome = OutcomeHead(hidden, config.features, config.dropout) if config.outcome else None
 

@@ -64,19 +64,6 @@ class TorchBackend:
         return Outputs(*(None if part is None else part.float().cpu().numpy() for part in output))  # type: ignore[arg-type]
 
 
-def choose_device(device: str) -> torch.device:
-    """`auto` is the GPU where there is one.
-
-    Raises:
-        ValueError: `cuda` is asked for and there is none.
-    """
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device 'cuda': no GPU is visible to torch; use device 'auto' or 'cpu'")
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(device)
-
-
 def batches_by_length(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
     """Positions grouped so that each batch holds texts of like length: padding is work for nothing."""
     order = sorted(range(len(lengths)), key=lambda place: (lengths[place], place))

@@ -23,11 +23,11 @@ from torch.nn import functional
 from intent_tracking.modeling.batching import plan_pass
 from intent_tracking.modeling.checkpoint import optimizer_tensors, restore, restore_optimizer, snapshot, trainable
 from intent_tracking.modeling.encoder import ADAPTATION_FILE, BaseEncoder, allowed_config, find_encoder, load_encoder
+from intent_tracking.modeling.hardware import choose_device, has_fast_bf16
 from intent_tracking.modeling.masking import MaskingTable, guessable, mask_token, mask_words
 from intent_tracking.modeling.model import SplitEmbedding, extend_rows
-from intent_tracking.modeling.predicting import choose_device, pad
+from intent_tracking.modeling.predicting import pad
 from intent_tracking.modeling.tokenization import SessionTokenizer, added_rows, extend_vocabulary
-from intent_tracking.modeling.training import has_fast_bf16
 from intent_tracking.sessions.vocabulary import SPECIAL_TOKENS
 from intent_tracking.tables import atomic_directory
 
@@ -175,6 +175,8 @@ def adapt_encoder(
 
 
 class _Adapter:
+    _encoder: Any  # transformers is untyped
+
     def __init__(
         self,
         texts: Sequence[str],
@@ -195,7 +197,7 @@ class _Adapter:
         self._ids = [np.asarray(entry.ids, dtype=np.int64) for entry in encoded]
         table = MaskingTable.of(self._tokenizer, np.unique(np.concatenate(self._ids)).tolist())
         self._table, self._words = table, [guessable(entry, table) for entry in encoded]
-        self._encoder: Any = load_encoder(base)
+        self._encoder = load_encoder(base)
         added = added_rows(SessionTokenizer.from_file(base.tokenizer_file, 8).vocabulary, self._tokenizer.vocabulary)
         extend_rows(self._encoder, added, seed)
         self._first_trained = base.trained_from(added.first_id)
@@ -325,9 +327,9 @@ class _Adapter:
             chosen.append(guessed)
         ids, mask = pad([row.tolist() for row in rows])
         truth, _ = pad([self._ids[place].tolist() for place in [*places, *places]])
-        guessed, _ = pad([entry.astype(np.int64).tolist() for entry in chosen])
+        wanted, _ = pad([entry.astype(np.int64).tolist() for entry in chosen])
         targets = self._place[torch.from_numpy(truth).to(self._device)]
-        targets[torch.from_numpy((guessed == 0) | (mask == 0)).to(self._device)] = -1
+        targets[torch.from_numpy((wanted == 0) | (mask == 0)).to(self._device)] = -1
         return torch.from_numpy(ids).to(self._device), torch.from_numpy(mask).to(self._device), targets
 
     def _contrast(self, states: torch.Tensor, mask: torch.Tensor, places: Sequence[int]) -> torch.Tensor:

@@ -29,22 +29,24 @@ from intent_tracking.modeling.checkpoint import (
     trainable,
 )
 from intent_tracking.modeling.dataset import TokenizedDataset
+from intent_tracking.modeling.hardware import (
+    choose_device,
+    expected_tokens_per_second,
+    has_fast_bf16,
+    keep_freed_memory,
+)
+from intent_tracking.modeling.intent_head import prototypes_of
+from intent_tracking.modeling.loading import load_labels
 from intent_tracking.modeling.model import IntentModel
 from intent_tracking.modeling.objective import class_weights, loss_of, rows_of, scene_consistency
-from intent_tracking.modeling.predicting import choose_device
-from intent_tracking.modeling.recipe import (
-    CORE_TOKENS_PER_SECOND,
-    CORE_TOKENS_PER_SECOND_FLOAT32,
-    GPU_TOKENS_PER_SECOND,
-    Recipe,
-    choose_recipe,
-)
-from intent_tracking.modeling.validation import SplitOutputs, run_split, scores_of
+from intent_tracking.modeling.recipe import Recipe, choose_recipe
+from intent_tracking.modeling.validation import SplitOutputs, pooled_texts, run_split, scores_of
 from intent_tracking.sessions.vocabulary import scene_token
 
 logger = logging.getLogger(__name__)
 
 _UNTRAINED_BEFORE = -1.0
+_TEXTS_OF_A_PROTOTYPE = 32
 # Share of a time budget by which a run may lag before its learning rate follows the clock.
 _BEHIND = 0.05
 
@@ -87,22 +89,6 @@ class TrainingResult:
     stopped: Literal["finished", "no improvement", "time"]
 
 
-def has_fast_bf16(device: torch.device) -> bool:
-    """Whether bf16 pays: on GPUs that have it, and on CPUs with AVX-512 BF16 (1.6 times measured) or AMX."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
-    capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
-
-
-def _expected_speed(device: torch.device) -> float:
-    if device.type == "cuda":
-        return GPU_TOKENS_PER_SECOND
-    return torch.get_num_threads() * (
-        CORE_TOKENS_PER_SECOND if has_fast_bf16(device) else CORE_TOKENS_PER_SECOND_FLOAT32
-    )
-
-
 def fine_tune(
     dataset: TokenizedDataset,
     *,
@@ -137,6 +123,7 @@ def fine_tune(
     Raises:
         ValueError: nothing in the training split is labelled, or the device is not there.
     """
+    keep_freed_memory()
     trainer = _Trainer(dataset, work_dir, champion, recipe, seed, choose_device(device), max_seconds)
     with torch.random.fork_rng():
         return trainer.run(checkpoint_seconds, progress)
@@ -171,7 +158,7 @@ class _Trainer:
                 warm_start=champion is not None,
                 max_seconds=max_seconds,
                 doubtful=[not sure for sure in self._sure],
-                tokens_per_second=_expected_speed(device),
+                tokens_per_second=expected_tokens_per_second(device),
             )
             self._state = TrainingState(key=key, recipe=chosen)
         else:
@@ -189,6 +176,11 @@ class _Trainer:
             raise ValueError("the training split has no two intents, no slots and no outcomes; label some data")
         self._model.freeze_base_rows()
         self._model.to(device)
+        if found is None and self._model.intent is not None:
+            known = load_labels(champion).class_names() if champion is not None else ()
+            new = [row for row, name in enumerate(labels.class_names()) if name not in known]
+            pooled, intents = pooled_texts(self._model, self._train, device, most=_TEXTS_OF_A_PROTOTYPE)
+            self._model.intent.start_from(prototypes_of(pooled, intents, labels.intent_classes), new)
         self._optimizer = _optimizer(self._model, self._recipe)
         self._best: dict[str, torch.Tensor] = {}
         if found is not None:
@@ -394,7 +386,8 @@ def _optimizer(model: IntentModel, recipe: Recipe) -> torch.optim.Optimizer:
     groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
     for name, value in trainable(model).items():
         factor = 1.0
-        if not name.startswith("encoder."):
+        # The intent head starts where it should be; the others start at random.
+        if not name.startswith(("encoder.", "intent.")):
             factor = recipe.head_factor
         elif name.endswith("embeddings.added"):
             factor = recipe.added_factor
