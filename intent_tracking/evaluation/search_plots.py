@@ -36,6 +36,8 @@ def search_pictures(folder: Path, trials: Sequence[TrialRecord], importances: Ma
 
 def history(folder: Path, trials: Sequence[TrialRecord]) -> str:
     """The score of each trial, the best so far, and the default as a line."""
+    from matplotlib.ticker import MaxNLocator
+
     picture = style.figure(8.6, 4.4)
     axes = picture.add_subplot()
     scored = _scored(trials)
@@ -74,7 +76,7 @@ def history(folder: Path, trials: Sequence[TrialRecord]) -> str:
     )
     span = max(float(best[-1]) - _score(low), 0.01)
     axes.set_ylim(_score(low) - 0.08 * span, float(best[-1]) + 0.15 * span)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False, fontsize=8.5, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return style.save(picture, folder, "search_history")
 
@@ -99,8 +101,7 @@ def importance(folder: Path, importances: Mapping[str, float]) -> str:
 
 def parallel(folder: Path, trials: Sequence[TrialRecord]) -> str:
     """Every trial as a line through its choices to its score, better ones darker; best orange, default dashed."""
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize
+    from matplotlib import colormaps
 
     scored = sorted(_scored(trials), key=_score)
     names = list(scored[0].choices)
@@ -108,14 +109,13 @@ def parallel(folder: Path, trials: Sequence[TrialRecord]) -> str:
     axes = picture.add_subplot()
     columns = {name: [trial.choices[name] for trial in trials if trial.choices] for name in names}
     scores = [_score(trial) for trial in scored]
-    low, high = min(scores), max(*scores, min(scores) + 1e-9)
-    # The lighter third of the colours is too pale for a line.
-    shade = ScalarMappable(Normalize(low - (high - low) / 2, high), "Blues")
+    blues = colormaps["Blues"]
     best = max((trial for trial in scored if trial.state == "complete"), key=_score)
     for trial in [trial for trial in scored if trial is not best] + [best]:
         line = [_place(trial.choices[name], columns[name], name) for name in names]
         line.append(_place(_score(trial), scores, "score"))
-        colour = style.ORANGE if trial is best else shade.to_rgba(_score(trial))
+        # The lighter third of the colours is too pale for a line.
+        colour = style.ORANGE if trial is best else blues((1 + 2 * line[-1]) / 3)
         dashes = (0, (3, 2)) if trial.number == 0 else "-"
         width = 2.6 if trial is best else 1.9 if trial.number == 0 else 1.1
         axes.plot(

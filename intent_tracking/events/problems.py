@@ -63,11 +63,14 @@ _CUSTOM_VALUE: Final = "must be text of at most 1,000 characters, a finite numbe
 _CUSTOM_NAME: Final = "its name must have 1 to 64 characters"
 
 
-def problems_in_words(error: ValidationError) -> list[str]:
-    """Each problem once as `field: what is wrong`. Values are left out: they may be personal data."""
+def problems_in_words(error: ValidationError, whole: str = "") -> list[str]:
+    """Each problem once as `field: what is wrong`; `whole` is the name of the record itself.
+
+    Values are left out: they may be personal data.
+    """
     return list(
         dict.fromkeys(
-            ": ".join(filter(None, (field_of(problem), in_words(problem))))
+            ": ".join(filter(None, (field_of(problem) or whole, in_words(problem))))
             for problem in error.errors(include_url=False, include_input=False)
         )
     )

@@ -49,6 +49,7 @@ _BECAUSE: Final = "unreadable_because"
 _SHOWN_COLUMNS: Final = 20
 _EPOCH_UNITS: Final = {"s": 1, "ms": 1_000, "us": 1_000_000}
 _Line = tuple[int, Row]
+_NO_CELLS: Final[list[str]] = []
 
 
 class ColumnsAdapter:
@@ -91,7 +92,7 @@ class ColumnsAdapter:
         match log_format(path):
             case "csv":
                 with self._csv_reader(path) as reader:
-                    header = next(reader, [])
+                    header = next(reader, _NO_CELLS)
             case "parquet":
                 header = parquet_columns(path)
             case _:
@@ -137,7 +138,7 @@ class ColumnsAdapter:
 
     def _csv_lines(self, path: Path) -> Iterator[_Line]:
         with self._csv_reader(path) as reader:
-            header = next(reader, [])
+            header = next(reader, _NO_CELLS)
             while True:
                 try:
                     cells = next(reader)

@@ -219,5 +219,5 @@ def load_mapping(name_or_path: str) -> ColumnMapping:
     except yaml.YAMLError as error:
         raise ValueError(f"{path}: not YAML: {error}") from error
     except ValidationError as error:
-        wrong = "; ".join(problems_in_words(error))
+        wrong = "; ".join(problems_in_words(error, "mapping"))
         raise ValueError(f"{path}: {wrong}") from error
