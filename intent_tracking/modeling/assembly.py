@@ -16,6 +16,7 @@ from intent_tracking.modeling.intent_head import IntentHead
 from intent_tracking.modeling.labels import LabelSet
 from intent_tracking.modeling.loading import load_config, load_labels, load_model, load_tokenizer
 from intent_tracking.modeling.model import IntentModel, ModelConfig, OutcomeHead, extend_rows
+from intent_tracking.modeling.scene_adapters import grow_adapters
 from intent_tracking.modeling.tokenization import SessionTokenizer, added_rows
 
 
@@ -83,8 +84,8 @@ def _from_champion(
     extend_rows(old.encoder, added_rows(tokenizer.vocabulary, dataset.tokenizer.vocabulary), seed)
     width = old_config.adapter_width or adapter_width
     model = IntentModel(_config(dataset, old.encoder, old_config.base_vocabulary, dropout, width), old.encoder)
-    for before, adapter in zip(old.adapters or (), model.adapters or (), strict=False):
-        adapter.grow_from(before, old_config.scenes, model.config.scenes)
+    if old.adapters is not None and model.adapters is not None:
+        grow_adapters(old.adapters, model.adapters, old_config.scenes, model.config.scenes)
     old_labels, labels = load_labels(champion), dataset.labels
     _copy_rows(old.intent, model.intent, old_labels.class_names(), labels.class_names())
     _copy_rows(old.tags, model.tags, _tag_names(old_labels), _tag_names(labels))

@@ -47,7 +47,7 @@ def choose_thresholds(probabilities: FloatArray, truth: BoolArray) -> tuple[floa
         truth: which labels each text has [N, K].
     """
     if truth.size == 0:
-        return (0.5,) * probabilities.shape[1]
+        return tuple(0.5 for _ in range(probabilities.shape[1]))
     shared = _best_threshold(probabilities.ravel(), truth.ravel())
     return tuple(
         _best_threshold(probabilities[:, label], truth[:, label])

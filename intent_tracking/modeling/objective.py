@@ -23,10 +23,10 @@ def class_weights(intents: IntArray, classes: int, power: float) -> torch.Tensor
     counts = np.bincount(intents[intents != IGNORED], minlength=classes).astype(np.float64)
     present = counts > 0
     weights = np.ones(classes)
+    if not present.any():
+        return torch.tensor(weights, dtype=torch.float32)
     weights[present] = np.clip((counts[present].mean() / counts[present]) ** power, 0.25, 4.0)
-    total = counts.sum()
-    if total:
-        weights /= (weights * counts).sum() / total
+    weights /= (weights * counts).sum() / counts.sum()
     return torch.tensor(weights, dtype=torch.float32)
 
 

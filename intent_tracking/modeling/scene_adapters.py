@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -47,6 +47,12 @@ def scene_adapters(hidden: int, width: int, scenes: int, layers: int) -> nn.Modu
     return nn.ModuleList(SceneAdapter(hidden, width, scenes) for _ in range(min(ADAPTED_LAYERS, layers)))
 
 
+def grow_adapters(old: nn.ModuleList, new: nn.ModuleList, had: Sequence[str], has: Sequence[str]) -> None:
+    """`SceneAdapter.grow_from` for every adapted layer."""
+    for before, after in zip(old, new, strict=True):
+        cast("SceneAdapter", after).grow_from(cast("SceneAdapter", before), had, has)
+
+
 def encode(
     encoder: Any, ids: torch.Tensor, mask: torch.Tensor, adapters: nn.ModuleList, scenes: torch.Tensor
 ) -> torch.Tensor:
@@ -62,13 +68,13 @@ def encode(
     """
     kind = encoder.config.model_type
     stack = encoder.transformer if kind == "distilbert" else encoder.encoder
-    states = encoder.embeddings(input_ids=ids)
+    states: torch.Tensor = encoder.embeddings(input_ids=ids)
     if hasattr(encoder, "embeddings_project"):
         states = encoder.embeddings_project(states)
     if kind == "mpnet":
         # The only one without fused attention: it adds the mask to the scores, and a bias for relative positions.
         hidden = (1.0 - mask[:, None, None, :].to(states.dtype)) * torch.finfo(states.dtype).min
-        extra = (hidden, stack.compute_position_bias(states))
+        extra: tuple[torch.Tensor, ...] = (hidden, stack.compute_position_bias(states))
     else:
         extra = (mask[:, None, None, :] > 0,)
     first = len(stack.layer) - len(adapters)
