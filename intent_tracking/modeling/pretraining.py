@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from intent_tracking.modeling.batching import plan_pass
 from intent_tracking.modeling.checkpoint import optimizer_tensors, restore, restore_optimizer, snapshot, trainable
-from intent_tracking.modeling.encoder import ADAPTATION_FILE, BaseEncoder, allowed_config, find_encoder, load_encoder
+from intent_tracking.modeling.encoder import ADAPTATION_FILE, allowed_config, find_encoder, load_encoder
 from intent_tracking.modeling.hardware import choose_device, has_fast_bf16
 from intent_tracking.modeling.masking import MaskingTable, guessable, mask_token, mask_words
 from intent_tracking.modeling.model import SplitEmbedding, extend_rows
@@ -369,12 +369,6 @@ class _Adapter:
             (building / "tokenizer.json").write_text(self._tokenizer.to_json(), encoding="utf-8")
             (building / ADAPTATION_FILE).write_text(adaptation.model_dump_json(indent=2) + "\n", encoding="utf-8")
         return AdaptedEncoder(target, adaptation)
-
-
-def read_adaptation(base: BaseEncoder) -> Adaptation | None:
-    """Where the encoder comes from, if it was adapted here; None for others."""
-    path = base.folder / ADAPTATION_FILE
-    return Adaptation.model_validate_json(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
 def _fingerprint(texts: Sequence[str]) -> str:

@@ -16,6 +16,9 @@ from intent_tracking.modeling.lexicon import glosses
 from intent_tracking.sessions.vocabulary import SPECIAL_TOKENS
 
 MAX_ADDED_CHARACTERS = 8000
+# A vocabulary with fewer Chinese characters is of another language: it met them too rarely to know what they mean.
+_CHINESE_FROM = 1000
+_FORGOTTEN = "[was:"
 _CHUNK = 1024
 _NAMED = re.compile(r"<[a-z0-9_:+-]+>")
 
@@ -153,6 +156,9 @@ def extend_vocabulary(
     splitting stay those of the base encoder. Other tokenizer models spell unknown characters in bytes or get them as
     added tokens.
 
+    The few Chinese characters of an English vocabulary are learned anew with the others: their old rows were hardly
+    trained, and base rows are frozen in fine-tuning.
+
     Args:
         tokenizer: of the base encoder or of an earlier artifact.
         texts: what the model will learn from.
@@ -163,11 +169,13 @@ def extend_vocabulary(
         The extended tokenizer; new ids follow the old ones without a gap. The same input gives the same ids.
     """
     first_id = tokenizer.get_vocab_size(with_added_tokens=True)
+    texts = list(texts)
+    tokenizer, forgotten = _without_rare_ideographs(tokenizer, texts)
     known = tokenizer.get_vocab(with_added_tokens=True)
     state = json.loads(tokenizer.to_str())
     is_word_piece = state["model"]["type"] == "WordPiece"
     prefix = state["model"]["continuing_subword_prefix"] if is_word_piece else None
-    characters = _unknown_characters(tokenizer, texts, minimum_count)
+    characters = list(dict.fromkeys([*_unknown_characters(tokenizer, texts, minimum_count), *forgotten]))
     pieces = [piece for character in characters for piece in _pieces(character, prefix) if piece not in known]
     wanted = [entry for entry in special_tokens if entry not in known]
     added = (*pieces, *wanted)
@@ -183,6 +191,24 @@ def extend_vocabulary(
     if misplaced:
         raise ValueError(f"the tokenizer numbers {misplaced[0]!r} with a gap; use another base encoder")
     return extended
+
+
+def _without_rare_ideographs(tokenizer: Tokenizer, texts: Sequence[str]) -> tuple[Tokenizer, list[str]]:
+    """`tokenizer` without the Chinese characters of another language's vocabulary, and those characters.
+
+    Their ids stay taken, under names that no text spells, so that every other id keeps its place. A vocabulary of
+    Chinese, one that forgot before, and texts without Chinese change nothing.
+    """
+    state = json.loads(tokenizer.to_str())
+    if state["model"]["type"] != "WordPiece" or not any(is_ideograph(letter) for text in texts for letter in text):
+        return tokenizer, []
+    vocabulary = state["model"]["vocab"]
+    rare = sorted(filter(is_ideograph, vocabulary), key=lambda entry: vocabulary[entry])
+    if not rare or len(rare) >= _CHINESE_FROM or any(entry.startswith(_FORGOTTEN) for entry in vocabulary):
+        return tokenizer, []
+    for entry in rare:
+        vocabulary[f"{_FORGOTTEN}{entry}]"] = vocabulary.pop(entry)
+    return Tokenizer.from_str(json.dumps(state)), rare
 
 
 def added_rows(base: Tokenizer, extended: Tokenizer) -> AddedRows:

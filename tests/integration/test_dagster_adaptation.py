@@ -11,8 +11,8 @@ import pytest
 
 from dagster_project.definitions import build_definitions
 from dagster_project.resources.tables import Tables
-from intent_tracking.modeling.encoder import EncoderError, configured_encoder, find_encoder
-from intent_tracking.modeling.pretraining import read_adaptation
+from intent_tracking.modeling.encoder import ADAPTATION_FILE, EncoderError, configured_encoder, find_encoder
+from intent_tracking.modeling.pretraining import Adaptation
 from intent_tracking.sessions.texts import SESSION_TEXT_SCHEMA
 from intent_tracking.settings import Settings
 from tests.fakes.tiny_encoder import tiny_encoder, tiny_examples
@@ -64,8 +64,7 @@ def test_the_job_makes_the_encoder_that_the_settings_ask_for(settings: Settings,
         )
         [made] = result.asset_materializations_for_node("domain_adapted_encoder")
     found = find_encoder(configured_encoder(settings))
-    adaptation = read_adaptation(found)
-    assert adaptation is not None
+    adaptation = Adaptation.model_validate_json((found.folder / ADAPTATION_FILE).read_text(encoding="utf-8"))
     assert adaptation.base_encoder == base
     # Ten days on disk, three of them not settled, four held out: three are read.
     assert made.metadata["last_day"].value == "2026-01-03"

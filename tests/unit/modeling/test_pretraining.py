@@ -11,9 +11,9 @@ from tokenizers import Tokenizer
 from intent_tracking.modeling import pretraining
 from intent_tracking.modeling.assembly import assemble
 from intent_tracking.modeling.dataset import prepare_dataset
-from intent_tracking.modeling.encoder import find_encoder, load_encoder
+from intent_tracking.modeling.encoder import ADAPTATION_FILE, find_encoder, load_encoder
 from intent_tracking.modeling.masking import MaskingTable, guessable, mask_words
-from intent_tracking.modeling.pretraining import AdaptationProgress, AdaptationRecipe, adapt_encoder, read_adaptation
+from intent_tracking.modeling.pretraining import Adaptation, AdaptationProgress, AdaptationRecipe, adapt_encoder
 from intent_tracking.modeling.tokenization import SessionTokenizer, extend_vocabulary
 from tests.fakes.tiny_encoder import tiny_encoder, tiny_examples
 
@@ -48,8 +48,8 @@ def test_an_adapted_encoder_guesses_better_and_is_a_base_encoder(base: Path, tex
     assert list((tmp_path / "tensorboard").glob("events.*"))
     assert not (tmp_path / "checkpoints").exists()
     found = find_encoder(str(made.folder))
-    assert read_adaptation(found) == made.adaptation
-    assert read_adaptation(find_encoder(str(base))) is None
+    written = (found.folder / ADAPTATION_FILE).read_text(encoding="utf-8")
+    assert Adaptation.model_validate_json(written) == made.adaptation
     load_encoder(found)
 
 

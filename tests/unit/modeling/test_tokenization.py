@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from intent_tracking.modeling.encoder import find_encoder
+from intent_tracking.modeling.encoder import find_encoder, load_encoder
+from intent_tracking.modeling.model import extend_rows
 from intent_tracking.modeling.tokenization import SessionTokenizer, added_rows, extend_vocabulary
 from intent_tracking.sessions.render import render_utterance
 from intent_tracking.sessions.vocabulary import SPECIAL_TOKENS
@@ -103,3 +105,44 @@ def test_any_text_is_encoded_within_the_budget_and_inside_itself(tokenizer: Sess
     assert len(entry.ids) == len(entry.spans) == len(entry.word_starts)
     assert all(0 <= start <= end <= len(text) for start, end in entry.spans)
     assert 0.0 <= entry.unknown_share <= 1.0
+
+
+def test_the_few_chinese_characters_of_an_english_vocabulary_are_learned_anew() -> None:
+    packaged = Tokenizer.from_file(str(find_encoder(PACKAGED_ENCODER).tokenizer_file))
+    first = packaged.get_vocab_size(with_added_tokens=True)
+    [before] = SessionTokenizer(packaged, 32).encode(["我 want a dress"])
+    extended = extend_vocabulary(packaged, ["我想退货"])
+    [after] = SessionTokenizer(extended, 32).encode(["我 want a dress"])
+    assert before.ids[1] < first <= after.ids[1]
+    assert before.ids[2:] == after.ids[2:]
+    # Characters that the texts lack are not lost with the old rows.
+    [other] = SessionTokenizer(extended, 32).encode(["中國"])
+    assert other.unknown_share == 0
+    assert extend_vocabulary(packaged, ["no Chinese here"]).token_to_id("我") == before.ids[1]
+    assert extend_vocabulary(extended, ["我想换货"]).token_to_id("我") == after.ids[1]
+
+
+def test_a_chinese_character_starts_from_its_english_gloss() -> None:
+    packaged = Tokenizer.from_file(str(find_encoder(PACKAGED_ENCODER).tokenizer_file))
+    rows = added_rows(packaged, extend_vocabulary(packaged, ["退鑫"]))
+    sources = dict(zip(rows.tokens, rows.sources, strict=True))
+    assert [packaged.id_to_token(place) for place in sources["退"]] == ["return", "ref", "##und"]
+    assert sources["鑫"] == ()
+
+
+def test_new_rows_lie_as_far_from_the_mean_as_the_known_ones_and_apart() -> None:
+    base = find_encoder(PACKAGED_ENCODER)
+    packaged = Tokenizer.from_file(str(base.tokenizer_file))
+    encoder = load_encoder(base)
+    old = encoder.get_input_embeddings().weight.detach().clone()
+    rows = added_rows(packaged, extend_vocabulary(packaged, ["退還鑫淼 return"]))
+    extend_rows(encoder, rows, seed=0)
+    new = encoder.get_input_embeddings().weight.detach()
+    assert torch.equal(new[: len(old)], old)
+    spread = (new[len(old) :] - old.mean(0)).norm(dim=1)
+    assert torch.allclose(spread, (old - old.mean(0)).std() * old.shape[1] ** 0.5 * torch.ones_like(spread), rtol=0.01)
+    unit = torch.nn.functional.normalize(new - old.mean(0), dim=1)
+    place = dict(zip(rows.tokens, range(rows.first_id, len(new)), strict=True))
+    wanted = packaged.token_to_id("return")
+    assert unit[place["退"]] @ unit[wanted] > 0.4
+    assert abs(unit[place["鑫"]] @ unit[place["淼"]]) < 0.3
