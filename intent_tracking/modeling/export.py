@@ -19,13 +19,14 @@ from intent_tracking.modeling.calibration import Calibration, calibrate, calibra
 from intent_tracking.modeling.dataset import TokenizedDataset, prepare_dataset
 from intent_tracking.modeling.examples import model_inputs
 from intent_tracking.modeling.golden import GoldenCase, Runtime, golden_case
+from intent_tracking.modeling.labels import LabelSet
 from intent_tracking.modeling.onnx_backend import OnnxBackend
-from intent_tracking.modeling.onnx_export import served_graph
+from intent_tracking.modeling.onnx_export import ServedGraph, served_graph
 from intent_tracking.modeling.out_of_scope import ALLOWED_LOSS
 from intent_tracking.modeling.predicting import Backend, PredictionPipeline, TorchBackend
 from intent_tracking.modeling.recipe import Recipe
 from intent_tracking.modeling.training import Progress, TrainingResult, fine_tune
-from intent_tracking.modeling.validation import scores_of
+from intent_tracking.modeling.validation import SplitOutputs, scores_of
 from intent_tracking.sessions.render import ModelInput
 from intent_tracking.tables import atomic_directory
 
@@ -43,21 +44,20 @@ class TrainedArtifact:
 
 
 def calibration_of(
-    training: TrainingResult, dataset: TokenizedDataset, *, allowed_loss: float = ALLOWED_LOSS
+    outputs: SplitOutputs | None, labels: LabelSet, *, allowed_loss: float = ALLOWED_LOSS
 ) -> Calibration:
-    """Calibrate on the validation outputs; without a validation split nothing is corrected.
+    """Calibrate on the validation outputs of what will serve; without a validation split nothing is corrected.
 
     `allowed_loss` is the share of in-scope validation texts whose right answer out-of-scope detection may cost.
     """
-    outputs = training.validation
     if outputs is None:
         return Calibration()
     fitted = calibrate(
-        None if dataset.labels.multi_label else outputs.intent_logits,
+        None if labels.multi_label else outputs.intent_logits,
         outputs.intent_targets,
         outputs.outcome_logits,
         outputs.outcome_targets,
-        dataset.labels,
+        labels,
         allowed_loss=allowed_loss,
     )
     if outputs.intent_logits is None or outputs.label_sets is None:
@@ -72,6 +72,7 @@ def export_artifact(
     dataset: TokenizedDataset,
     training: TrainingResult,
     calibration: Calibration,
+    graph: ServedGraph | None,
     golden_inputs: Sequence[ModelInput],
     trained_until: datetime | None = None,
     feature_service: str | None = None,
@@ -85,6 +86,7 @@ def export_artifact(
         dataset: what the model was trained on; gives tokenizer, labels and provenance.
         training: the trained model.
         calibration: from `calibration_of`.
+        graph: what serves on a CPU, from `served_graph`; None: torch does.
         golden_inputs: requests whose answers are recorded and replayed at load; stored texts only, which are scrubbed.
         trained_until: nothing later was seen.
         feature_service: name of the feature service whose features the outcome head reads.
@@ -99,7 +101,6 @@ def export_artifact(
         feature_names=tuple(scale.name for scale in dataset.info.features),
         scenes=model.config.scenes,
     )
-    graph = served_graph(model, dataset, training.validation)
     backends: dict[Runtime, Backend] = {"torch": pipeline.backend}
     if graph is not None:
         # First, because it is what serves on a CPU.
@@ -177,13 +178,16 @@ def train_artifact(
         max_seconds=max_seconds,
         progress=progress,
     )
-    calibration = calibration_of(training, dataset)
+    graph = served_graph(training.model, dataset, training.validation)
+    # The CPU serves the graph, so that its answers are what must mean what they say.
+    calibration = calibration_of(training.validation if graph is None else graph.validation, dataset.labels)
     manifest = export_artifact(
         directory,
         version=version,
         dataset=dataset,
         training=training,
         calibration=calibration,
+        graph=graph,
         golden_inputs=choose_golden(examples),
         trained_until=trained_until,
         feature_service=feature_service,

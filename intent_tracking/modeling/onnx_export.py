@@ -40,11 +40,13 @@ class ServedGraph:
         file: its place in the artifact, `INT8_FILE` or `FLOAT_FILE`.
         content: the serialised model, weights included.
         losses: what int8 costs on validation by score, as a share: `int8_accuracy_loss`, ...; empty: not measured.
+        validation: what the shipped graph says about the validation split; None without one.
     """
 
     file: str
     content: bytes
     losses: dict[str, float] = field(default_factory=dict)
+    validation: SplitOutputs | None = None
 
 
 def served_graph(model: IntentModel, dataset: TokenizedDataset, validation: SplitOutputs | None) -> ServedGraph | None:
@@ -60,17 +62,19 @@ def served_graph(model: IntentModel, dataset: TokenizedDataset, validation: Spli
     losses: dict[str, float] = {}
     if validation is not None:
         content = int8_graph(model, dataset)
-        rounded = scores_of(run_backend(OnnxBackend(content), _examples(dataset, "validation")))
-        exact = scores_of(validation)
-        losses = {f"int8_{name}_loss": exact[name] - rounded[name] for name in _JUDGED if name in exact}
+        rounded = run_backend(OnnxBackend(content), _examples(dataset, "validation"))
+        exact, found = scores_of(validation), scores_of(rounded)
+        losses = {f"int8_{name}_loss": exact[name] - found[name] for name in _JUDGED if name in exact}
         worst = max(losses.values(), default=0.0)
         if losses and worst <= MOST_LOSS:
-            return ServedGraph(INT8_FILE, content, losses)
+            return ServedGraph(INT8_FILE, content, losses, rounded)
         logger.warning("int8 costs %.2f points on validation: float32 is shipped", 100 * worst)
+    else:
+        logger.warning("no validation split tells what int8 costs: float32 is shipped")
     if sum(value.nbytes for value in model.state_dict().values()) > _MOST_BYTES:
         logger.warning("the model is too large for one ONNX file: torch serves it")
         return None
-    return ServedGraph(FLOAT_FILE, float_graph(model), losses)
+    return ServedGraph(FLOAT_FILE, float_graph(model), losses, validation)
 
 
 def float_graph(model: IntentModel) -> bytes:
