@@ -144,14 +144,14 @@ def draw(path: Path, explanation: Explanation) -> None:
         title = style.drawable(f"{explanation.intent} ({explanation.probability:.0%})")
         picture.text(margin / width, 1 - 0.6 * line / height, title, fontsize=13, fontweight="bold", color=style.INK)
         for x, on, shown, owner in placed:
-            at = {"x": x / width, "y": 1 - (on + 0.9) * line / height}
+            at = x / width, 1 - (on + 0.9) * line / height
             if owner is None:
-                picture.text(**at, s=shown, fontsize=8.5, color=style.QUIET)
+                picture.text(*at, shown, fontsize=8.5, color=style.QUIET)
                 continue
             colour = tuple(value / 255 for value in (_FOR if owner.weight > 0 else _AGAINST))
             shade = 0.75 * _strength(explanation, owner.weight)
             box = {"facecolor": (*colour, shade), "edgecolor": "none", "boxstyle": "round,pad=0.12"}
-            picture.text(**at, s=shown, fontsize=_FONT, color=style.INK, bbox=box)
+            picture.text(*at, shown, fontsize=_FONT, color=style.INK, bbox=box)
         style.save(picture, path.parent, path.stem)
 
 

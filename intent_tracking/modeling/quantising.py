@@ -55,7 +55,7 @@ def input_ranges(model: IntentModel, batches: Iterable[NetworkInput]) -> list[In
             largest[name] = torch.maximum(largest[name], found) if name in largest else found
 
     hooks = [
-        layer.register_forward_pre_hook(lambda _, args, name=name: watch(name, args[0]))  # type: ignore[misc]
+        layer.register_forward_pre_hook(lambda _, args, name=name: watch(name, args[0]))
         for name, layer in _linear_layers(model)
     ]
     try:
