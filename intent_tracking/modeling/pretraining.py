@@ -254,10 +254,9 @@ class _Adapter:
         always = [True] * len(lengths)
         saved = reported = time.monotonic()
         began = saved - state.seconds
-        per_pass = self._steps // recipe.passes
         try:
             while state.step < self._steps and self._stopped == "finished":
-                number, done = divmod(state.step, per_pass)
+                number, done = divmod(state.step, self._steps // recipe.passes)
                 for places in plan_pass(lengths, recipe.batch_size, self._seed, number, always=always)[done:]:
                     masked, contrast = self._step(places)
                     state.step += 1
