@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 import pyarrow as pa
 
@@ -13,6 +13,8 @@ from intent_tracking.events.contract import EventName, Scene
 from intent_tracking.sessions.cutoff import observation_cutoff
 from intent_tracking.sessions.labels import behaviour_intent, outcome
 from intent_tracking.sessions.render import ModelInput, SessionEvent, render_session, render_utterance
+from intent_tracking.text.language import Language
+from intent_tracking.text.linguistics import Analysis
 from intent_tracking.text.personal_data import PLACEHOLDERS
 
 SESSION = "session"
@@ -34,13 +36,25 @@ _FIELDS: list[tuple[str, pa.DataType]] = [
     ("outcome", pa.bool_()),
     ("personal_data", pa.string()),
     ("copies", pa.int64()),
+    ("tokens", pa.list_(pa.string())),
+    ("tags", pa.list_(pa.string())),
+    ("heads", pa.list_(pa.int32())),
+    ("relations", pa.list_(pa.string())),
 ]
 SESSION_TEXT_SCHEMA = pa.schema(_FIELDS)
 
 _LABELS = ("kind", "text", "behaviour_intent", "outcome", "shopper_id")
 
 
-def session_texts(sessions: pa.Table, seed: int = 0) -> pa.Table:
+class Analyser(Protocol):
+    """What finds the words and trees of texts: `intent_tracking.text.linguistics.Linguistics`."""
+
+    def analyse(self, texts: Iterable[str]) -> Sequence[Analysis]:
+        """One analysis a text, in order."""
+        ...
+
+
+def session_texts(sessions: pa.Table, analysers: Mapping[Language, Analyser], seed: int = 0) -> pa.Table:
     """The texts of one day's sessions, in the order of the sessions, each session followed by its messages.
 
     A session is cut (`observation_cutoff`), rendered up to the cut and labelled from what came after it; one that
@@ -50,8 +64,12 @@ def session_texts(sessions: pa.Table, seed: int = 0) -> pa.Table:
     A robot repeats itself: rows of one shopper with equal kind, text and labels are kept once, the first, with their
     number in `copies`.
 
+    `tokens`, `tags`, `heads` (indices of tokens, -1 for a root) and `relations` are those of the utterance, that is of
+    the newest free text, and empty where there is none. Each distinct utterance is analysed once.
+
     Args:
         sessions: rows of SESSION_SCHEMA.
+        analysers: of both languages.
         seed: of the cut-off.
 
     Returns:
@@ -62,7 +80,29 @@ def session_texts(sessions: pa.Table, seed: int = 0) -> pa.Table:
         for row in _rows(batch.to_pylist(), seed):
             first = kept.setdefault(tuple(row[name] for name in _LABELS), row)
             first["copies"] += 1
-    return pa.Table.from_pylist(list(kept.values()), schema=SESSION_TEXT_SCHEMA)
+    rows = list(kept.values())
+    _analyse(rows, analysers)
+    return pa.Table.from_pylist(rows, schema=SESSION_TEXT_SCHEMA)
+
+
+def _analyse(rows: Sequence[dict[str, Any]], analysers: Mapping[Language, Analyser]) -> None:
+    utterances = [row["text"][row["utterance_start"] : row["utterance_end"]] for row in rows]
+    # A dict keeps the order, so that the same sessions give the same batches and the same bytes.
+    distinct: defaultdict[Language, dict[str, None]] = defaultdict(dict)
+    for row, utterance in zip(rows, utterances, strict=True):
+        distinct[row["language"]][utterance] = None
+    found = {
+        (language, analysis.text): {
+            "tokens": [token.text for token in analysis.tokens],
+            "tags": [token.tag for token in analysis.tokens],
+            "heads": [token.head for token in analysis.tokens],
+            "relations": [token.relation for token in analysis.tokens],
+        }
+        for language, texts in distinct.items()
+        for analysis in analysers[language].analyse(texts)
+    }
+    for row, utterance in zip(rows, utterances, strict=True):
+        row.update(found[row["language"], utterance])
 
 
 def _rows(sessions: Iterable[dict[str, Any]], seed: int) -> Iterator[dict[str, Any]]:

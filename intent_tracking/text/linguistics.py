@@ -68,6 +68,11 @@ class Linguistics:
     def __init__(self, pipeline: Pipeline, language: Language, name: str) -> None:
         self.language, self.name, self._pipeline = language, name, pipeline
 
+    def words(self, texts: Iterable[str]) -> list[list[tuple[int, int]]]:
+        """The characters [start, end) of the words of each text alone: segmentation without tags and trees."""
+        docs = self._pipeline.tokenizer.pipe(_SURROGATE.sub("\ufffd", text) for text in texts)
+        return [[(token.idx, token.idx + len(token)) for token in doc if not token.is_space] for doc in docs]
+
     def analyse(self, texts: Iterable[str]) -> list[Analysis]:
         """One analysis a text, in order; `text[token.start:token.end] == token.text` always holds.
 

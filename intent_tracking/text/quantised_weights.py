@@ -25,6 +25,7 @@ def write_quantised(path: Path, weights: Mapping[str, torch.Tensor]) -> None:
         stored[name] = (weight / scale.float()).round().clamp(-127, 127).to(torch.int8).contiguous()
         stored[name + _SCALE] = scale
     save_file(stored, path)
+    path.chmod(0o644)  # safetensors makes it readable for its owner alone; a package is for everyone
 
 
 def read_quantised(path: Path) -> dict[str, torch.Tensor]:

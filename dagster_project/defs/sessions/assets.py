@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from dagster_project.metadata import counts, sample
 from dagster_project.partitions import DAY_BEFORE_TO_DAY_AFTER, TABLES_POOL, daily_asset, days_of
 from dagster_project.resources.tables import Tables
+from intent_tracking.settings import Settings
 
 OWNERS = ["team:data-platform"]
 
@@ -58,17 +59,25 @@ def sessions(context: dg.AssetExecutionContext, tables: dg.ResourceParam[Tables]
     owners=OWNERS,
     pool=TABLES_POOL,
 )
-def session_texts(context: dg.AssetExecutionContext, tables: dg.ResourceParam[Tables]) -> dg.MaterializeResult:
+def session_texts(
+    context: dg.AssetExecutionContext, tables: dg.ResourceParam[Tables], settings: dg.ResourceParam[Settings]
+) -> dg.MaterializeResult:
     """What the model reads: one row a session up to its observation cut-off, and one a message, by UTC day.
 
     From `sessions`. Cleaned, personal data replaced by typed placeholders, what a robot repeats kept once. Nothing
-    after the cut-off is in the text; what came after it gives the labels `behaviour_intent` and `outcome`.
+    after the cut-off is in the text; what came after it gives the labels `behaviour_intent` and `outcome`. Words, tags
+    and dependency trees of the newest free text by the shipped pipelines, or those that the settings name.
     """
     from intent_tracking.sessions import texts
+    from intent_tracking.text.linguistics import load_linguistics
 
+    analysers = {
+        "en": load_linguistics("en", settings.english_pipeline),
+        "zh": load_linguistics("zh", settings.chinese_pipeline),
+    }
     rows = 0
     for day in days_of(context):
-        table = texts.session_texts(tables.sessions.read([day]))
+        table = texts.session_texts(tables.sessions.read([day]), analysers)
         tables.session_texts.write(day, table)
         rows += table.num_rows
         context.add_asset_metadata(
@@ -76,6 +85,7 @@ def session_texts(context: dg.AssetExecutionContext, tables: dg.ResourceParam[Ta
                 "dagster/partition_row_count": table.num_rows,
                 "personal_data_share": _mean(pc.not_equal(table["personal_data"], "{}")),
                 "chinese_share": _mean(pc.equal(table["language"], "zh")),
+                "tokens_per_utterance": _mean(pc.list_value_length(table["tokens"])),
                 "behaviour_intents": counts(table, "behaviour_intent"),
                 "sample": sample(table, ["kind", "scene", "language", "text", "behaviour_intent", "outcome"]),
             },

@@ -16,8 +16,10 @@ from intent_tracking.sessions.sessionise import sessionise
 from intent_tracking.sessions.texts import SESSION_TEXT_SCHEMA, session_texts
 from intent_tracking.tables import DayTable
 from tests.fakes.session_events import NOON, event
+from tests.fakes.word_splitter import WordSplitter
 
 pytestmark = pytest.mark.unit
+ANALYSERS = {"en": WordSplitter(), "zh": WordSplitter()}
 
 
 def stored(events: Sequence[Event]) -> pa.Table:
@@ -36,7 +38,7 @@ def shop(shoppers: int = 30) -> pa.Table:
 
 def test_nothing_after_the_cut_is_in_the_text_and_its_label_is() -> None:
     sessions = shop()
-    rows = [row for row in session_texts(sessions).to_pylist() if row["kind"] == "session"]
+    rows = [row for row in session_texts(sessions, ANALYSERS).to_pylist() if row["kind"] == "session"]
     assert len(rows) == 30
     for row, session in zip(rows, sessions.to_pylist(), strict=True):
         cut = observation_cutoff(session)
@@ -49,7 +51,7 @@ def test_nothing_after_the_cut_is_in_the_text_and_its_label_is() -> None:
 
 
 def test_each_message_stands_alone_with_its_event() -> None:
-    rows = [row for row in session_texts(shop(2)).to_pylist() if row["kind"] == "message"]
+    rows = [row for row in session_texts(shop(2), ANALYSERS).to_pylist() if row["kind"] == "message"]
     assert len(rows) == 4
     for row in rows:
         assert row["event_id"].split("-")[0] in row["text"]
@@ -58,7 +60,7 @@ def test_each_message_stands_alone_with_its_event() -> None:
 
 
 def test_personal_data_is_gone_and_counted() -> None:
-    rows = session_texts(shop(3)).to_pylist()
+    rows = session_texts(shop(3), ANALYSERS).to_pylist()
     assert not any("13812345678" in row["text"] for row in rows)
     for row in rows:
         assert json.loads(row["personal_data"]) == {"phone": row["text"].count("<phone>")}
@@ -67,18 +69,44 @@ def test_personal_data_is_gone_and_counted() -> None:
 def test_a_robot_that_repeats_itself_is_kept_once_and_counted() -> None:
     events = [event("search", NOON + timedelta(minutes=40 * n), text="cheap") for n in range(5)]
     events.append(event("search", NOON, user="bob", text="cheap"))
-    rows = session_texts(stored(events)).to_pylist()
+    rows = session_texts(stored(events), ANALYSERS).to_pylist()
     assert {row["shopper_id"]: row["copies"] for row in rows} == {"ann": 5, "bob": 1}
 
 
 def test_a_session_that_begins_with_its_outcome_shows_nothing() -> None:
-    assert session_texts(stored([event("purchase"), event("view_item", NOON + timedelta(minutes=1))])).num_rows == 0
+    assert (
+        session_texts(stored([event("purchase"), event("view_item", NOON + timedelta(minutes=1))]), ANALYSERS).num_rows
+        == 0
+    )
 
 
 def test_the_same_sessions_give_the_same_bytes(tmp_path: Path) -> None:
     written = []
     for name in ("once", "again"):
         store = DayTable(tmp_path, name, SESSION_TEXT_SCHEMA)
-        store.write(NOON.date(), session_texts(shop()))
+        store.write(NOON.date(), session_texts(shop(), ANALYSERS))
         written.append(store.path(NOON.date()).read_bytes())
     assert written[0] == written[1]
+
+
+def test_each_row_carries_the_words_and_tree_of_its_utterance() -> None:
+    rows = session_texts(shop(2), ANALYSERS).to_pylist()
+    assert rows
+    for row in rows:
+        utterance = row["text"][row["utterance_start"] : row["utterance_end"]]
+        assert row["tokens"] == utterance.split()
+        assert row["heads"] == list(range(-1, len(row["tokens"]) - 1))
+        assert len(row["tags"]) == len(row["relations"]) == len(row["tokens"])
+
+
+def test_a_session_without_words_has_no_tokens() -> None:
+    rows = session_texts(stored([event("view_item"), event("view_item", NOON + timedelta(minutes=1))]), ANALYSERS)
+    assert [(row["tokens"], row["heads"]) for row in rows.to_pylist()] == [([], [])]
+
+
+def test_an_utterance_is_analysed_once() -> None:
+    splitter = WordSplitter()
+    events = [event("message", NOON + timedelta(minutes=n), user=f"u{n}", text="where is it") for n in range(4)]
+    rows = session_texts(stored(events), {"en": splitter, "zh": WordSplitter()}).to_pylist()
+    assert len(rows) == 8
+    assert splitter.seen == ["where is it"]
