@@ -166,18 +166,25 @@ def allowed_config(config: Mapping[str, Any], source: str) -> dict[str, Any]:
 
 
 def build_encoder(config: Mapping[str, Any]) -> torch.nn.Module:
-    """An encoder with the architecture of `config` and random weights; nothing is fetched."""
+    """An encoder with the architecture of `config` and random weights; nothing is fetched.
+
+    Attention weights are never dropped, whatever `config` says: torch's fused attention does not do that on a CPU.
+    """
     import torch
     from transformers import AutoConfig, AutoModel
 
+    from intent_tracking.modeling.dropout import with_byte_dropout
+
     options = dict(config)
     kind = options.pop("model_type")
+    options["attention_dropout" if kind == "distilbert" else "attention_probs_dropout_prob"] = 0.0
     extra = {"add_pooling_layer": False} if kind in WITH_POOLER else {}
     # transformers has no fused attention for MPNet: its scores take a bias for relative positions.
     attention = "eager" if kind == "mpnet" else "sdpa"
     encoder: torch.nn.Module = AutoModel.from_config(
         AutoConfig.for_model(kind, **options), dtype=torch.float32, attn_implementation=attention, **extra
     )
+    with_byte_dropout(encoder)
     return encoder
 
 
