@@ -7,8 +7,7 @@ from expectations.sessions import LANGUAGES
 if TYPE_CHECKING:
     from great_expectations import ExpectationSuite
 
-ANALYSIS = ("tokens", "tags", "heads", "relations")
-REQUIRED = ("session_id", "shopper_id", "scene", "language", "cutoff_time", "text", "kind", "copies", *ANALYSIS)
+REQUIRED = ("session_id", "shopper_id", "scene", "language", "cutoff_time", "text", "kind", "copies")
 KINDS = ("session", "message")
 # Looser than the scrubber on purpose: this is the second look that finds what the first one let through.
 EMAIL = r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+\.[A-Za-z]{2,}"

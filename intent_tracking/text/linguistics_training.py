@@ -88,7 +88,7 @@ def _train(
         for batch in _epoch(examples, rng):
             loss = _loss(parser, batch)
             optimiser.zero_grad(set_to_none=True)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
             optimiser.step()
             schedule.step()
@@ -215,7 +215,7 @@ def _train_segmenter(
             styles = torch.tensor([examples[number][2] for number in numbers])
             loss = functional.binary_cross_entropy_with_logits(network(features, styles), begins)
             optimiser.zero_grad(set_to_none=True)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
             optimiser.step()
             schedule.step()

@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -248,10 +249,10 @@ class Parser:
             NetworkError: a file is missing or they do not fit each other.
         """
         try:
-            stored = json.loads((folder / "network.json").read_text(encoding="utf-8"))
+            stored: dict[str, Any] = json.loads((folder / "network.json").read_text(encoding="utf-8"))
             characters = (folder / "characters.txt").read_text(encoding="utf-8").split("\n")[:-1]
-            lists = {name: tuple(stored.pop(name)) for name in ("tags", "relations", "treebanks")}
-            shape = NetworkShape(**stored, **lists)
+            stored |= {name: tuple(stored[name]) for name in ("tags", "relations", "treebanks")}
+            shape = NetworkShape(**stored)
             if len(characters) != shape.characters:
                 raise ValueError(f"characters.txt has {len(characters)} lines, network.json says {shape.characters}")
             network = ParsingNetwork(shape)

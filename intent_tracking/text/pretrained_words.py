@@ -72,13 +72,14 @@ class PretrainedWords:
                 if name.startswith(("embeddings.", *(f"encoder.layer.{number}." for number in range(LAYERS))))
             ]
             self._weights = {name: stored.get_tensor(name).float() for name in names if not name.endswith("_ids")}
-        self._first, self._last = (self._tokenizer.token_to_id(token) for token in ("[CLS]", "[SEP]"))
+        ids: dict[str, int] = self._tokenizer.get_vocab()
+        self._first, self._last, self._unknown = ids["[CLS]"], ids["[SEP]"], ids["[UNK]"]
         # Words repeat; each is broken into pieces once.
         self._pieces = lru_cache(maxsize=100_000)(self._word_pieces)
 
     def _word_pieces(self, word: str) -> tuple[int, ...]:
         found = self._tokenizer.encode(word[:100], add_special_tokens=False).ids[:_PIECES_PER_WORD]
-        return tuple(found) or (self._tokenizer.token_to_id("[UNK]"),)
+        return tuple(found) or (self._unknown,)
 
     def features(self, sentences: Sequence[Sequence[str]]) -> list[torch.Tensor]:
         """(words, FEATURES) for each sentence: the mean over a word's pieces of the used layers, side by side.
@@ -100,7 +101,9 @@ class PretrainedWords:
         return found
 
     def _batch(self, sentences: Sequence[Sequence[tuple[int, ...]]], length: int) -> list[torch.Tensor]:
-        ids, owner, counts = [], [], []
+        ids: list[list[int]] = []
+        owner: list[int] = []
+        counts: list[int] = []
         for sentence in sentences:
             flat = [piece for word in sentence for piece in word][:length]
             ids.append([self._first, *flat, self._last])
@@ -110,7 +113,7 @@ class PretrainedWords:
         states = torch.cat([layers[each][:, 1:-1] for each in USED], dim=-1).reshape(-1, FEATURES)
         sums = torch.zeros(len(counts), FEATURES).index_add_(0, torch.tensor(owner, dtype=torch.long), states)
         means = sums / torch.tensor(counts)[:, None]
-        return list(means.split([len(sentence) for sentence in sentences]))
+        return list(torch.split(means, [len(sentence) for sentence in sentences]))
 
     def _run(self, ids: torch.Tensor) -> dict[int, torch.Tensor]:
         weights = self._weights

@@ -134,7 +134,6 @@ BAD = [
     ("session_texts", SESSION_TEXT_SCHEMA, [{**TEXT, "text": f"{TEXT['text']} ann@example.com"}], "text"),
     ("session_texts", SESSION_TEXT_SCHEMA, [{**TEXT, "text": f"{TEXT['text']} 13812345678"}], "text"),
     ("session_texts", SESSION_TEXT_SCHEMA, [{**TEXT, "outcome": None}], "outcome"),
-    ("session_texts", SESSION_TEXT_SCHEMA, [{**TEXT, "tags": None}], "tags"),
     ("training_examples", EXAMPLE_SCHEMA, SPLITS[:2], "split"),
     ("training_examples", EXAMPLE_SCHEMA, [*SPLITS, SPLITS[0]], "example_id"),
     ("training_examples", EXAMPLE_SCHEMA, [*SPLITS[:2], {**SPLITS[2], "intent": None}], "outcome"),
