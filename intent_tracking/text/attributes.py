@@ -39,7 +39,7 @@ def attributes(analysis: Analysis) -> tuple[Attribute, ...]:
     found = [attribute for attribute, _ in prices]
     taken = {number for _, used in prices for number in used}
     for number, token in enumerate(analysis.tokens):
-        if number in taken or token.head < 0 or _base(token) not in _MODIFIERS:
+        if number in taken or token.head < 0 or token.tag == "PRON" or _base(token) not in _MODIFIERS:
             continue
         head = analysis.tokens[token.head]
         # The 42 of "size 42" is part of a value, and no attribute of the size.
