@@ -72,7 +72,10 @@ def _from_base(dataset: TokenizedDataset, dropout: float, seed: int, adapter_wid
     added = added_rows(SessionTokenizer.from_file(base.tokenizer_file, 8).vocabulary, dataset.tokenizer.vocabulary)
     extend_rows(encoder, added, seed)
     first = base.trained_from(added.first_id)
-    return IntentModel(_config(dataset, encoder, first, dropout, adapter_width), encoder)
+    model = IntentModel(_config(dataset, encoder, first, dropout, adapter_width), encoder)
+    if dataset.labels.multi_label and model.intent is not None:
+        model.intent.expect_few()
+    return model
 
 
 def _from_champion(
