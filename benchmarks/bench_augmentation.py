@@ -64,7 +64,7 @@ def accuracy(train: list[LabelledText], test: Sequence[Utterance], passes: int, 
     tables = [examples_from_labelled(train, "train", moment), examples_from_labelled(asked, "test", moment)]
     dataset = prepare_dataset(pa.concat_tables(tables), PACKAGED_ENCODER)
     device = torch.device("cpu")
-    recipe = Recipe(epochs=passes, batch_size=16, learning_rate=2e-4, bf16=has_fast_bf16(device))
+    recipe = Recipe(epochs=passes, batch_size=16, learning_rate=1e-4, bf16=has_fast_bf16(device))
     model = fine_tune(dataset, work_dir=folder, recipe=recipe, seed=seed, device="cpu").model
     outputs = run_split(model, ExampleArrays.of(dataset.split("test"), 0), device, bf16=recipe.bf16)
     return float((outputs.intent_logits.argmax(1) == outputs.intent_targets).mean())
@@ -75,8 +75,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--shots", type=int, default=5)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--passes", type=int, default=40)
-    parser.add_argument("--fresh", type=int, default=4, help="passes over the same writing of the texts")
+    parser.add_argument("--passes", type=int, default=12)
+    parser.add_argument("--fresh", type=int, default=3, help="passes over the same writing of the texts")
     parser.add_argument("--test", type=int, default=3080, help="test texts, from the start of the file")
     parser.add_argument("--variants", nargs="*", default=list(VARIANTS), choices=list(VARIANTS))
     options = parser.parse_args()
