@@ -35,9 +35,12 @@ def _errors_in_words(command: str) -> Iterator[None]:
     """Mistakes of the caller end the command with their message and status 2, without a traceback."""
     from intent_tracking.artifact import ArtifactError
     from intent_tracking.modeling.encoder import EncoderError
+    from intent_tracking.modeling.processes import WorkerFinished
 
     try:
         yield
+    except WorkerFinished as finished:
+        raise typer.Exit(0) from finished
     except (ValueError, ArtifactError, EncoderError, OSError) as error:
         typer.secho(f"{command}: {error}", err=True, fg="red")
         raise typer.Exit(2) from error
@@ -91,6 +94,16 @@ def evaluate(
     unlabelled: Annotated[
         Path | None, typer.Option(help="Texts, one a line, that the encoder reads first, unlabelled.", exists=True)
     ] = None,
+    teacher: Annotated[
+        Path | None,
+        typer.Option(help="Artifact to distil into a smaller model; it labels --unlabelled.", exists=True),
+    ] = None,
+    layers: Annotated[
+        int | None, typer.Option(min=1, help="With --teacher: layers of the smaller model (default: half).")
+    ] = None,
+    augment: Annotated[
+        int, typer.Option(min=0, help="How often each training text is written anew, to be learned beside it.")
+    ] = 0,
     max_seconds: Annotated[float | None, typer.Option(min=1, help="Training time to stay within.")] = None,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
@@ -99,10 +112,12 @@ def evaluate(
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+    from intent_tracking.modeling.processes import speaks
     from intent_tracking.settings import load_settings
 
     with _errors_in_words("evaluate"):
         settings = load_settings()
+    quiet = quiet or not speaks()
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with (
         _errors_in_words("evaluate"),
@@ -128,6 +143,9 @@ def evaluate(
             max_seconds=max_seconds,
             model_dir=model,
             unlabelled=unlabelled,
+            augment=augment,
+            teacher=teacher,
+            layers=layers,
             progress=trained,
         )
     oos = found.get("out_of_scope_recall")

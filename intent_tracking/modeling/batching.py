@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +12,11 @@ import torch
 
 from intent_tracking.modeling.labels import IGNORED
 from intent_tracking.modeling.multi_label import label_set_matrix
+from intent_tracking.modeling.packing import Packing
 from intent_tracking.modeling.predicting import pad, scene_ids
 
+# Columns that `distillation.taught` adds to `TOKENIZED_SCHEMA`.
+TEACHER_POOLED, TEACHER_INTENTS = "teacher_pooled", "teacher_intents"
 # Batches whose texts are sorted by length together: enough to save padding, few enough to stay random.
 _BUCKET = 40
 # Share of a batch that is shown again in another scene.
@@ -22,7 +25,7 @@ _SHOWN_AGAIN = 0.25
 
 @dataclass(frozen=True, eq=False)
 class ExampleArrays:
-    """Rows of `TOKENIZED_SCHEMA` as arrays."""
+    """Rows of `TOKENIZED_SCHEMA` as arrays, with what a teacher answered: no columns where there is none."""
 
     ids: list[npt.NDArray[np.int32]]
     tags: list[npt.NDArray[np.int16]]
@@ -32,6 +35,8 @@ class ExampleArrays:
     features: npt.NDArray[np.float32]
     scenes: npt.NDArray[np.int64]
     label_sets: npt.NDArray[np.float32]
+    teacher_pooled: npt.NDArray[np.float32]
+    teacher_intents: npt.NDArray[np.float32]
 
     @classmethod
     def of(cls, table: pa.Table, features: int, scenes: Sequence[str] = (), labels: int = 0) -> ExampleArrays:
@@ -53,6 +58,8 @@ class ExampleArrays:
             features=np.asarray(table["features"].to_pylist(), dtype=np.float32).reshape(len(table), features),
             scenes=scene_ids(table["scene"].to_pylist(), scenes),
             label_sets=label_set_matrix(table["label_set"].to_pylist(), labels),
+            teacher_pooled=_matrix(table, TEACHER_POOLED),
+            teacher_intents=_matrix(table, TEACHER_INTENTS),
         )
 
     def __len__(self) -> int:
@@ -64,11 +71,26 @@ class ExampleArrays:
         return [len(row) for row in self.ids]
 
 
+def _matrix(table: pa.Table, column: str) -> npt.NDArray[np.float32]:
+    """A column of lists of one size [N, size]; [N, 0] where the table has no such column."""
+    if column not in table.column_names:
+        return np.zeros((len(table), 0), dtype=np.float32)
+    values = table[column].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return values.astype(np.float32).reshape(len(table), table.schema.field(column).type.list_size)
+
+
 @dataclass(frozen=True, eq=False)
 class Batch:
     """Padded tensors: ids, mask and tags [B, T], the rest [B] or [B, F]; scene 0 is an unknown one.
 
-    `label_sets` is [B, K] of a multi-label set, NaN in unlabelled rows, else [B, 0].
+    `label_sets` is [B, K] of a multi-label set, NaN in unlabelled rows, else [B, 0]. `teacher_pooled` [B, H] and
+    `teacher_intents` [B, K] are what a teacher answered, else [B, 0].
+
+    Attributes:
+        tokens: padding left out.
+        own: rows that are learned from; those after them are shown again in another scene.
+        of_texts, of_words, of_outcomes: learned from in the whole batch, of which this may be one process's share.
+        packing: where the texts lie in a packed batch, whose ids, mask and tags are [1, N]; None: it is padded.
     """
 
     ids: torch.Tensor
@@ -80,7 +102,23 @@ class Batch:
     features: torch.Tensor
     scenes: torch.Tensor
     label_sets: torch.Tensor
+    teacher_pooled: torch.Tensor
+    teacher_intents: torch.Tensor
     tokens: int
+    own: int
+    of_texts: int
+    of_words: int
+    of_outcomes: int
+    packing: Packing | None = None
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on `device`."""
+        moved = {name: part.to(device, non_blocking=True) for name, part in _tensors(self).items()}
+        return replace(self, **moved, packing=None if self.packing is None else self.packing.to(device))  # type: ignore[arg-type]
+
+
+def _tensors(batch: Batch) -> dict[str, torch.Tensor]:
+    return {name: part for name, part in vars(batch).items() if isinstance(part, torch.Tensor)}
 
 
 def make_batch(examples: ExampleArrays, places: Sequence[int], device: torch.device) -> Batch:
@@ -90,17 +128,24 @@ def make_batch(examples: ExampleArrays, places: Sequence[int], device: torch.dev
     for row, place in enumerate(places):
         tags[row, : len(examples.tags[place])] = examples.tags[place]
     rows = np.asarray(places)
+    outcomes = examples.outcomes[rows]
     return Batch(
         ids=torch.from_numpy(ids).to(device),
         mask=torch.from_numpy(mask).to(device),
         tags=torch.from_numpy(tags).to(device),
         intents=torch.from_numpy(examples.intents[rows]).to(device),
-        outcomes=torch.from_numpy(examples.outcomes[rows]).to(device),
+        outcomes=torch.from_numpy(outcomes).to(device),
         weights=torch.from_numpy(examples.weights[rows]).to(device),
         features=torch.from_numpy(examples.features[rows]).to(device),
         scenes=torch.from_numpy(examples.scenes[rows]).to(device),
         label_sets=torch.from_numpy(examples.label_sets[rows]).to(device),
+        teacher_pooled=torch.from_numpy(examples.teacher_pooled[rows]).to(device),
+        teacher_intents=torch.from_numpy(examples.teacher_intents[rows]).to(device),
         tokens=int(mask.sum()),
+        own=len(rows),
+        of_texts=len(rows),
+        of_words=int((tags != IGNORED).sum()),
+        of_outcomes=int((~np.isnan(outcomes)).sum()),
     )
 
 
@@ -123,9 +168,49 @@ def in_other_scenes(batch: Batch, scene_tokens: torch.Tensor) -> tuple[Batch, to
     ids = batch.ids[rows]
     known = (scenes > 0) & (batch.scenes[rows] > 0)
     ids[:, 1] = torch.where(known, scene_tokens[scenes], ids[:, 1])
-    again = {name: torch.cat([part, part[rows]]) for name, part in vars(batch).items() if name != "tokens"}
+    again = {name: torch.cat([part, part[rows]]) for name, part in _tensors(batch).items()}
     again |= {"ids": torch.cat([batch.ids, ids]), "scenes": torch.cat([batch.scenes, scenes])}
-    return Batch(**again, tokens=batch.tokens + int(batch.mask[rows].sum())), rows
+    again["tags"][len(batch.tags) :] = IGNORED
+    return replace(batch, **again, tokens=batch.tokens + int(batch.mask[rows].sum())), rows  # type: ignore[arg-type]
+
+
+def share_of(batch: Batch, again: torch.Tensor, rank: int, count: int) -> tuple[Batch, torch.Tensor]:
+    """The rows that process `rank` of `count` learns from, each followed by what is shown again of it.
+
+    A process without a row of its own reads the first one and learns nothing from it: all must take the same steps.
+
+    Args:
+        batch: the whole one, padded.
+        again: places [R] of the originals of its last R rows; may be empty.
+        rank, count: of the processes.
+
+    Returns:
+        The smaller batch and the places of the originals of its last rows.
+    """
+    if count == 1:
+        return batch, again
+    own = torch.arange(batch.own)[rank::count]
+    nothing = len(own) == 0
+    shown = (again % count == rank).nonzero().squeeze(1)
+    rows = torch.cat([torch.zeros(1, dtype=torch.long) if nothing else own, batch.own + shown])
+    parts = {name: part[rows] for name, part in _tensors(batch).items()}
+    if nothing:
+        parts["weights"] = torch.zeros_like(parts["weights"])
+        parts["intents"] = torch.full_like(parts["intents"], IGNORED)
+        parts["tags"] = torch.full_like(parts["tags"], IGNORED)
+        parts["outcomes"] = torch.full_like(parts["outcomes"], torch.nan)
+    tokens, width = int(parts["mask"].sum()), int(parts["mask"].sum(1).max())
+    parts |= {name: parts[name][:, :width] for name in ("ids", "mask", "tags")}
+    return replace(batch, **parts, tokens=tokens, own=max(1, len(own))), again[shown] // count  # type: ignore[arg-type]
+
+
+def pack(batch: Batch) -> Batch:
+    """The same batch, on the CPU, without its padding."""
+    there = batch.mask.bool()
+    parts = {
+        name: part[there].unsqueeze(0) for name, part in _tensors(batch).items() if name in ("ids", "mask", "tags")
+    }
+    return replace(batch, **parts, packing=Packing.of(batch.mask.sum(1)))  # type: ignore[arg-type]
 
 
 def pass_size(always: int, others: int, share: float) -> int:

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from intent_tracking.modeling.encoder import build_encoder
 from intent_tracking.modeling.intent_head import IntentHead
+from intent_tracking.modeling.packing import Packing
 from intent_tracking.modeling.scene_adapters import encode, scene_adapters
 from intent_tracking.modeling.tokenization import AddedRows
 
@@ -50,7 +51,7 @@ class ModelConfig(BaseModel):
 class ModelOutput(NamedTuple):
     """Raw outputs for a batch; a head that is absent gives None.
 
-    Shapes: pooled [B, H], intents [B, K], tags [B, T, G], outcomes [B].
+    Shapes: pooled [B, H], intents [B, K], tags [B, T, G] ([1, N, G] of a packed batch), outcomes [B].
     """
 
     pooled: torch.Tensor
@@ -147,28 +148,34 @@ class IntentModel(nn.Module):
         attention_mask: torch.Tensor,
         features: torch.Tensor | None = None,
         scenes: torch.Tensor | None = None,
+        packing: Packing | None = None,
     ) -> ModelOutput:
-        """Run a padded batch.
+        """Run a batch.
 
         Args:
-            input_ids: int64 [B, T].
-            attention_mask: int64 [B, T], 1 for tokens, 0 for padding.
+            input_ids: int64 [B, T]; [1, N] of a packed batch.
+            attention_mask: int64 [B, T], 1 for tokens, 0 for padding; not read of a packed batch.
             features: float32 [B, F] in the order of `config.features`, NaN where unknown; None: all unknown.
             scenes: int64 [B], 1 + the place in `config.scenes`, 0 for another scene; None: all 0. A batch may mix them.
+            packing: where the texts of a packed batch lie; None: the batch is padded.
         """
-        if self.adapters is None:
+        texts = len(input_ids) if packing is None else packing.count
+        if self.adapters is None and packing is None:
             states = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         else:
             if scenes is None:
-                scenes = torch.zeros(len(input_ids), dtype=torch.long, device=input_ids.device)
-            states = encode(self.encoder, input_ids, attention_mask, self.adapters, scenes)
-        weights = attention_mask.unsqueeze(-1).to(states.dtype)
-        pooled = (states * weights).sum(1) / weights.sum(1)
+                scenes = torch.zeros(texts, dtype=torch.long, device=input_ids.device)
+            states = encode(self.encoder, input_ids, attention_mask, self.adapters, scenes, packing)
+        if packing is None:
+            weights = attention_mask.unsqueeze(-1).to(states.dtype)
+            pooled = (states * weights).sum(1) / weights.sum(1)
+        else:
+            pooled = packing.means(states[0])
         dropped = self.dropout(pooled)
         outcomes = None
         if self.outcome is not None:
             if features is None:
-                features = torch.full((len(input_ids), len(self.config.features)), torch.nan, device=input_ids.device)
+                features = torch.full((texts, len(self.config.features)), torch.nan, device=input_ids.device)
             outcomes = self.outcome(dropped, features)
         return ModelOutput(
             pooled=pooled,

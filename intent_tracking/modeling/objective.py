@@ -7,12 +7,16 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional
 
+from intent_tracking.modeling.batching import Batch
 from intent_tracking.modeling.labels import IGNORED
 from intent_tracking.modeling.model import ModelOutput
 from intent_tracking.modeling.recipe import Recipe
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float32]
+
+# Of a teacher's answers: at 1 its second choices hardly show.
+_TEMPERATURE = 2.0
 
 
 def class_weights(intents: IntArray, classes: int, power: float) -> torch.Tensor:
@@ -30,61 +34,77 @@ def class_weights(intents: IntArray, classes: int, power: float) -> torch.Tensor
     return torch.tensor(weights, dtype=torch.float32)
 
 
-def loss_of(
-    output: ModelOutput,
-    intents: torch.Tensor,
-    tags: torch.Tensor,
-    outcomes: torch.Tensor,
-    weights: torch.Tensor,
-    by_class: torch.Tensor,
-    recipe: Recipe,
-    label_sets: torch.Tensor | None = None,
-) -> torch.Tensor:
+def loss_of(output: ModelOutput, batch: Batch, by_class: torch.Tensor, recipe: Recipe) -> torch.Tensor:
     """Sum of the heads' losses over what is labelled in the batch, in float32.
 
+    Each is a mean over the whole batch: the losses of its shares in several processes add up to it.
+
     Args:
-        output: of the model, heads in any float type.
-        intents: [B], `IGNORED` where unlabelled.
-        tags: [B, T], `IGNORED` where there is no word start.
-        outcomes: float [B], NaN where unlabelled.
-        weights: trust in each example's intent [B].
+        output: of the model for `batch`, heads in any float type.
+        batch: what is shown again in another scene is not learned from here.
         by_class: class weights [K].
         recipe: smoothing and weights of the heads.
-        label_sets: [B, K] of a multi-label set, NaN in unlabelled rows; then `intents` is not read.
     """
+    own = slice(batch.own)
+    weights, outcomes, label_sets = batch.weights[own], batch.outcomes[own], batch.label_sets[own]
     total = output.pooled.new_zeros((), dtype=torch.float32)
-    if output.intents is not None and label_sets is not None and label_sets.shape[1]:
+    if output.intents is not None and label_sets.shape[1]:
         labelled_rows = ~label_sets.isnan().any(1)
         decisions = functional.binary_cross_entropy_with_logits(
-            output.intents.float(), label_sets.nan_to_num(), reduction="none"
+            output.intents[own].float(), label_sets.nan_to_num(), reduction="none"
         )
         # Summed over the labels: a text's labels are few, and a mean would drown them in the many that it has not.
-        total = total + (decisions.sum(1) * weights * labelled_rows).sum() / len(label_sets)
+        total = total + (decisions.sum(1) * weights * labelled_rows).sum() / batch.of_texts
     elif output.intents is not None:
         each = functional.cross_entropy(
-            output.intents.float(),
-            intents,
+            output.intents[own].float(),
+            batch.intents[own],
             weight=by_class,
             ignore_index=IGNORED,
             label_smoothing=recipe.label_smoothing,
             reduction="none",
         )
         # By the batch size, not by the sum of weights: a batch of doubtful labels must move less.
-        total = total + (each * weights).sum() / len(intents)
+        total = total + (each * weights).sum() / batch.of_texts
     if output.tags is not None:
-        labelled = (tags != IGNORED).sum().clamp(min=1)
+        # In a packed batch the rows are one; what is shown again has no tags in either.
+        rows = own if batch.packing is None else slice(None)
         summed = functional.cross_entropy(
-            output.tags.float().flatten(0, 1), tags.flatten(), ignore_index=IGNORED, reduction="sum"
+            output.tags[rows].float().flatten(0, 1), batch.tags[rows].flatten(), ignore_index=IGNORED, reduction="sum"
         )
-        total = total + recipe.tag_weight * summed / labelled
-    if output.outcomes is not None:
+        total = total + recipe.tag_weight * summed / max(1, batch.of_words)
+    if output.outcomes is not None and batch.of_outcomes:
         has = ~outcomes.isnan()
-        if has.any():
-            bce = functional.binary_cross_entropy_with_logits(
-                output.outcomes.float()[has], outcomes[has], reduction="sum"
-            )
-            total = total + recipe.outcome_weight * bce / len(outcomes)
+        bce = functional.binary_cross_entropy_with_logits(
+            output.outcomes[own].float()[has], outcomes[has], reduction="sum"
+        )
+        total = total + recipe.outcome_weight * bce / batch.of_texts
+    if batch.teacher_intents.shape[1] and output.intents is not None:
+        multi_label = bool(label_sets.shape[1])
+        taught = teacher_loss(output.pooled[own], output.intents[own], batch, multi_label=multi_label)
+        # A process without a row of its own has one of weight 0.
+        total = total + (taught * (weights > 0)).sum() / batch.of_texts
     return total
+
+
+def teacher_loss(pooled: torch.Tensor, intents: torch.Tensor, batch: Batch, *, multi_label: bool) -> torch.Tensor:
+    """How far a student is from its teacher, for each of its own rows [B].
+
+    1 - cosine of the pooled texts (Sanh et al. 2019), plus the divergence of the intents at a temperature, times its
+    square, so that its gradients are as large as those of the labels (Hinton et al. 2015).
+    """
+    own = slice(batch.own)
+    apart = 1.0 - functional.cosine_similarity(batch.teacher_pooled[own], pooled.float(), dim=1)
+    wanted, got = batch.teacher_intents[own] / _TEMPERATURE, intents.float() / _TEMPERATURE
+    if multi_label:
+        certain = wanted.sigmoid()
+        each = functional.binary_cross_entropy_with_logits(got, certain, reduction="none")
+        each = each - functional.binary_cross_entropy(certain, certain, reduction="none")
+    else:
+        each = functional.kl_div(
+            functional.log_softmax(got, dim=1), functional.log_softmax(wanted, dim=1), log_target=True, reduction="none"
+        )
+    return apart + _TEMPERATURE**2 * each.sum(1)
 
 
 def scene_consistency(own: ModelOutput, other: ModelOutput, *, multi_label: bool = False) -> torch.Tensor:
@@ -116,8 +136,9 @@ def scene_consistency(own: ModelOutput, other: ModelOutput, *, multi_label: bool
 
 
 def rows_of(output: ModelOutput, rows: torch.Tensor | slice) -> ModelOutput:
-    """The outputs of some rows of a batch."""
-    return ModelOutput(*(None if part is None else part[rows] for part in output))  # type: ignore[arg-type]
+    """The outputs of some texts of a batch, tags left out."""
+    pooled, intents, _, outcomes = output
+    return ModelOutput(*(None if part is None else part[rows] for part in (pooled, intents, None, outcomes)))  # type: ignore[arg-type]
 
 
 def macro_f1(truth: IntArray, predicted: IntArray) -> float:

@@ -8,6 +8,8 @@ from typing import Any, cast
 import torch
 from torch import nn
 
+from intent_tracking.modeling.packing import Packing, packed_attention, position_ids
+
 # The last layers, where meaning is made: two of MiniLM's six cost 2% of a training step, all six 7%. Dropping adapters
 # from lower layers loses little (Ruecklé et al. 2021, "AdapterDrop").
 ADAPTED_LAYERS = 2
@@ -33,6 +35,18 @@ class SceneAdapter(nn.Module):
         added = torch.bmm(inner, self.up[row].to(inner.dtype))
         return states + added * (scenes > 0).to(added.dtype)[:, None, None]
 
+    def over_tokens(self, states: torch.Tensor, scenes: torch.Tensor) -> torch.Tensor:
+        """The same for a packed batch: states [1, N, H], the scene of each token int64 [N] -> [1, N, H].
+
+        Every token goes through the adapters of all scenes, side by side in one narrow product, and keeps its own:
+        weights gathered for each token would be far larger than the states.
+        """
+        known, _, width = self.down.shape
+        down = self.down.transpose(0, 1).flatten(1).to(states.dtype)
+        own = (scenes.unsqueeze(1) == torch.arange(1, known + 1, device=scenes.device)).repeat_interleave(width, 1)
+        inner = nn.functional.gelu(states @ down)
+        return states + (inner * own.to(inner.dtype)) @ self.up.flatten(0, 1).to(inner.dtype)
+
     def grow_from(self, old: SceneAdapter, had: Sequence[str], has: Sequence[str]) -> None:
         """Take what `old` learned for the scenes that both know; a new scene starts from the mean of the old ones."""
         with torch.no_grad():
@@ -54,7 +68,12 @@ def grow_adapters(old: nn.ModuleList, new: nn.ModuleList, had: Sequence[str], ha
 
 
 def encode(
-    encoder: Any, ids: torch.Tensor, mask: torch.Tensor, adapters: nn.ModuleList, scenes: torch.Tensor
+    encoder: Any,
+    ids: torch.Tensor,
+    mask: torch.Tensor,
+    adapters: nn.ModuleList | None,
+    scenes: torch.Tensor,
+    packing: Packing | None = None,
 ) -> torch.Tensor:
     """Last hidden states [B, T, H] of `encoder` with `adapters` after its last layers; equal to its own without them.
 
@@ -62,25 +81,46 @@ def encode(
 
     Args:
         encoder: one of `encoder.SUPPORTED`, built by `build_encoder`.
-        ids, mask: int64 [B, T].
-        adapters: for the last layers, in order.
+        ids, mask: int64 [B, T]; [1, N] of a packed batch, whose states are [1, N, H].
+        adapters: for the last layers, in order; None: there are none.
         scenes: int64 [B], 0 for none.
+        packing: of a packed batch; mpnet takes none.
     """
     kind = encoder.config.model_type
     stack = encoder.transformer if kind == "distilbert" else encoder.encoder
-    states: torch.Tensor = encoder.embeddings(input_ids=ids)
+    if packing is not None:
+        states: torch.Tensor = encoder.embeddings(input_ids=ids, position_ids=position_ids(encoder, packing))
+    else:
+        states = encoder.embeddings(input_ids=ids)
     if hasattr(encoder, "embeddings_project"):
         states = encoder.embeddings_project(states)
+    if packing is not None:
+        with packed_attention(encoder.config):
+            return _through(stack.layer, states, adapters, scenes, (), packing)
     if kind == "mpnet":
         # The only one without fused attention: it adds the mask to the scores, and a bias for relative positions.
         hidden = (1.0 - mask[:, None, None, :].to(states.dtype)) * torch.finfo(states.dtype).min
         extra: tuple[torch.Tensor, ...] = (hidden, stack.compute_position_bias(states))
     else:
         extra = (mask[:, None, None, :] > 0,)
-    first = len(stack.layer) - len(adapters)
-    for place, layer in enumerate(stack.layer):
-        output = layer(states, *extra)
+    return _through(stack.layer, states, adapters, scenes, extra, None)
+
+
+def _through(
+    layers: Any,
+    states: torch.Tensor,
+    adapters: nn.ModuleList | None,
+    scenes: torch.Tensor,
+    extra: tuple[torch.Tensor, ...],
+    packing: Packing | None,
+) -> torch.Tensor:
+    adapters = adapters if adapters is not None else nn.ModuleList()
+    first = len(layers) - len(adapters)
+    keywords = {} if packing is None else {"packing": packing}
+    for place, layer in enumerate(layers):
+        output = layer(states, *extra, **keywords)
         states = output[0] if isinstance(output, tuple) else output
         if place >= first:
-            states = adapters[place - first](states, scenes)
+            adapter = cast("SceneAdapter", adapters[place - first])
+            states = adapter(states, scenes) if packing is None else adapter.over_tokens(states, scenes[packing.texts])
     return states

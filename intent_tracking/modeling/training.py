@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 
 from intent_tracking.modeling.assembly import assemble
-from intent_tracking.modeling.batching import Batch, ExampleArrays, in_other_scenes, make_batch, pass_size, plan_pass
+from intent_tracking.modeling.batching import ExampleArrays, pass_size, plan_pass
+from intent_tracking.modeling.board import Board
 from intent_tracking.modeling.checkpoint import (
     Checkpoint,
     EpochFigures,
@@ -26,7 +26,6 @@ from intent_tracking.modeling.checkpoint import (
     restore_optimizer,
     save_checkpoint,
     snapshot,
-    trainable,
 )
 from intent_tracking.modeling.dataset import TokenizedDataset
 from intent_tracking.modeling.hardware import (
@@ -38,8 +37,12 @@ from intent_tracking.modeling.hardware import (
 from intent_tracking.modeling.intent_head import prototypes_of
 from intent_tracking.modeling.loading import load_labels
 from intent_tracking.modeling.model import IntentModel
-from intent_tracking.modeling.objective import class_weights, loss_of, rows_of, scene_consistency
+from intent_tracking.modeling.objective import class_weights
+from intent_tracking.modeling.optimizer import make_optimizer, rate_at
+from intent_tracking.modeling.packing import why_padded
+from intent_tracking.modeling.processes import Processes, join
 from intent_tracking.modeling.recipe import Recipe, choose_recipe
+from intent_tracking.modeling.stepping import Stepper
 from intent_tracking.modeling.validation import SplitOutputs, pooled_texts, run_split, scores_of
 from intent_tracking.sessions.vocabulary import scene_token
 
@@ -47,8 +50,8 @@ logger = logging.getLogger(__name__)
 
 _UNTRAINED_BEFORE = -1.0
 _TEXTS_OF_A_PROTOTYPE = 32
-# Share of a time budget by which a run may lag before its learning rate follows the clock.
-_BEHIND = 0.05
+# Seconds between two looks at a loss on a GPU, each of which waits for the device, and between two calls of `progress`.
+_LOOK = 0.5
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,10 @@ def fine_tune(
     Passes are judged on the validation split by the macro F1 of the intents (without intents: by key information, then
     by the outcome); without a validation split the last pass counts.
 
+    Where torchrun or Accelerate started several processes, each calls this with the same arguments and takes its share
+    of every batch; process 0 validates, keeps the time, writes to `work_dir` and returns the model. Any number of
+    processes goes on from a checkpoint, if all see the same `work_dir`.
+
     Args:
         dataset: from `prepare_dataset`, with the same champion.
         work_dir: takes `checkpoints/` and TensorBoard's `tensorboard/`.
@@ -122,11 +129,15 @@ def fine_tune(
 
     Raises:
         ValueError: nothing in the training split is labelled, or the device is not there.
+        WorkerFinished: at the end, in every process but process 0.
     """
     keep_freed_memory()
-    trainer = _Trainer(dataset, work_dir, champion, recipe, seed, choose_device(device), max_seconds)
+    processes = join(choose_device(device))
+    trainer = _Trainer(dataset, work_dir, champion, recipe, seed, processes, max_seconds)
     with torch.random.fork_rng():
-        return trainer.run(checkpoint_seconds, progress)
+        stopped = trainer.run(checkpoint_seconds, progress)
+    processes.part()
+    return trainer.result(stopped)
 
 
 class _Trainer:
@@ -137,10 +148,11 @@ class _Trainer:
         champion: Path | None,
         recipe: Recipe | None,
         seed: int,
-        device: torch.device,
+        processes: Processes,
         max_seconds: float | None,
     ) -> None:
-        self._seed, self._device, self._max_seconds = seed, device, max_seconds
+        device = processes.device
+        self._seed, self._processes, self._max_seconds = seed, processes, max_seconds
         self._checkpoints = work_dir / "checkpoints"
         self._board = work_dir / "tensorboard"
         features, labels = len(dataset.info.features), dataset.labels
@@ -149,17 +161,25 @@ class _Trainer:
         self._sure = (self._train.weights >= 1.0).tolist()
         key = _key(dataset, recipe, seed, max_seconds)
         found = load_checkpoint(self._checkpoints, key)
+        agreed = int(processes.agree_on(-1 if found is None else found.state.step))
+        if agreed != (-1 if found is None else found.state.step):
+            raise ValueError(
+                f"{self._checkpoints}: process 0 goes on from step {agreed}, process {processes.rank} does not; "
+                "give all processes the same folder"
+            )
         if found is None:
             chosen = recipe or choose_recipe(
                 len(self._train),
                 len(labels.intents),
                 self._train.lengths,
                 bf16=has_fast_bf16(device),
-                warm_start=champion is not None,
+                warm_start=champion is not None and dataset.info.layers is None,
                 max_seconds=max_seconds,
                 doubtful=[not sure for sure in self._sure],
                 tokens_per_second=expected_tokens_per_second(device),
             )
+            # How fast a device is is measured: the processes may have found different recipes.
+            chosen = Recipe.model_validate_json(processes.agree(chosen.model_dump_json()))
             self._state = TrainingState(key=key, recipe=chosen)
         else:
             self._state = found.state
@@ -181,35 +201,46 @@ class _Trainer:
             new = [row for row, name in enumerate(labels.class_names()) if name not in known]
             pooled, intents = pooled_texts(self._model, self._train, device, most=_TEXTS_OF_A_PROTOTYPE)
             self._model.intent.start_from(prototypes_of(pooled, intents, labels.intent_classes), new)
-        self._optimizer = _optimizer(self._model, self._recipe)
+        self._optimizer = make_optimizer(self._model, self._recipe)
         self._best: dict[str, torch.Tensor] = {}
         if found is not None:
             restore(self._model, found.weights)
             restore_optimizer(self._model, self._optimizer, found.optimizer, self._state.step)
             self._best = found.best
-        classes = labels.intent_classes
-        self._by_class = class_weights(self._train.intents, classes, self._recipe.class_weight_power).to(device)
+        processes.start_equal(self._model)
+        padded = why_padded(self._model.encoder.config, device, bf16=self._recipe.bf16)
+        logger.info("batches are packed" if padded is None else "batches are padded: %s", *([padded] if padded else []))
+        shown_again = self._recipe.consistency_weight and dataset.info.scenes
+        weights = class_weights(self._train.intents, labels.intent_classes, self._recipe.class_weight_power)
+        self._stepper = Stepper(
+            self._model,
+            self._optimizer,
+            self._recipe,
+            weights.to(device),
+            _scene_tokens(dataset) if shown_again else None,
+            processes,
+            packed=padded is None,
+            seed=seed,
+        )
+        # Losses of the newest steps, perhaps still being computed.
+        self._losses: list[torch.Tensor] = []
         sure = sum(self._sure)
         per_pass = pass_size(sure, len(self._sure) - sure, self._recipe.behaviour_share)
-        self._scene_tokens = (
-            _scene_tokens(dataset).to(device) if self._recipe.consistency_weight and dataset.info.scenes else None
-        )
         self._steps = self._recipe.epochs * -(-per_pass // self._recipe.batch_size)
 
-    def run(self, checkpoint_seconds: float, progress: Callable[[Progress], None] | None) -> TrainingResult:
-        from torch.utils.tensorboard import SummaryWriter
-
-        state, recipe = self._state, self._recipe
-        board = SummaryWriter(str(self._board), purge_step=state.step)
-        began = time.monotonic() - state.seconds
-        saved = reported = time.monotonic()
-        stopped: Literal["finished", "no improvement", "time"] = "finished"
-        lengths = self._train.lengths
+    def run(
+        self, checkpoint_seconds: float, progress: Callable[[Progress], None] | None
+    ) -> Literal["finished", "no improvement", "time"]:
+        """Train to the end; why it ended."""
+        state, recipe, main = self._state, self._recipe, self._processes.main
+        board = Board(self._board if main else None, state.step)
+        self._began = time.monotonic() - state.seconds
+        saved = looked = time.monotonic()
         out_of_time = False
         try:
             while state.epoch < recipe.epochs and not out_of_time:
                 batches = plan_pass(
-                    lengths,
+                    self._train.lengths,
                     recipe.batch_size,
                     self._seed,
                     state.epoch,
@@ -217,101 +248,69 @@ class _Trainer:
                     share=recipe.behaviour_share,
                 )
                 for places in batches[state.batch :]:
-                    batch = make_batch(self._train, places, self._device)
-                    loss = self._step(batch)
+                    loss, tokens = self._stepper.step(self._train, places, state.step, self._rate())
+                    self._losses.append(loss)
                     state.batch += 1
                     state.step += 1
-                    state.loss_sum += loss
-                    state.tokens += batch.tokens
+                    state.tokens += tokens
+                    state.seconds = self._clock()
                     now = time.monotonic()
-                    state.seconds = now - began
-                    board.add_scalar("train/loss", loss, state.step)
-                    if now - saved >= checkpoint_seconds:
+                    if loss.device.type == "cpu" or now - looked >= _LOOK:
+                        self._read_losses(board)
+                    if main and now - saved >= checkpoint_seconds:
+                        self._read_losses(board)
                         self._save()
                         saved = time.monotonic()
-                    if progress is not None and now - reported >= 0.5:
-                        progress(self._progress())
-                        reported = now
+                    if now - looked >= _LOOK:
+                        if main and progress is not None:
+                            progress(self._progress())
+                        looked = now
                     if self._max_seconds is not None and state.seconds >= self._max_seconds:
                         out_of_time = True
                         break
+                self._read_losses(board)
                 figures = self._finish_pass()
-                state.seconds = time.monotonic() - began
+                state.seconds = self._clock()
                 for name, value in figures.scores.items():
-                    board.add_scalar(f"validation/{name}", value, state.step)
-                board.add_scalar("train/learning_rate", self._rate(), state.step)
-                if progress is not None:
+                    board.write(f"validation/{name}", value, state.step)
+                board.write("train/learning_rate", self._rate(), state.step)
+                if main and progress is not None:
                     progress(self._progress())
-                if time.monotonic() - saved >= checkpoint_seconds:
+                if main and time.monotonic() - saved >= checkpoint_seconds:
                     self._save()
                     saved = time.monotonic()
                 if out_of_time:
-                    stopped = "time"
-                elif len(self._validation) and state.epoch - 1 - state.best_epoch >= recipe.patience:
-                    stopped = "no improvement"
-                    break
+                    return "time"
+                if len(self._validation) and state.epoch - 1 - state.best_epoch >= recipe.patience:
+                    return "no improvement"
         finally:
             board.close()
-        return self._result(stopped)
+        return "finished"
+
+    def _clock(self) -> float:
+        """Seconds of training so far; where they decide something, those of process 0."""
+        seconds = time.monotonic() - self._began
+        return seconds if self._max_seconds is None else self._processes.agree_on(seconds)
 
     def _rate(self) -> float:
-        """Share of the peak learning rate: a linear warm-up, then linearly down to zero.
+        left = None if self._max_seconds is None else 1.0 - self._state.seconds / self._max_seconds
+        return rate_at(self._state.step, self._steps, self._recipe.warmup_share, left)
 
-        A run that falls behind its time budget comes down with the time instead of the steps, so that it does not end
-        at a high rate; only then do the weights depend on the speed of the machine.
-        """
-        step = self._state.step
-        warm = max(1, int(self._recipe.warmup_share * self._steps))
-        if step < warm:
-            return (step + 1) / warm
-        left = (self._steps - step) / max(1, self._steps - warm)
-        if self._max_seconds is not None:
-            time_left = 1.0 - self._state.seconds / self._max_seconds
-            if time_left < left - _BEHIND:
-                left = time_left
-        return max(0.0, left)
-
-    def _step(self, batch: Batch) -> float:
-        model, optimizer, state = self._model.train(), self._optimizer, self._state
-        # Dropout depends on the step, not on what ran before: a resumed run draws the same masks.
-        torch.manual_seed(self._seed * 1_000_003 + state.step)
-        rate = self._rate()
-        for group in optimizer.param_groups:
-            group["lr"] = group["peak"] * rate
-        shown, again = batch, None
-        if self._scene_tokens is not None:
-            shown, again = in_other_scenes(batch, self._scene_tokens)
-        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._recipe.bf16):
-            output = model(shown.ids, shown.mask, shown.features, shown.scenes)
-        own = rows_of(output, slice(len(batch.ids)))
-        loss = loss_of(
-            own,
-            batch.intents,
-            batch.tags,
-            batch.outcomes,
-            batch.weights,
-            self._by_class,
-            self._recipe,
-            batch.label_sets,
-        )
-        if again is not None and len(again):
-            other = rows_of(output, slice(len(batch.ids), None))
-            loss = loss + self._recipe.consistency_weight * scene_consistency(
-                rows_of(own, again), other, multi_label=bool(batch.label_sets.shape[1])
-            )
-        optimizer.zero_grad(set_to_none=True)
-        if loss.requires_grad:
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(trainable(model).values(), self._recipe.clip_norm)
-            optimizer.step()
-        return float(loss.detach())
+    def _read_losses(self, board: Board) -> None:
+        first = self._state.step - len(self._losses) + 1
+        for step, loss in enumerate(self._losses, start=first):
+            value = float(loss)
+            self._state.loss_sum += value
+            board.write("train/loss", value, step)
+        self._losses.clear()
 
     def _finish_pass(self) -> EpochFigures:
         state = self._state
         scores: dict[str, float] = {}
-        if len(self._validation):
-            outputs = run_split(self._model, self._validation, self._device, bf16=self._recipe.bf16)
+        if len(self._validation) and self._processes.main:
+            outputs = run_split(self._model, self._validation, self._processes.device, bf16=self._recipe.bf16)
             scores = scores_of(outputs)
+        scores = json.loads(self._processes.agree(json.dumps(scores)))
         figures = EpochFigures(epoch=state.epoch, loss=state.loss_sum / max(1, state.batch), scores=scores)
         score = scores.get("score", _UNTRAINED_BEFORE)
         if not scores or state.best_score is None or score > state.best_score:
@@ -340,7 +339,8 @@ class _Trainer:
             rate=self._rate(),
         )
 
-    def _result(self, stopped: Literal["finished", "no improvement", "time"]) -> TrainingResult:
+    def result(self, stopped: Literal["finished", "no improvement", "time"]) -> TrainingResult:
+        """The model at its best pass; process 0 alone asks for it."""
         state = self._state
         restore(self._model, self._best)
         self._model.merge_rows()
@@ -379,27 +379,3 @@ def _scene_tokens(dataset: TokenizedDataset) -> torch.Tensor:
     """Token id of each scene, int64 [S + 1]; scene 0, an unknown one, has none."""
     vocabulary = dataset.tokenizer.vocabulary
     return torch.tensor([0, *(vocabulary.token_to_id(scene_token(scene)) for scene in dataset.info.scenes)])
-
-
-def _optimizer(model: IntentModel, recipe: Recipe) -> torch.optim.Optimizer:
-    """AdamW in groups: heads and added rows learn faster than the encoder, biases and norms do not decay."""
-    groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
-    for name, value in trainable(model).items():
-        factor = 1.0
-        # The intent head starts where it should be; the others start at random.
-        if not name.startswith(("encoder.", "intent.")):
-            factor = recipe.head_factor
-        elif name.endswith("embeddings.added"):
-            factor = recipe.added_factor
-        decay = recipe.weight_decay if value.ndim > 1 and factor != recipe.added_factor else 0.0
-        groups.setdefault((recipe.learning_rate * factor, decay), []).append(value)
-    settings = [{"params": values, "peak": rate, "weight_decay": decay} for (rate, decay), values in groups.items()]
-    return torch.optim.AdamW(settings, lr=recipe.learning_rate, fused=True)
-
-
-def count_parameters(model: IntentModel) -> dict[str, int]:
-    """Parameters in all and parameters that training changes, for metadata."""
-    model.freeze_base_rows()
-    trained = int(np.sum([value.numel() for value in trainable(model).values()]))
-    model.merge_rows()
-    return {"parameters": sum(value.numel() for value in model.parameters()), "trained": trained}
