@@ -44,6 +44,9 @@ def evaluate_command(
     recipe: Recipe | None = None,
     model_dir: Path | None = None,
     unlabelled: Path | None = None,
+    augment: int = 0,
+    teacher: Path | None = None,
+    layers: int | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> dict[str, Any]:
     """Fine-tune on `train`, choose and calibrate on `dev`, score on `test`, and write `report` and pictures beside it.
@@ -59,9 +62,12 @@ def evaluate_command(
         device: where to train.
         max_seconds: training time to stay within.
         recipe: how to train; None: chosen from the data.
+        augment: how often each training text is written anew, to be learned beside it.
         model_dir: keep the trained artifact there.
         unlabelled: texts, one a line, that the encoder reads before it is fine-tuned, together with those of `train`;
-            with `max_seconds` a third of the time goes there.
+            with `max_seconds` a third of the time goes there. With a teacher, which labels them, they are trained on.
+        teacher: artifact to distil into a smaller model; it stands on the teacher's encoder, not on `base_encoder`.
+        layers: of the teacher's that the smaller model keeps; None: half of them.
         progress: called during training.
 
     Returns:
@@ -69,17 +75,23 @@ def evaluate_command(
 
     Raises:
         AnnotationError: a file is not as described; file, line and column are named.
+        ArtifactError: the teacher is not a whole, unchanged artifact.
         EncoderError: the base encoder cannot be had.
+        ValueError: the teacher does not know a label of `train`, or has no more than `layers`.
     """
     import pyarrow as pa
 
     from intent_tracking.evaluation.report import evaluate_predictions
     from intent_tracking.inference import OUT_OF_SCOPE_LABEL, IntentPredictor
+    from intent_tracking.modeling.distillation import unlabelled_examples
     from intent_tracking.modeling.examples import examples_from_labelled, model_inputs
     from intent_tracking.modeling.export import train_artifact
     from intent_tracking.modeling.multi_label import answer_scores
     from intent_tracking.modeling.pretraining import adapt_encoder
+    from intent_tracking.sessions.render import render_utterance
 
+    if layers is not None and teacher is None:
+        raise ValueError("layers is the size of a student: give its teacher too, the folder of an artifact")
     began = time.monotonic()
     train_rows, test_rows = read_labelled_csv(train), read_labelled_csv(test)
     dev_rows = read_labelled_csv(dev) if dev is not None else None
@@ -96,8 +108,13 @@ def evaluate_command(
     with tempfile.TemporaryDirectory(prefix="intent-evaluate-") as temporary:
         target = model_dir if model_dir is not None else Path(temporary) / "model"
         adapted = None
-        if unlabelled is not None:
-            texts = [*tables[0]["text"].to_pylist(), *_rendered_lines(unlabelled)]
+        if unlabelled is not None and teacher is not None:
+            tables.append(unlabelled_examples(_lines(unlabelled), moment))
+        elif unlabelled is not None:
+            texts = [
+                *tables[0]["text"].to_pylist(),
+                *(render_utterance(line, Scene.CUSTOMER_SERVICE).text for line in _lines(unlabelled)),
+            ]
             time_to_read = None if max_seconds is None else max_seconds / 3
             adapted = adapt_encoder(
                 texts, base_encoder, Path(temporary) / "encoder", seed=seed, max_seconds=time_to_read, device=device
@@ -109,6 +126,10 @@ def evaluate_command(
             version=target.name,
             work_dir=Path(temporary) / "work",
             base_encoder=base_encoder if adapted is None else str(adapted.folder),
+            champion=teacher,
+            augment=augment,
+            student=teacher is not None,
+            layers=layers,
             seed=seed,
             device=device,
             max_seconds=max_seconds,
@@ -160,7 +181,8 @@ def evaluate_command(
         },
         "recipe": training.recipe.model_dump(),
         "calibration": trained.calibration.model_dump(),
-        "base_encoder": base_encoder,
+        "base_encoder": trained.manifest.base_encoder if adapted is None else base_encoder,
+        "teacher": trained.manifest.parent,
         "adaptation": None if adapted is None else adapted.adaptation.model_dump(),
         "seed": seed,
         "pictures": {name: str(pictures / file) for name, file in figures["pictures"].items()},
@@ -170,19 +192,17 @@ def evaluate_command(
     return content
 
 
-def _rendered_lines(path: Path) -> list[str]:
-    """Each line that holds more than blanks, as the model reads an utterance.
+def _lines(path: Path) -> list[str]:
+    """Each line that holds more than blanks.
 
     Raises:
         ValueError: the file is not UTF-8.
     """
-    from intent_tracking.sessions.render import render_utterance
-
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8: save the texts as UTF-8") from error
-    return [render_utterance(line, Scene.CUSTOMER_SERVICE).text for line in lines if line.strip()]
+    return [line for line in lines if line.strip()]
 
 
 def _value(figure: Any) -> float:

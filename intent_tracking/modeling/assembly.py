@@ -85,16 +85,27 @@ def _from_champion(
     old = load_model(champion, old_config)
     tokenizer = load_tokenizer(champion, old_config.max_tokens)
     extend_rows(old.encoder, added_rows(tokenizer.vocabulary, dataset.tokenizer.vocabulary), seed)
+    if dataset.info.layers is not None:
+        _keep_layers(old.encoder, dataset.info.layers)
     width = old_config.adapter_width or adapter_width
     model = IntentModel(_config(dataset, old.encoder, old_config.base_vocabulary, dropout, width), old.encoder)
     if old.adapters is not None and model.adapters is not None:
-        grow_adapters(old.adapters, model.adapters, old_config.scenes, model.config.scenes)
+        # A student of one layer has fewer than its teacher.
+        grow_adapters(old.adapters[-len(model.adapters) :], model.adapters, old_config.scenes, model.config.scenes)
     old_labels, labels = load_labels(champion), dataset.labels
     _copy_rows(old.intent, model.intent, old_labels.class_names(), labels.class_names())
     _copy_rows(old.tags, model.tags, _tag_names(old_labels), _tag_names(labels))
     if old.outcome is not None and model.outcome is not None and _same_features(old_config, model.config):
         _copy_outcome(old.outcome, model.outcome)
     return model
+
+
+def _keep_layers(encoder: Any, layers: int) -> None:
+    """Leave `layers` of the encoder's, evenly spaced, its last among them."""
+    stack = encoder.transformer if encoder.config.model_type == "distilbert" else encoder.encoder
+    have = len(stack.layer)
+    stack.layer = nn.ModuleList(stack.layer[(place + 1) * have // layers - 1] for place in range(layers))
+    encoder.config.num_hidden_layers = layers
 
 
 def _tag_names(labels: LabelSet) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from itertools import pairwise
 from random import Random
 from typing import NamedTuple
 
+import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from intent_tracking.modeling.lexicon import glosses, translations
@@ -156,6 +157,23 @@ def augment_utterance(
             shift = by if first >= end else 0
             placed.append((name, first + shift, last + shift))
     return text[:start] + written + text[end:], placed, (start, end + by)
+
+
+def augmented_examples(train: pa.Table, times: int, seed: int = 0) -> pa.Table:
+    """Each row of `train` written anew `times` times: rows of its schema, `<example_id>~<n>`, slots moved along."""
+    rows = []
+    for number in range(1, times + 1):
+        for place, row in enumerate(train.to_pylist()):
+            slots = [(slot["name"], slot["start"], slot["end"]) for slot in row["slots"] or ()]
+            utterance = row["utterance_start"], row["utterance_end"]
+            random = Random(f"{seed}/{number}/{place}")
+            text, moved, (start, end) = augment_utterance(row["text"], slots, utterance, row["language"], random)
+            row |= {"example_id": f"{row['example_id']}~{number}", "text": text}
+            row |= {"utterance_start": start, "utterance_end": end}
+            if row["slots"] is not None:
+                row["slots"] = [{"name": name, "start": first, "end": last} for name, first, last in moved]
+            rows.append(row)
+    return pa.Table.from_pylist(rows, schema=train.schema)
 
 
 def _units(text: str, slots: Sequence[Marked]) -> list[_Unit]:

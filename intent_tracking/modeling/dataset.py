@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from tokenizers import Tokenizer
 
 from intent_tracking.artifact import verify
+from intent_tracking.modeling.augmentation import augmented_examples
 from intent_tracking.modeling.encoder import find_encoder
 from intent_tracking.modeling.examples import EXAMPLE_SCHEMA
 from intent_tracking.modeling.label_names import name_examples
@@ -47,6 +48,7 @@ class DatasetInfo(BaseModel):
     """What a tokenized dataset was made from; the content of `dataset.json`.
 
     `scenes` are those that the model tells apart, a champion's first; empty where the examples come from one.
+    `layers` is given for a student: so many of the parent's layers are kept.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -55,8 +57,10 @@ class DatasetInfo(BaseModel):
     parent: str | None
     max_tokens: int
     fingerprint: str
+    versions: int = Field(default=1, ge=1, description="Ways in which each training text is written.")
     features: tuple[FeatureScale, ...]
     scenes: tuple[str, ...] = ()
+    layers: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,13 +149,16 @@ def feature_matrix(examples: pa.Table, names: Sequence[str]) -> npt.NDArray[np.f
     return np.stack(columns, axis=1) if columns else np.zeros((len(examples), 0), dtype=np.float32)
 
 
-def prepare_dataset(examples: pa.Table, base_encoder: str, *, champion: Path | None = None) -> TokenizedDataset:
+def prepare_dataset(
+    examples: pa.Table, base_encoder: str, *, champion: Path | None = None, augment: int = 0
+) -> TokenizedDataset:
     """Extend the vocabulary by what the training examples hold, fix the label set, and tokenize every split.
 
     Args:
         examples: rows of `EXAMPLE_SCHEMA` and float64 columns of user features.
         base_encoder: hub id, local folder or the packaged MiniLM; with a champion, the one it stands on is used.
         champion: artifact to start from; its ids, labels and tags stay and new ones are added behind them.
+        augment: how often each training text is written anew, to be learned beside it.
 
     Raises:
         ValueError: no example is in the training split.
@@ -179,8 +186,8 @@ def prepare_dataset(examples: pa.Table, base_encoder: str, *, champion: Path | N
         intents += known.class_names()
         slot_names += known.key_information
     labels = LabelSet.of(intents, slot_names, multi_label=was_multi_label)
-    named = name_examples(train, labels.intents)
-    train = pa.concat_tables([train, named])
+    more = pa.concat_tables([name_examples(train, labels.intents), augmented_examples(train, augment)])
+    train = pa.concat_tables([train, more])
     scene_tokens = [scene_token(scene) for scene in sorted(set(train["scene"].to_pylist()))]
     special = tuple(dict.fromkeys((*SPECIAL_TOKENS, *scene_tokens)))
     wide = SessionTokenizer(extend_vocabulary(tokenizer, train["text"].to_pylist(), special), MOST_TOKENS)
@@ -191,11 +198,12 @@ def prepare_dataset(examples: pa.Table, base_encoder: str, *, champion: Path | N
         parent=parent,
         max_tokens=fitted.max_tokens,
         fingerprint=fingerprint(examples),
+        versions=1 + augment,
         features=feature_scales(train, names) if train["outcome"].null_count < len(train) else (),
         scenes=scenes_of(train["scene"].to_pylist(), known_scenes),
     )
     table = tokenize_examples(
-        pa.concat_tables([examples, named]), fitted, labels, [scale.name for scale in info.features]
+        pa.concat_tables([examples, more]), fitted, labels, [scale.name for scale in info.features]
     )
     return TokenizedDataset(table, fitted, labels, info)
 

@@ -17,8 +17,10 @@ import intent_tracking
 from intent_tracking.artifact import INTENT_MODEL, Manifest, write_manifest
 from intent_tracking.modeling.calibration import Calibration, calibrate, calibrate_label_sets
 from intent_tracking.modeling.dataset import TokenizedDataset, prepare_dataset
+from intent_tracking.modeling.distillation import taught
 from intent_tracking.modeling.examples import model_inputs
 from intent_tracking.modeling.golden import GoldenCase, Runtime, golden_case
+from intent_tracking.modeling.hardware import choose_device
 from intent_tracking.modeling.labels import LabelSet
 from intent_tracking.modeling.onnx_backend import OnnxBackend
 from intent_tracking.modeling.onnx_export import ServedGraph, served_graph
@@ -149,6 +151,9 @@ def train_artifact(
     base_encoder: str,
     dataset: TokenizedDataset | None = None,
     champion: Path | None = None,
+    augment: int = 0,
+    student: bool = False,
+    layers: int | None = None,
     recipe: Recipe | None = None,
     seed: int = 0,
     device: Literal["auto", "cpu", "cuda"] = "auto",
@@ -164,10 +169,16 @@ def train_artifact(
         directory: where the artifact goes.
         dataset: the examples tokenized already, to save doing it again.
         champion: artifact to start from.
+        augment: how often each training text is written anew, where `dataset` is not given.
+        student: the champion is the teacher of a smaller model, which keeps `layers` of its layers (None: half).
         (the rest): as in `fine_tune` and `export_artifact`.
     """
     if dataset is None:
-        dataset = prepare_dataset(examples, base_encoder, champion=champion)
+        dataset = prepare_dataset(examples, base_encoder, champion=champion, augment=augment)
+    if student:
+        if champion is None:
+            raise ValueError("a student needs a teacher: give its artifact as the champion")
+        dataset = taught(dataset, champion, layers, choose_device(device))
     training = fine_tune(
         dataset,
         work_dir=work_dir,

@@ -55,6 +55,7 @@ def choose_recipe(
     bf16: bool,
     doubtful: Sequence[bool] = (),
     warm_start: bool = False,
+    versions: int = 1,
     max_seconds: float | None = None,
     tokens_per_second: float = 3000.0,
 ) -> Recipe:
@@ -72,12 +73,14 @@ def choose_recipe(
         bf16: whether the device multiplies bf16 faster than float32.
         doubtful: for each example, whether only behaviour labels it; empty: none.
         warm_start: training goes on from a champion.
+        versions: ways in which each text is among the examples; a pass sees them all.
         max_seconds: what the training may take.
         tokens_per_second: how fast the device trains.
     """
     passes = min(_MOST_PASSES, max(3, round(_EXAMPLES_SEEN / max(n_examples, 1))))
     if warm_start:
         passes = max(3, passes // 2)
+    passes = max(3, round(passes / versions))
     share = 1.0
     if max_seconds is not None:
         affordable = 0.9 * max_seconds * tokens_per_second

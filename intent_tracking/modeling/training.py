@@ -134,7 +134,7 @@ def fine_tune(
     keep_freed_memory()
     processes = join(choose_device(device))
     trainer = _Trainer(dataset, work_dir, champion, recipe, seed, processes, max_seconds)
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[processes.device] if processes.device.type == "cuda" else []):
         stopped = trainer.run(checkpoint_seconds, progress)
     processes.part()
     return trainer.result(stopped)
@@ -174,6 +174,7 @@ class _Trainer:
                 self._train.lengths,
                 bf16=has_fast_bf16(device),
                 warm_start=champion is not None and dataset.info.layers is None,
+                versions=dataset.info.versions,
                 max_seconds=max_seconds,
                 doubtful=[not sure for sure in self._sure],
                 tokens_per_second=expected_tokens_per_second(device),
