@@ -18,7 +18,7 @@ export PYTHONPATH := $(CURDIR)
 # Threads that spin while they wait make training several times slower when anything else runs beside it.
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: help setup demo dev serve test check bench bench-quality linguistics clean
+.PHONY: help setup demo dev serve test check bench bench-quality bench-training linguistics clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -57,6 +57,9 @@ bench: setup ## Measure what the documentation claims about speed
 
 bench-quality: setup ## Measure quality on the public sets, resumable; ARGS=--list shows the plan
 	@$(BIN)/python -m benchmarks.quality $(ARGS)
+
+bench-training: setup ## Measure the speed of training beside the usual recipes; ARGS=--ablation, --smoke
+	@$(BIN)/python -m benchmarks.bench_training $(ARGS)
 
 linguistics: setup ## Train the shipped language pipelines again; needs the public data (INTENT_DATA_DIR)
 	@$(BIN)/python -m intent_tracking.text.make_pipelines $(ARGS)

@@ -27,7 +27,8 @@ def evaluate_and_keep(workplace: Workplace, seed: int, *, name: str) -> Measured
     return evaluate_task(workplace, seed, name=name, keep=model_folder(workplace, name, seed))
 
 
-def _kept(workplace: Workplace, name: str, seed: int) -> Path:
+def kept(workplace: Workplace, name: str, seed: int) -> Path:
+    """The folder of the model of a task and seed, trained where it is not kept."""
     folder = model_folder(workplace, name, seed)
     if not (folder / "manifest.json").is_file():
         workplace.say(f"training {name} first: its model is not kept here")
@@ -35,7 +36,7 @@ def _kept(workplace: Workplace, name: str, seed: int) -> Path:
     return folder
 
 
-def _inputs(rows: Sequence[Utterance]) -> list[Any]:
+def inputs_of(rows: Sequence[Utterance]) -> list[Any]:
     """What the model reads, as the command `evaluate` makes it from a file of these rows."""
     from intent_tracking.modeling.annotations import read_labelled_csv
     from intent_tracking.modeling.examples import examples_from_labelled, model_inputs
@@ -51,11 +52,11 @@ def explanations(workplace: Workplace, seed: int, *, name: str) -> Measured:
     from intent_tracking.evaluation.faithfulness import deletion_test
     from intent_tracking.inference import IntentPredictor
 
-    predictor = IntentPredictor.load(_kept(workplace, name, seed), workplace.device)
+    predictor = IntentPredictor.load(kept(workplace, name, seed), workplace.device)
     rows = [row for row in rows_of(workplace, name, None, seed).test if row.intent != OUT_OF_SCOPE]
     Random(seed).shuffle(rows)
     workplace.say(f"explaining {EXPLAINED_TEXTS} texts")
-    found = deletion_test(predictor, _inputs(rows[: 3 * EXPLAINED_TEXTS]), limit=EXPLAINED_TEXTS, seed=seed)
+    found = deletion_test(predictor, inputs_of(rows[: 3 * EXPLAINED_TEXTS]), limit=EXPLAINED_TEXTS, seed=seed)
     if found.area_ratio is None:
         raise ValueError(f"{name}: random removal changes nothing, so there is no ratio; explain longer texts")
     figures = {"area_ratio": found.area_ratio.value, "area": found.area, "random_area": found.random_area}
@@ -71,11 +72,11 @@ def int8_loss(workplace: Workplace, seed: int, *, name: str) -> Measured:
     from intent_tracking.inference import IntentPredictor
     from intent_tracking.modeling.onnx_backend import INT8_FILE
 
-    folder = _kept(workplace, name, seed)
+    folder = kept(workplace, name, seed)
     if not (folder / INT8_FILE).is_file():
         raise ValueError(f"{folder}: has no {INT8_FILE}: int8 lost more on validation than is allowed")
     rows = rows_of(workplace, name, None, seed).test
-    inputs = _inputs(rows)
+    inputs = inputs_of(rows)
     rejects = any(row.intent == OUT_OF_SCOPE for row in rows)
     answers = {}
     for runtime in ("torch", "onnx"):

@@ -11,6 +11,7 @@ from benchmarks.quality.adaptation import adapted_crosswoz
 from benchmarks.quality.kept_models import evaluate_and_keep, explanations, int8_loss
 from benchmarks.quality.scenes import added_scene, apart, together
 from benchmarks.quality.shoppers import boosting_baseline, boosting_ensemble
+from benchmarks.quality.students import student
 from benchmarks.quality.texts import evaluate_task, linear_svm
 from benchmarks.quality.trees import trained_pipeline
 from benchmarks.quality.unit import Measured, Unit, Workplace
@@ -68,6 +69,7 @@ _ENTRIES: Final = (
     _Entry("clinc150", "explanations", 60, partial(explanations, name="clinc150")),
     _Entry("clinc150", "int8", 60, partial(int8_loss, name="clinc150")),
     _Entry("banking77", "int8", 60, partial(int8_loss, name="banking77")),
+    _Entry("banking77", "student", 300, partial(student, name="banking77")),
     _Entry("ud-english-ewt", "pipeline", 900, partial(trained_pipeline, language="en")),
     _Entry("ud-chinese-gsdsimp", "pipeline", 400, partial(trained_pipeline, language="zh")),
     _Entry("crosswoz", "evaluate", 480, partial(evaluate_task, name="crosswoz")),

@@ -78,7 +78,7 @@ def render(results: Results) -> str:
         *_shoppers(found),
         "### Trees: Universal Dependencies",
         *_trees(found),
-        "### Explanations and int8",
+        "### Explanations, int8 and a smaller student",
         *_kept(found),
         "### How it was measured",
         *_origin(results),
@@ -296,6 +296,15 @@ def _kept(found: Figures) -> list[str]:
     for name, title in (("clinc150", "CLINC150"), ("banking77", "Banking77")):
         rows.append((f"int8: points of accuracy lost, {title}", found.percent(name, "int8", "loss"), "0.5"))
         rows.append((f"int8: same answers, percent, {title}", found.percent(name, "int8", "same_answers"), ""))
+    student = ("banking77", "student")
+    rows += [
+        (title, cell, "")
+        for title, cell in (
+            ("student of half the layers: accuracy, Banking77", found.percent(*student, "accuracy")),
+            ("the same: accuracy of its teacher", found.percent(*student, "teacher_accuracy")),
+            ("the same: texts a second over its teacher's", found.plain(*student, "speed_up", 2)),
+        )
+    ]
     return _table(("figure", "measured", "target"), rows)
 
 

@@ -41,15 +41,22 @@ def evaluate_task(
     name: str,
     shots: int | None = None,
     base_encoder: str | None = None,
+    teacher: Path | None = None,
     keep: Path | None = None,
 ) -> Measured:
     """`evaluate_rows` of a task, whole or with few shots."""
     rows = rows_of(workplace, name, shots, seed)
-    return evaluate_rows(workplace, seed, rows, base_encoder=base_encoder, keep=keep)
+    return evaluate_rows(workplace, seed, rows, base_encoder=base_encoder, teacher=teacher, keep=keep)
 
 
 def evaluate_rows(
-    workplace: Workplace, seed: int, rows: UtteranceSet, *, base_encoder: str | None = None, keep: Path | None = None
+    workplace: Workplace,
+    seed: int,
+    rows: UtteranceSet,
+    *,
+    base_encoder: str | None = None,
+    teacher: Path | None = None,
+    keep: Path | None = None,
 ) -> Measured:
     """Train and score as `intent-tracking evaluate` does when it is given nothing but the files and a seed.
 
@@ -80,6 +87,7 @@ def evaluate_rows(
             seed=seed,
             device=workplace.device,
             model_dir=model,
+            teacher=teacher,
             progress=trained,
         )
         best, answered = _labels(model, folder / "test.csv", workplace.device)
