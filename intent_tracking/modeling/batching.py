@@ -76,7 +76,8 @@ def _matrix(table: pa.Table, column: str) -> npt.NDArray[np.float32]:
     if column not in table.column_names:
         return np.zeros((len(table), 0), dtype=np.float32)
     values = table[column].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    return values.astype(np.float32).reshape(len(table), table.schema.field(column).type.list_size)
+    shape = (len(table), table.schema.field(column).type.list_size)
+    return np.asarray(values, dtype=np.float32).reshape(shape)
 
 
 @dataclass(frozen=True, eq=False)

@@ -53,7 +53,7 @@ class Processes:
         # One message: the gradients, who has one, and the loss.
         flags = torch.tensor(here, dtype=torch.float32, device=self.device)
         total: torch.Tensor = reduce(torch.cat([*parts, flags, loss.detach().float().reshape(1)]), "sum")
-        *summed, present, whole = total.split([*(len(part) for part in parts), len(flags), 1])
+        *summed, present, whole = torch.split(total, [*(len(part) for part in parts), len(flags), 1])
         # To read the flags is to wait for the device: only where something is missing here.
         somewhere = here if all(here) else (present > 0).tolist()
         for value, gradient, has in zip(parameters, summed, somewhere, strict=True):

@@ -27,7 +27,7 @@ DATASHEET_FLOPS = {
 def product_parameters(encoder: Any) -> int:
     """Parameters of the linear layers between the embeddings and the last states."""
     stack = encoder.transformer if encoder.config.model_type == "distilbert" else encoder.encoder
-    return sum(part.weight.numel() for part in stack.modules() if isinstance(part, nn.Linear))
+    return sum(int(part.weight.numel()) for part in stack.modules() if isinstance(part, nn.Linear))
 
 
 def training_flops(encoder: Any, lengths: Sequence[int]) -> float:
@@ -35,7 +35,7 @@ def training_flops(encoder: Any, lengths: Sequence[int]) -> float:
     config = encoder.config
     through_weights = 6.0 * product_parameters(encoder) * sum(lengths)
     attention = 12.0 * config.num_hidden_layers * config.hidden_size * sum(length**2 for length in lengths)
-    return through_weights + attention
+    return float(through_weights + attention)
 
 
 def measured_peak(device: torch.device, dtype: torch.dtype, size: int = 8192, rounds: int = 10) -> float:
