@@ -3,12 +3,15 @@ from __future__ import annotations
 from itertools import pairwise
 from random import Random
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from intent_tracking.modeling.augmentation import Augmentation, augment, augment_utterance
+from intent_tracking.modeling.augmentation import Augmentation, augment, augment_utterance, augmented_examples
+from intent_tracking.modeling.examples import EXAMPLE_SCHEMA
 from intent_tracking.modeling.lexicon import glosses, translations
+from intent_tracking.sessions.render import render_utterance
 
 pytestmark = pytest.mark.unit
 
@@ -127,3 +130,23 @@ def test_the_lexicon_is_lower_case_english_and_has_words_of_commerce() -> None:
     assert glosses()["退款"] == "refund"
     assert translations()["coupon"] == "优惠券"
     assert all(gloss and gloss == gloss.lower() and gloss.isascii() for gloss in glosses().values())
+
+
+def test_examples_are_written_anew_with_their_slots_and_the_session_around_them() -> None:
+    shown = render_utterance("i want to buy red shoes please")
+    start = shown.text.index("red")
+    row = {
+        "example_id": "a", "text": shown.text, "scene": "customer_service", "language": "en", "intent": "buy",
+        "slots": [{"name": "colour", "start": start, "end": start + 3}], "weight": 1.0, "kind": "utterance",
+        "split": "train", "utterance_start": shown.utterance_start, "utterance_end": shown.utterance_end,
+    }  # fmt: skip
+    train = pa.Table.from_pylist([row], schema=EXAMPLE_SCHEMA)
+    written = augmented_examples(train, 12).to_pylist()
+    assert [each["example_id"] for each in written] == [f"a~{number}" for number in range(1, 13)]
+    assert len({each["text"] for each in written}) > 1
+    for each in written:
+        [slot] = each["slots"]
+        assert each["text"].startswith(shown.text[: shown.utterance_start])
+        assert each["utterance_end"] == len(each["text"])
+        assert each["utterance_start"] <= slot["start"] < slot["end"] <= each["utterance_end"]
+    assert augmented_examples(train, 0).num_rows == 0
