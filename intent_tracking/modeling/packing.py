@@ -119,14 +119,14 @@ def _attend(
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
     """Attention as transformers calls it: query, key and value [1, heads, N, D] -> [1, N, heads, D]."""
-    if query.device.type == "cuda":
-        from torch.nn.attention.varlen import varlen_attn
+    if query.device.type == "cpu":
+        sizes = packing.boundaries.diff().tolist()
+        texts = zip(*(torch.split(part, sizes, dim=2) for part in (query, key, value)), strict=True)
+        each = [functional.scaled_dot_product_attention(q, k, v, scale=scaling) for q, k, v in texts]
+        return torch.cat(each, dim=2).transpose(1, 2), None
+    from torch.nn.attention.varlen import varlen_attn
 
-        q, k, v = (part[0].transpose(0, 1) for part in (query, key, value))
-        ends, longest = packing.boundaries, packing.longest
-        attended = varlen_attn(q, k, v, ends, ends, longest, longest, scale=scaling)
-        return attended.unsqueeze(0), None  # type: ignore[union-attr]
-    sizes = packing.boundaries.diff().tolist()
-    texts = zip(*(torch.split(part, sizes, dim=2) for part in (query, key, value)), strict=True)
-    each = [functional.scaled_dot_product_attention(q, k, v, scale=scaling) for q, k, v in texts]
-    return torch.cat(each, dim=2).transpose(1, 2), None
+    q, k, v = (part[0].transpose(0, 1) for part in (query, key, value))
+    ends, longest = packing.boundaries, packing.longest
+    attended = varlen_attn(q, k, v, ends, ends, longest, longest, scale=scaling)
+    return attended.unsqueeze(0), None  # type: ignore[union-attr]

@@ -16,6 +16,7 @@ from intent_tracking.modeling.objective import loss_of, rows_of, scene_consisten
 from intent_tracking.modeling.packing import Packing, why_padded
 from intent_tracking.modeling.processes import Processes
 from intent_tracking.modeling.recipe import Recipe
+from intent_tracking.modeling.scene_adapters import encode
 from tests.fakes.tiny_encoder import tiny_encoder
 from tests.fakes.train_together import together_dataset
 
@@ -115,6 +116,20 @@ def test_packed_is_padded_without_the_padding(
     _same(_gradients(model, [other_loss]), _gradients(model, [loss]))
     # The next padded batch is attended to as before.
     assert model.encoder.config._attn_implementation == "sdpa"
+
+
+def test_the_kernel_of_gpus_takes_what_it_is_given() -> None:
+    """Shapes and types of the call and of its gradient, without a GPU: on meta tensors nothing is computed."""
+    meta = torch.device("meta")
+    model = _model("bert", 4).to(device=meta, dtype=torch.bfloat16)
+    packing = Packing.of(torch.tensor([3, 9, 4])).to(meta)
+    assert model.adapters is not None
+    ids, scenes = (torch.zeros(shape, dtype=torch.long, device=meta) for shape in ((1, 16), (3,)))
+    states = encode(model.encoder, ids, torch.ones_like(ids), model.adapters, scenes, packing)
+    assert (states.shape, states.dtype) == ((1, 16, 32), torch.bfloat16)
+    states.sum().backward()  # type: ignore[no-untyped-call]
+    query = model.encoder.encoder.layer[0].attention.self.query.weight
+    assert query.grad.shape == query.shape
 
 
 def test_a_text_does_not_see_its_neighbours(examples: tuple[TokenizedDataset, ExampleArrays]) -> None:
