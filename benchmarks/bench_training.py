@@ -163,7 +163,7 @@ class UsualRecipe:
             trainer = Trainer(
                 model=model,
                 args=arguments,
-                train_dataset=self._encoded(rows, labels),  # type: ignore[arg-type]
+                train_dataset=self._encoded(rows, labels),
                 data_collator=self._collate,
                 callbacks=[Watch()],
             )
