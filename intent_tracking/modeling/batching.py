@@ -17,8 +17,9 @@ from intent_tracking.modeling.predicting import pad, scene_ids
 
 # Columns that `distillation.taught` adds to `TOKENIZED_SCHEMA`.
 TEACHER_POOLED, TEACHER_INTENTS = "teacher_pooled", "teacher_intents"
-# Batches whose texts are sorted by length together: enough to save padding, few enough to stay random.
-_BUCKET = 40
+# Batches whose texts are sorted by length together: enough to save padding, few enough to stay random. Of Banking77's
+# tokens 6% were padding with 40, 3% with 100.
+_BUCKET = 100
 # Share of a batch that is shown again in another scene.
 _SHOWN_AGAIN = 0.25
 
