@@ -432,7 +432,7 @@ class Size:
     """How much is measured."""
 
     rounds: int = 5
-    seconds: float = 10.0
+    seconds: float = 8.0
     accuracy: float = ACCURACY
 
 
