@@ -28,6 +28,8 @@ Device = Literal["auto", "cpu", "cuda"]
 # Below this many texts a label, holding some back for validation costs more than it tells.
 _ENOUGH_FOR_VALIDATION = 20
 _VALIDATION_SHARE = 0.1
+# More than this tells little more, and would be missed in training.
+_MOST_VALIDATION_TEXTS = 500
 _STREAM = 1024
 
 
@@ -51,8 +53,8 @@ def evaluate_command(
 ) -> dict[str, Any]:
     """Fine-tune on `train`, choose and calibrate on `dev`, score on `test`, and write `report` and pictures beside it.
 
-    Without `dev`, a tenth of each label of `train` is held back where labels have 20 texts or more; with fewer all of
-    them train, and nothing is calibrated.
+    Without `dev`, a tenth of each label of `train`, and at most about 500 texts, is held back where labels have 20 texts
+    or more; with fewer all of them train, and nothing is calibrated.
 
     Args:
         train, test, dev: CSV files with the columns `text,intent` and optionally `scene,language,slots`.
@@ -219,9 +221,10 @@ def hold_back(rows: Sequence[LabelledText], seed: int) -> tuple[list[LabelledTex
     if len(rows) < _ENOUGH_FOR_VALIDATION * len(by_label):
         return list(rows), []
     held: set[int] = set()
+    part = min(_VALIDATION_SHARE, _MOST_VALIDATION_TEXTS / len(rows))
     for places in by_label.values():
         order = sorted(places, key=lambda place: share(seed, rows[place].intent, rows[place].text, str(place)))
-        held.update(order[: int(len(places) * _VALIDATION_SHARE)])
+        held.update(order[: round(len(places) * part)])
     return (
         [row for place, row in enumerate(rows) if place not in held],
         [row for place, row in enumerate(rows) if place in held],

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from intent_tracking.modeling.encoder import build_encoder
 from intent_tracking.modeling.intent_head import IntentHead
+from intent_tracking.modeling.lexical_head import LexicalHead
 from intent_tracking.modeling.packing import Packing
 from intent_tracking.modeling.scene_adapters import encode, scene_adapters
 from intent_tracking.modeling.tokenization import AddedRows
@@ -41,6 +42,7 @@ class ModelConfig(BaseModel):
     max_tokens: int
     intent_classes: int = Field(description="Logits of the intent head; 0: the head is absent.")
     tags: int = Field(description="BIO tags of the key-information head, O included; 0: absent.")
+    lexical: bool = Field(default=False, description="Whether a lexical head speaks beside the intent head.")
     outcome: bool
     features: tuple[FeatureScale, ...] = ()
     dropout: float = 0.1
@@ -139,6 +141,7 @@ class IntentModel(nn.Module):
         )
         self.dropout = nn.Dropout(config.dropout)
         self.intent = IntentHead(hidden, config.intent_classes) if config.intent_classes else None
+        self.lexical = LexicalHead(config.intent_classes) if config.lexical else None
         self.tags = nn.Linear(hidden, config.tags) if config.tags else None
         self.outcome = OutcomeHead(hidden, config.features, config.dropout) if config.outcome else None
 
@@ -172,6 +175,9 @@ class IntentModel(nn.Module):
         else:
             pooled = packing.means(states[0])
         dropped = self.dropout(pooled)
+        intents = None if self.intent is None else self.intent(dropped)
+        if self.lexical is not None and intents is not None:
+            intents = intents + self.lexical(input_ids, attention_mask)
         outcomes = None
         if self.outcome is not None:
             if features is None:
@@ -179,10 +185,15 @@ class IntentModel(nn.Module):
             outcomes = self.outcome(dropped, features)
         return ModelOutput(
             pooled=pooled,
-            intents=None if self.intent is None else self.intent(dropped),
+            intents=intents,
             tags=None if self.tags is None else self.tags(self.dropout(states)),
             outcomes=outcomes,
         )
+
+    def add_lexical(self, head: LexicalHead) -> None:
+        """Let `head`, which is fitted after the training, speak beside the intent head from now on."""
+        self.lexical = head
+        self.config = self.config.model_copy(update={"lexical": True})
 
     def freeze_base_rows(self) -> None:
         """Prepare for training: base word rows are frozen, added rows are parameters."""

@@ -90,11 +90,14 @@ def choose_recipe(
         if others:
             share = min(1.0, max(_LEAST_SHARE, (affordable / wanted - sure) / others))
         passes = max(2, min(passes, round(affordable / max(sure + share * others, 1))))
+    is_few = n_examples < FEW_TEXTS * n_labels * versions
     seen = passes * _texts_of_a_pass(n_examples, doubtful, share)
     return Recipe(
         epochs=passes,
         batch_size=32 if seen / 32 >= _ENOUGH_STEPS else 16,
-        learning_rate=1e-4 if warm_start or n_examples < FEW_TEXTS * n_labels else 2e-4,
+        learning_rate=1e-4 if warm_start or is_few else 2e-4,
+        # Smoothing keeps many texts from being learned by heart; with few it takes what they still teach.
+        label_smoothing=0.0 if is_few else 0.1,
         patience=max(2, passes // 4),
         bf16=bf16,
         behaviour_share=share,

@@ -35,6 +35,7 @@ from intent_tracking.modeling.hardware import (
     keep_freed_memory,
 )
 from intent_tracking.modeling.intent_head import prototypes_of
+from intent_tracking.modeling.lexical_fit import fit_lexical_head
 from intent_tracking.modeling.loading import load_labels
 from intent_tracking.modeling.model import IntentModel
 from intent_tracking.modeling.objective import class_weights
@@ -350,6 +351,10 @@ class _Trainer:
         if len(self._validation):
             # In float32, as the model is served: calibration is fitted on what will be seen.
             outputs = run_split(model, self._validation, torch.device("cpu"), bf16=False)
+            head = fit_lexical_head(self._train, self._validation, outputs)
+            if head is not None:
+                model.add_lexical(head)
+                outputs = run_split(model, self._validation, torch.device("cpu"), bf16=False)
         return TrainingResult(
             model=model,
             validation=outputs,

@@ -54,7 +54,7 @@ MAKERS: dict[str, tuple[Make, float]] = {
 
 
 def _model(
-    kind: str = "bert", *, intents: int = 4, tags: int = 5, outcome: bool = True, scenes: int = 2
+    kind: str = "bert", *, intents: int = 4, tags: int = 5, outcome: bool = True, scenes: int = 2, lexical: bool = False
 ) -> IntentModel:
     sizes: dict[str, str | int | float | None] = {
         "model_type": kind, "vocab_size": WORDS, "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2,
@@ -73,6 +73,7 @@ def _model(
         max_tokens=LONGEST,
         intent_classes=intents,
         tags=tags,
+        lexical=lexical,
         outcome=outcome,
         features=FEATURES if outcome else (),
         scenes=("search", "support", "cart")[:scenes],
@@ -84,6 +85,9 @@ def _model(
         for parameter in model.parameters():
             # Adapters begin as the identity, norms as nothing: all must show in the outputs.
             parameter.data += 0.1 * torch.randn_like(parameter)
+        if model.lexical is not None:
+            model.lexical.weight.copy_(torch.randn_like(model.lexical.weight))
+            model.lexical.frequency.copy_(1 + torch.rand_like(model.lexical.frequency))
     return model
 
 
@@ -121,6 +125,16 @@ def test_heads_features_and_scenes(runtime: str, intents: int, tags: int, outcom
     features = len(model.config.features)
     for rows, length in ((1, 1), (1, LONGEST), (3, 7), (70, 5)):
         batch = _batch(rows, length, features=features, scenes=scenes)
+        _assert_same(backend.run(*batch), _expected(model, batch), batch[1], tolerance)
+
+
+@pytest.mark.parametrize("runtime", MAKERS)
+def test_a_lexical_head(runtime: str) -> None:
+    make, tolerance = MAKERS[runtime]
+    model = _model(lexical=True)
+    backend = make(model)
+    for rows, length in ((1, 1), (1, LONGEST), (70, 5)):
+        batch = _batch(rows, length, features=len(FEATURES), scenes=2)
         _assert_same(backend.run(*batch), _expected(model, batch), batch[1], tolerance)
 
 

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.svm import LinearSVC
+
+from intent_tracking.modeling.batching import ExampleArrays
+from intent_tracking.modeling.lexical_fit import FEWEST_VALIDATION_TEXTS, decisions, fit_lexical_head
+from intent_tracking.modeling.lexical_head import ROWS, LexicalHead, rows_of_pairs, rows_of_tokens
+from intent_tracking.modeling.validation import SplitOutputs
+
+pytestmark = pytest.mark.unit
+
+LABELS = 4
+
+
+def _examples(count: int, seed: int) -> ExampleArrays:
+    """Texts of 6 to 12 tokens, of which one, 100 + label, gives the label away."""
+    random = np.random.default_rng(seed)
+    intents = random.integers(0, LABELS, count)
+    ids = []
+    for intent in intents:
+        tokens = random.integers(200, 400, random.integers(6, 13))
+        tokens[random.integers(1, len(tokens) - 1)] = 100 + intent
+        ids.append(tokens.astype(np.int32))
+    nothing = np.zeros((count, 0), dtype=np.float32)
+    return ExampleArrays(
+        ids=ids,
+        tags=[np.zeros(len(tokens), dtype=np.int16) for tokens in ids],
+        intents=intents,
+        outcomes=np.full(count, np.nan, dtype=np.float32),
+        weights=np.ones(count, dtype=np.float32),
+        features=nothing,
+        scenes=np.zeros(count, dtype=np.int64),
+        label_sets=nothing,
+        teacher_pooled=nothing,
+        teacher_intents=nothing,
+    )
+
+
+def _outputs(examples: ExampleArrays, logits: np.ndarray) -> SplitOutputs:
+    order = sorted(range(len(examples)), key=lambda place: (len(examples.ids[place]), place))
+    none = np.zeros(0, dtype=np.int64)
+    return SplitOutputs(
+        intent_logits=logits[order].astype(np.float32),
+        intent_targets=examples.intents[order],
+        tag_predictions=None,
+        tag_targets=none,
+        outcome_logits=None,
+        outcome_targets=none,
+    )
+
+
+def test_a_word_that_gives_the_label_away_is_held_on_to() -> None:
+    train, validation = _examples(600, 1), _examples(FEWEST_VALIDATION_TEXTS, 2)
+    unsure = np.random.default_rng(3).normal(size=(len(validation), LABELS))
+    outputs = _outputs(validation, unsure)
+    head = fit_lexical_head(train, validation, outputs)
+    assert head is not None
+    together = outputs.intent_logits + decisions(head, validation)
+    alone = (outputs.intent_logits.argmax(1) == outputs.intent_targets).mean()
+    assert alone < 0.4
+    assert (together.argmax(1) == outputs.intent_targets).mean() > 0.9
+
+
+def test_a_model_that_is_right_and_sure_gets_none() -> None:
+    train, validation = _examples(600, 1), _examples(FEWEST_VALIDATION_TEXTS, 2)
+    train.intents[:] = np.random.default_rng(4).integers(0, LABELS, len(train))
+    sure = 8.0 * np.eye(LABELS)[validation.intents]
+    assert fit_lexical_head(train, validation, _outputs(validation, sure)) is None
+
+
+def test_few_validation_texts_choose_no_weight() -> None:
+    train, validation = _examples(600, 1), _examples(FEWEST_VALIDATION_TEXTS - 1, 2)
+    assert fit_lexical_head(train, validation, _outputs(validation, np.zeros((len(validation), LABELS)))) is None
+
+
+def test_the_head_says_what_the_linear_model_decides() -> None:
+    """The arithmetic inside the network and that of the fit are two programs for one vector."""
+    examples = _examples(300, 5)
+    vectors = np.zeros((len(examples), ROWS))
+    frequency = np.random.default_rng(6).uniform(1, 3, ROWS).astype(np.float32)
+    for place, tokens in enumerate(examples.ids):
+        ids = torch.from_numpy(tokens.astype(np.int64)).unsqueeze(0)
+        for row in torch.cat([rows_of_tokens(ids), rows_of_pairs(ids)], dim=1)[0].tolist():
+            vectors[place, row] += frequency[row]
+        entries = [frequency[row] for row in torch.cat([rows_of_tokens(ids), rows_of_pairs(ids)], dim=1)[0].tolist()]
+        vectors[place] /= np.sqrt(np.sum(np.square(entries)))
+    linear = LinearSVC(random_state=0).fit(vectors, examples.intents)
+    head = LexicalHead(LABELS)
+    head.frequency.copy_(torch.from_numpy(frequency))
+    head.weight.copy_(torch.from_numpy(linear.coef_.T).half())
+    head.bias.copy_(torch.from_numpy(linear.intercept_))
+    order = sorted(range(len(examples)), key=lambda place: (len(examples.ids[place]), place))
+    np.testing.assert_allclose(decisions(head, examples), linear.decision_function(vectors)[order], atol=5e-3)
+
+
+def test_padding_changes_nothing() -> None:
+    head = LexicalHead(LABELS)
+    head.weight.copy_(torch.randn(ROWS, LABELS).half())
+    head.frequency.copy_(torch.rand(ROWS) + 0.5)
+    ids = torch.tensor([[2, 7, 9, 3]])
+    padded, mask = torch.tensor([[2, 7, 9, 3, 1, 1, 1]]), torch.tensor([[1, 1, 1, 1, 0, 0, 0]])
+    torch.testing.assert_close(head(ids, torch.ones_like(ids)), head(padded, mask))
