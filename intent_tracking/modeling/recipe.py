@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from intent_tracking.modeling.label_names import FEW_TEXTS
 
 # Texts seen over all passes.
-_EXAMPLES_SEEN = 80_000
+_EXAMPLES_SEEN = 60_000
 # In a hurry this many passes over what people labelled come before anything that behaviour suggests.
 _HURRIED_PASSES = 5
 _LEAST_SHARE = 0.1
@@ -61,7 +61,7 @@ def choose_recipe(
 ) -> Recipe:
     """Choose a recipe.
 
-    Few examples want many small steps, many examples few passes: about 80,000 texts are seen in all, in 3 to 12 passes.
+    Few examples want many small steps, many examples few passes: about 60,000 texts are seen in all, in 3 to 12 passes.
     A warm start has learned most of it already and takes half. A time budget cuts passes, and the examples that only
     behaviour labels, of which each pass then draws a share; never below two passes and a tenth. Batches get smaller
     where there would be few steps.
