@@ -21,7 +21,7 @@ export OMP_WAIT_POLICY ?= passive
 .PHONY: help setup demo dev serve test check bench bench-quality bench-training linguistics clean
 
 help: ## Show the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 setup: $(VENV)/.ready ## Make .venv from the lock (reused while the lock is unchanged)
 

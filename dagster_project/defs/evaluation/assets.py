@@ -11,8 +11,6 @@ from intent_tracking.settings import Settings
 
 if TYPE_CHECKING:
     from intent_tracking.evaluation.faithfulness import Faithfulness
-
-if TYPE_CHECKING:
     from intent_tracking.evaluation.report import EvaluationReport
 
 OWNERS = ["team:machine-learning"]
