@@ -1,4 +1,4 @@
-"""The command line: `intent-tracking simulate | ingest | evaluate | predict | explain`.
+"""The command line: `intent-tracking simulate | ingest | evaluate | predict | explain | datasets`.
 
 Each command imports what it needs when it runs, so that `--help` answers at once.
 """
@@ -175,20 +175,21 @@ def _texts(lines: Iterable[bytes]) -> Iterator[str]:
 def predict(
     model: Annotated[Path, typer.Option(help="Folder of a model artifact.", exists=True, file_okay=False)],
     file: Annotated[Path | None, typer.Option(help="Texts, one a line (default: standard input).", exists=True)] = None,
-    scene: Annotated[str, typer.Option(help="Where the shopper is: search, browse, cart ...")] = "customer_service",
+    scene: Annotated[
+        str, typer.Option(help="search, browse, cart ... or a scene that the model learned.")
+    ] = "customer_service",
     top_k: Annotated[int, typer.Option(min=1, help="Intents to list for each text.")] = 5,
 ) -> None:
     """Read texts, one a line, and write one JSON object a line."""
     import orjson
 
-    from intent_tracking.events.contract import Scene
     from intent_tracking.settings import load_settings
 
     with _errors_in_words("predict"), file.open("rb") if file else sys.stdin.buffer as lines:
         from intent_tracking.evaluation.commands import predict_command
 
         device = load_settings().device
-        for answer in predict_command(model, _texts(lines), scene=Scene(scene), device=device, top_k=top_k):
+        for answer in predict_command(model, _texts(lines), scene=scene, device=device, top_k=top_k):
             typer.echo(orjson.dumps(answer).decode())
 
 
@@ -196,7 +197,9 @@ def predict(
 def explain(
     model: Annotated[Path, typer.Option(help="Folder of a model artifact.", exists=True, file_okay=False)],
     text: Annotated[str, typer.Option(help="What the shopper wrote.")],
-    scene: Annotated[str, typer.Option(help="Where the shopper is: search, browse, cart ...")] = "customer_service",
+    scene: Annotated[
+        str, typer.Option(help="search, browse, cart ... or a scene that the model learned.")
+    ] = "customer_service",
     intent: Annotated[str | None, typer.Option(help="The intent to explain (default: the most probable).")] = None,
     html: Annotated[Path | None, typer.Option(help="Write the highlighted text to this HTML file.")] = None,
     picture: Annotated[Path | None, typer.Option(help="Write the highlighted text to this PNG file.")] = None,
@@ -204,14 +207,13 @@ def explain(
     """Say which words of a text speak for its intent, and which against it, as one JSON object."""
     import orjson
 
-    from intent_tracking.events.contract import Scene
     from intent_tracking.settings import load_settings
 
     with _errors_in_words("explain"):
         from intent_tracking.evaluation.explanations import explain_command
 
         answer = explain_command(
-            model, text, scene=Scene(scene), intent=intent, html=html, picture=picture, device=load_settings().device
+            model, text, scene=scene, intent=intent, html=html, picture=picture, device=load_settings().device
         )
         typer.echo(orjson.dumps(answer).decode())
 

@@ -87,6 +87,11 @@ class IntentPredictor:
         return self._pipeline.labels
 
     @property
+    def scenes(self) -> tuple[str, ...]:
+        """Scenes that this model has an adapter for."""
+        return self._pipeline.scenes
+
+    @property
     def feature_names(self) -> tuple[str, ...]:
         """User features that the outcome head reads; empty where it has none."""
         return self._pipeline.feature_names
@@ -135,4 +140,5 @@ class IntentPredictor:
         if not self._golden:
             return []
         answers = self.predict([case.request() for case in self._golden.values()])
-        return differences(self._golden, answers, self.out_of_scope_threshold)
+        threshold = None if self.labels.multi_label else self.out_of_scope_threshold
+        return differences(self._golden, answers, threshold)

@@ -17,10 +17,11 @@ datasets_app = typer.Typer(
 @contextmanager
 def _errors_in_words() -> Iterator[None]:
     from intent_tracking.datasets.catalogue import DatasetError
+    from intent_tracking.settings import SettingsError
 
     try:
         yield
-    except (DatasetError, OSError) as error:
+    except (DatasetError, SettingsError, OSError) as error:
         typer.secho(f"datasets: {error}", err=True, fg="red")
         raise typer.Exit(2) from error
 
@@ -28,7 +29,7 @@ def _errors_in_words() -> Iterator[None]:
 @datasets_app.command("list")
 def list_datasets() -> None:
     """Name each set: licence, where it lies here, its public address, and the tasks that `export` makes of it."""
-    from intent_tracking.datasets.catalogue import catalogue
+    from intent_tracking.datasets.catalogue import DatasetError, catalogue
     from intent_tracking.datasets.folders import DataFolders
     from intent_tracking.datasets.tasks import TASKS
     from intent_tracking.settings import load_settings
@@ -37,7 +38,12 @@ def list_datasets() -> None:
         folders = DataFolders.of(load_settings())
         for name, entry in catalogue().items():
             typer.echo(f"{name}: {entry.title}")
-            typer.echo(f"    licence {entry.licence}; {len(entry.files)} files; {folders.find(name) or 'not here'}")
+            try:
+                place = str(folders.find(name) or "not here")
+            except DatasetError as error:
+                # A changed file of one set must not hide the others.
+                place = str(error)
+            typer.echo(f"    licence {entry.licence}; {len(entry.files)} files; {place}")
             for address in dict.fromkeys(source.address for source in entry.sources):
                 typer.echo(f"    {address}")
             tasks = [task.name for task in TASKS.values() if task.dataset == name]

@@ -53,8 +53,8 @@ def evaluate_command(
 ) -> dict[str, Any]:
     """Fine-tune on `train`, choose and calibrate on `dev`, score on `test`, and write `report` and pictures beside it.
 
-    Without `dev`, a tenth of each label of `train`, and at most about 500 texts, is held back where labels have 20 texts
-    or more; with fewer all of them train, and nothing is calibrated.
+    Without `dev`, a tenth of each label of `train`, and at most about 500 texts, is held back where labels have 20
+    texts or more; with fewer all of them train, and nothing is calibrated.
 
     Args:
         train, test, dev: CSV files with the columns `text,intent` and optionally `scene,language,slots`.
@@ -235,7 +235,7 @@ def predict_command(
     model: Path,
     texts: Iterable[str],
     *,
-    scene: Scene = Scene.CUSTOMER_SERVICE,
+    scene: str = Scene.CUSTOMER_SERVICE,
     device: Device = "auto",
     batch_size: int = 64,
     top_k: int = 5,
@@ -244,11 +244,13 @@ def predict_command(
 
     Raises:
         ArtifactError: `model` is not a whole, unchanged artifact.
+        ValueError: neither the contract nor the model knows `scene`.
     """
     from intent_tracking.inference import IntentPredictor
     from intent_tracking.sessions.render import render_utterance
 
     predictor = IntentPredictor.load(model, device)
+    require_scene(scene, predictor.scenes)
     source = iter(texts)
     while block := list(islice(source, _STREAM)):
         inputs = [render_utterance(text, scene) for text in block]
@@ -256,6 +258,17 @@ def predict_command(
             block, inputs, predictor.predict(inputs, batch_size=batch_size, top_k=top_k), strict=True
         ):
             yield _answer(text, entry, answer, predictor.version)
+
+
+def require_scene(scene: str, learned: Sequence[str]) -> None:
+    """Nothing where `scene` is one of the contract or one that a model has `learned`; a misspelt one would be unknown.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    known = list(dict.fromkeys([*map(str, Scene), *learned]))
+    if scene not in known:
+        raise ValueError(f"no scene is called {scene!r}; there are {', '.join(known)}")
 
 
 def _answer(text: str, entry: ModelInput, answer: Prediction, version: str) -> dict[str, Any]:

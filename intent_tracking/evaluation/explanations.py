@@ -23,7 +23,7 @@ def explain_command(
     model: Path,
     text: str,
     *,
-    scene: Scene = Scene.CUSTOMER_SERVICE,
+    scene: str = Scene.CUSTOMER_SERVICE,
     intent: str | None = None,
     html: Path | None = None,
     picture: Path | None = None,
@@ -36,12 +36,14 @@ def explain_command(
 
     Raises:
         ArtifactError: `model` is not a whole, unchanged artifact.
-        ValueError: the model does not know `intent`.
+        ValueError: the model does not know `intent`, or neither it nor the contract knows `scene`.
     """
+    from intent_tracking.evaluation.commands import require_scene
     from intent_tracking.inference import IntentPredictor
     from intent_tracking.sessions.render import free_text_with_offsets, render_utterance
 
     predictor = IntentPredictor.load(model, device)
+    require_scene(scene, predictor.scenes)
     explanation = predictor.explain(render_utterance(text, scene), intent)
     if html is not None:
         atomic_write_text(html, as_html(explanation))

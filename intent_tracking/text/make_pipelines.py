@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from intent_tracking.artifact import sha256_of
-from intent_tracking.settings import load_settings
+from intent_tracking.datasets.catalogue import DatasetError
+from intent_tracking.datasets.folders import DataFolders
+from intent_tracking.settings import SettingsError, load_settings
 from intent_tracking.tables import atomic_directory, atomic_write_text
 from intent_tracking.text.language import Language
 from intent_tracking.text.linguistics import SHIPPED, load_linguistics, parser_folder, write_pipeline
@@ -160,15 +162,18 @@ def scores(language: Language, folder: Path, sentences: Sequence[Sentence]) -> d
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description="Train the shipped linguistics pipelines from Universal Dependencies.")
-    data = load_settings().data_dir or Path("../shared/data")
-    parser.add_argument("--data", type=Path, default=data, help="folder with the public data; its folder ud is read")
+    parser.add_argument("--data", type=Path, help="folder whose folder ud is read (default: where `datasets` finds it)")
     parser.add_argument("--out", type=Path, default=SHIPPED, help="where the folders en and zh are written")
     parser.add_argument("--language", choices=sorted(PLANS), action="append", help="only this one; may be repeated")
     chosen = parser.parse_args(arguments)
-    if not (chosen.data / "ud").is_dir():
-        parser.error(f"{chosen.data / 'ud'}: no such folder; set INTENT_DATA_DIR or give --data")
+    if chosen.data is not None and not (chosen.data / "ud").is_dir():
+        parser.error(f"{chosen.data / 'ud'}: no such folder")
+    try:
+        data = chosen.data or DataFolders.of(load_settings()).require("ud").parent
+    except (DatasetError, SettingsError) as error:
+        parser.error(str(error))
     for language in chosen.language or sorted(PLANS):
-        card = make_pipeline(language, chosen.data, chosen.out / language, lambda line: _say(sys.stderr, line))
+        card = make_pipeline(language, data, chosen.out / language, lambda line: _say(sys.stderr, line))
         _say(sys.stdout, json.dumps({"language": language, "bytes": card["bytes"], **card["scores"]["test"]}))
 
 

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from benchmarks.quality.texts import evaluate_rows
 from benchmarks.quality.unit import Workplace
 from intent_tracking.cli import app
+from intent_tracking.datasets.catalogue import dataset
 from intent_tracking.datasets.folders import DataFolders
 from intent_tracking.datasets.rows import OUT_OF_SCOPE, SPLITS, Utterance, UtteranceSet
 from intent_tracking.datasets.tasks import TASKS, export
@@ -90,6 +91,19 @@ def test_the_command_names_what_is_wrong(tmp_path: Path) -> None:
     assert listed.exit_code == 0
     assert "export: multidogo, multidogo-airline" in listed.output
     assert "not here" in listed.output
+    wrong = runner.invoke(app, ["datasets", "list"], env={**environment, "INTENT_DEVICE": "gpu"})
+    assert (wrong.exit_code, "INTENT_DEVICE is 'gpu'" in wrong.output) == (2, True)
+
+
+def test_a_changed_file_of_one_set_hides_no_other(tmp_path: Path) -> None:
+    for file in dataset("banking77").files:
+        (tmp_path / "banking77" / file.path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "banking77" / file.path).write_text("text,category\n", encoding="utf-8")
+    environment = {"INTENT_DATA_DIR": str(tmp_path), "INTENT_HOME": str(tmp_path / "home")}
+    listed = CliRunner().invoke(app, ["datasets", "list"], env=environment)
+    assert listed.exit_code == 0, listed.output
+    assert "is not the file of the catalogue" in listed.output
+    assert "crosswoz:" in listed.output
 
 
 def test_a_unit_of_the_benchmark_gives_every_figure_of_its_set(tmp_path: Path, encoder: Path) -> None:

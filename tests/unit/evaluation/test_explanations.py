@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from intent_tracking.evaluation.commands import require_scene
 from intent_tracking.evaluation.explanations import as_html, draw, explain_command
 from intent_tracking.modeling.explaining import explain
 from intent_tracking.sessions.render import render_utterance
@@ -45,6 +46,13 @@ def test_another_intent_can_be_explained_and_an_unknown_one_is_refused(model: Pa
     assert explain_command(model, TEXT, intent="find_product", device="cpu")["intent"] == "find_product"
     with pytest.raises(ValueError, match="no intent 'nothing'"):
         explain_command(model, TEXT, intent="nothing", device="cpu")
+
+
+def test_a_scene_is_one_of_the_contract_or_of_the_model(model: Path) -> None:
+    assert explain_command(model, TEXT, scene="search", device="cpu")["scene"] == "search"
+    with pytest.raises(ValueError, match="no scene is called 'serach'; there are search, browse"):
+        explain_command(model, TEXT, scene="serach", device="cpu")
+    require_scene("salon", ["salon"])
 
 
 def test_the_page_marks_the_words_that_decide_and_shows_no_markup_of_the_text() -> None:
