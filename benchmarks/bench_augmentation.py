@@ -19,7 +19,7 @@ import pyarrow as pa
 import torch
 
 from benchmarks.quality.texts import few_shot
-from intent_tracking.datasets.folders import DataFolders
+from benchmarks.quality.unit import public_data
 from intent_tracking.datasets.rows import Utterance
 from intent_tracking.datasets.utterances import read_banking77
 from intent_tracking.modeling.annotations import LabelledText
@@ -31,7 +31,7 @@ from intent_tracking.modeling.hardware import has_fast_bf16
 from intent_tracking.modeling.recipe import Recipe
 from intent_tracking.modeling.training import fine_tune
 from intent_tracking.modeling.validation import run_split
-from intent_tracking.settings import PACKAGED_ENCODER, load_settings
+from intent_tracking.settings import PACKAGED_ENCODER
 
 EDITS = ("character_noise", "word_drop", "word_swap", "frame", "paraphrase", "code_switch")
 NOTHING = Augmentation(keep=0.3, **dict.fromkeys(EDITS, 0.0))
@@ -80,7 +80,7 @@ def main() -> None:
     parser.add_argument("--test", type=int, default=3080, help="test texts, from the start of the file")
     parser.add_argument("--variants", nargs="*", default=list(VARIANTS), choices=list(VARIANTS))
     options = parser.parse_args()
-    rows = read_banking77(DataFolders.of(load_settings()).require("banking77"))
+    rows = read_banking77(public_data().require("banking77"))
     print(f"Banking77, {options.shots}-shot, {options.passes} passes, {options.seeds} seeds")
     print("| edit | accuracy | spread | seconds |\n|---|---|---|---|")
     for name in options.variants:

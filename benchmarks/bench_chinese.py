@@ -20,20 +20,21 @@ import numpy.typing as npt
 import pyarrow as pa
 import torch
 
+from benchmarks.quality.unit import public_data
 from intent_tracking.datasets.dialogues import read_crosswoz
-from intent_tracking.datasets.folders import DataFolders
 from intent_tracking.datasets.rows import Utterance
 from intent_tracking.modeling.annotations import LabelledText
 from intent_tracking.modeling.assembly import assemble
 from intent_tracking.modeling.batching import ExampleArrays, make_batch
 from intent_tracking.modeling.dataset import TokenizedDataset, prepare_dataset
 from intent_tracking.modeling.examples import examples_from_labelled
+from intent_tracking.modeling.hardware import has_fast_bf16
 from intent_tracking.modeling.model import IntentModel
 from intent_tracking.modeling.pretraining import AdaptationRecipe, adapt_encoder
 from intent_tracking.modeling.recipe import Recipe
-from intent_tracking.modeling.training import fine_tune, has_fast_bf16
+from intent_tracking.modeling.training import fine_tune
 from intent_tracking.modeling.validation import run_split
-from intent_tracking.settings import PACKAGED_ENCODER, load_settings
+from intent_tracking.settings import PACKAGED_ENCODER
 
 CPU = torch.device("cpu")
 MOMENT = datetime(1970, 1, 1, tzinfo=UTC)
@@ -103,7 +104,7 @@ def main() -> None:
     parser.add_argument("--added-factor", type=float, nargs="*", default=[5.0, 20.0], help="rate of new rows")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    rows = read_crosswoz(DataFolders.of(load_settings()).require("crosswoz"))
+    rows = read_crosswoz(public_data().require("crosswoz"))
     shuffled = list(rows.train)
     Random(options.seed).shuffle(shuffled)
     train, test = shuffled[: options.train], rows.test[: options.test]

@@ -1,4 +1,4 @@
-"""Which explanation is truest to the model, and at what cost: `python benchmarks/bench_explanations.py [--model DIR]`.
+"""Which explanation is truest to the model, and at what cost: `python -m benchmarks.bench_explanations [--model DIR]`.
 
 Claim: the explanations of the service beat random removal by more than 2x in the deletion test (area, and with a fifth
 of the words removed), and at least as far as integrated gradients do, which need gradients. Without `--model` a small
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import os
 import platform
 import sys
 import tempfile
@@ -21,6 +20,7 @@ from pathlib import Path
 import torch
 from captum.attr import LayerGradientXActivation, LayerIntegratedGradients
 
+from benchmarks.quality.unit import public_data
 from intent_tracking.evaluation.commands import evaluate_command
 from intent_tracking.evaluation.faithfulness import Explain, Faithfulness, deletion_test
 from intent_tracking.inference import IntentPredictor
@@ -150,11 +150,7 @@ def main() -> int:
     parser.add_argument("--model", type=Path, help="folder of an artifact (default: trained on Bitext)")
     parser.add_argument("--texts", type=int, default=100)
     given = parser.parse_args()
-    root = Path(__file__).resolve().parents[1]
-    data = Path(os.environ.get("INTENT_DATA_DIR", root.parent / "shared" / "data")) / "bitext_intents"
-    if not data.is_dir():
-        print(f"skipped: Bitext's utterances are not at {data}; set INTENT_DATA_DIR")
-        return 0
+    data = public_data().require("bitext_intents")
     with tempfile.TemporaryDirectory() as temporary:
         directory = given.model or Path(temporary) / "model"
         if given.model is None:

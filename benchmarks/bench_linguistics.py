@@ -1,6 +1,6 @@
 """Words, tags and trees: how fast the shipped pipelines are, and whether what they find helps the intent model.
 
-    python benchmarks/bench_linguistics.py [--rows 2000] [--domains airline] [--seeds 0 1 2] [--transformer]
+    python -m benchmarks.bench_linguistics [--rows 2000] [--domains airline] [--seeds 0 1 2] [--transformer]
 
 The ablation on MultiDoGO gives the same learner the same texts twice: as they are, and with what the trees say.
 Intents: TF-IDF and a linear SVM, with and without tags, relations and head-dependant pairs as further terms; slots: one
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import os
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -22,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.quality.unit import public_data
 from intent_tracking.datasets.dialogues import MULTIDOGO_DOMAINS, read_multidogo
 from intent_tracking.datasets.rows import Utterance
 from intent_tracking.text.linguistics import Analysis, load_linguistics
@@ -209,8 +209,6 @@ def core(analysis: Analysis) -> str:
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    data = Path(os.environ.get("INTENT_DATA_DIR", "../shared/data"))
-    parser.add_argument("--data", type=Path, default=data, help="folder with the public data sets")
     parser.add_argument("--rows", type=int, default=2000, help="of training and of test, a domain")
     parser.add_argument("--domains", nargs="+", choices=MULTIDOGO_DOMAINS, default=["airline", "insurance"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
@@ -218,9 +216,9 @@ def main() -> None:
     parser.add_argument("--transformer", action="store_true", help="the product's model too; minutes a seed")
     chosen = parser.parse_args()
     speed(chosen.texts)
-    if not (chosen.data / "multidogo").is_dir():
-        parser.error(f"{chosen.data / 'multidogo'}: no such folder; set INTENT_DATA_DIR or give --data")
-    ablation(chosen.data / "multidogo", chosen.domains, chosen.rows, chosen.seeds, transformer=chosen.transformer)
+    ablation(
+        public_data().require("multidogo"), chosen.domains, chosen.rows, chosen.seeds, transformer=chosen.transformer
+    )
 
 
 if __name__ == "__main__":

@@ -34,11 +34,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.quality.texts import few_shot
-from benchmarks.quality.unit import machine
-from intent_tracking.datasets.folders import DataFolders
+from benchmarks.quality.unit import machine, public_data
 from intent_tracking.datasets.rows import Utterance
 from intent_tracking.datasets.tasks import task
-from intent_tracking.settings import PACKAGED_ENCODER, load_settings
+from intent_tracking.settings import PACKAGED_ENCODER
 
 WIDTH, BATCH, RATE, WARMUP = 128, 32, 2e-4, 0.06
 TARGETS = {"usual": 12.0, "dynamic": 4.0}
@@ -88,7 +87,7 @@ class Reached:
 def texts(shots: int | None = None) -> tuple[list[Utterance], list[Utterance]]:
     """Training and held-out texts of Banking77: all, or `shots` of every fifth label."""
     wanted = task("banking77")
-    rows = wanted.read(DataFolders.of(load_settings()).require(wanted.dataset))
+    rows = wanted.read(public_data().require(wanted.dataset))
     if shots is None:
         return list(rows.train), []
     labels = set(sorted({row.intent for row in rows.train})[::EVERY])

@@ -13,12 +13,10 @@ from fnmatch import fnmatch
 
 from benchmarks.quality.plan import SEEDS, units
 from benchmarks.quality.render import write_section
-from benchmarks.quality.unit import RESULTS, ROOT, Unit, Workplace, measure, read_results
-from intent_tracking.datasets.folders import DataFolders
+from benchmarks.quality.unit import RESULTS, ROOT, Unit, Workplace, measure, public_data, read_results
 from intent_tracking.settings import load_settings
 
 PAGE = ROOT / "docs" / "model.md"
-BESIDE = ROOT.parent / "shared" / "data"
 
 
 def chosen(only: list[str], seeds: list[int]) -> list[Unit]:
@@ -27,11 +25,10 @@ def chosen(only: list[str], seeds: list[int]) -> list[Unit]:
 
 
 def workplace() -> Workplace:
-    """What the settings name; public sets beside the checkout count as the user's own folder."""
+    """What the settings name."""
     settings = load_settings()
-    own = settings.data_dir or (BESIDE if BESIDE.is_dir() else None)
     return Workplace(
-        data=DataFolders(own, settings.public_data),
+        data=public_data(),
         models=settings.home / "bench_quality",
         device=settings.device,
         base_encoder=settings.base_encoder,

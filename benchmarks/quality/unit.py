@@ -13,11 +13,19 @@ from pathlib import Path
 from typing import Any
 
 from intent_tracking.datasets.folders import DataFolders
+from intent_tracking.settings import load_settings
 from intent_tracking.tables import atomic_write_text
 
+BESIDE = Path(__file__).resolve().parents[3] / "shared" / "data"
 Figures = Mapping[str, float]
 RESULTS = Path(__file__).resolve().parent / "results"
 ROOT = Path(__file__).resolve().parents[2]
+
+
+def public_data() -> DataFolders:
+    """Where the settings say that public sets lie; those beside the checkout count as the user's own folder."""
+    settings = load_settings()
+    return DataFolders(settings.data_dir or (BESIDE if BESIDE.is_dir() else None), settings.public_data)
 
 
 @dataclass(frozen=True)
