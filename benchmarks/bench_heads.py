@@ -1,4 +1,4 @@
-"""Each head alone and all heads together, on the simulator's shop: `python benchmarks/bench_heads.py [--full]`.
+"""Each head alone and all heads together, on the simulator's shop: `python -m benchmarks.bench_heads [--full]`.
 
 Intent, key information and purchase are learned from the same sessions: once with the labels of one head only, once
 with all of them, with the same recipe and seed. Prints the test figures of each run. The smoke size shows that it

@@ -1,4 +1,4 @@
-"""How fast the log simulator writes, on one core: `python benchmarks/bench_simulator.py [--events 1000000]`.
+"""How fast the log simulator writes, on one core: `python -m benchmarks.bench_simulator [--events 1000000]`.
 
 Claim: 1,000,000 events in under 60 s on one core, files, labels and truth included.
 """
