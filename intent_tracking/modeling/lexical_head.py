@@ -33,12 +33,13 @@ class LexicalHead(nn.Module):
         self.register_buffer("bias", torch.zeros(classes))
 
     def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """ids and mask int64 [B, T] -> float32 [B, K]."""
+        """ids and mask int64 [B, T] -> float32 [B, K], under autocast too."""
         rows = torch.cat([rows_of_tokens(ids), rows_of_pairs(ids)], dim=1)
         real = torch.cat([mask, mask[:, 1:]], dim=1).to(self.frequency.dtype)
         values = self.frequency[rows] * real
         length = values.square().sum(1, keepdim=True).clamp(min=1e-12).sqrt()
-        said: torch.Tensor = torch.bmm((values / length).unsqueeze(1), self.weight[rows].float()).squeeze(1)
+        with torch.autocast(ids.device.type, enabled=False):
+            said: torch.Tensor = torch.bmm((values / length).unsqueeze(1), self.weight[rows].float()).squeeze(1)
         return said + self.bias
 
 

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from sklearn.svm import LinearSVC
 
 from intent_tracking.modeling.batching import ExampleArrays
+from intent_tracking.modeling.intent_head import IntentHead
 from intent_tracking.modeling.lexical_fit import FEWEST_VALIDATION_TEXTS, decisions, fit_lexical_head
 from intent_tracking.modeling.lexical_head import ROWS, LexicalHead, rows_of_pairs, rows_of_tokens
 from intent_tracking.modeling.validation import SplitOutputs
@@ -96,6 +95,23 @@ def test_the_head_says_what_the_linear_model_decides() -> None:
     head.bias.copy_(torch.from_numpy(linear.intercept_))
     order = sorted(range(len(examples)), key=lambda place: (len(examples.ids[place]), place))
     np.testing.assert_allclose(decisions(head, examples), linear.decision_function(vectors)[order], atol=5e-3)
+
+
+def test_heads_answer_in_float32_where_the_encoder_runs_in_bf16() -> None:
+    """In bf16 logits near 10 are sixteenths: of 150 labels that lie close together most would tie."""
+    generator = torch.Generator().manual_seed(0)
+    lexical, intent = LexicalHead(150), IntentHead(32, 150)
+    lexical.weight.copy_(torch.randn(ROWS, 150, generator=generator).half())
+    lexical.frequency.copy_(1 + torch.rand(ROWS, generator=generator))
+    centre = torch.randn(32, generator=generator)
+    intent.start_from(centre + 0.05 * torch.randn(150, 32, generator=generator), range(150))
+    ids, pooled = torch.arange(20).unsqueeze(0), centre.unsqueeze(0)
+    with torch.inference_mode():
+        exact = intent(pooled), lexical(ids, torch.ones_like(ids))
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            found = intent(pooled), lexical(ids, torch.ones_like(ids))
+    assert torch.equal(exact[0], found[0])
+    assert torch.equal(exact[1], found[1])
 
 
 def test_padding_changes_nothing() -> None:
