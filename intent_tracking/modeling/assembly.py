@@ -74,7 +74,7 @@ def _from_base(dataset: TokenizedDataset, dropout: float, seed: int, adapter_wid
     first = base.trained_from(added.first_id)
     model = IntentModel(_config(dataset, encoder, first, dropout, adapter_width), encoder)
     if dataset.labels.multi_label and model.intent is not None:
-        model.intent.expect_few()
+        model.intent.expect_few(range(dataset.labels.intent_classes))
     return model
 
 
@@ -94,6 +94,10 @@ def _from_champion(
         grow_adapters(old.adapters[-len(model.adapters) :], model.adapters, old_config.scenes, model.config.scenes)
     old_labels, labels = load_labels(champion), dataset.labels
     _copy_rows(old.intent, model.intent, old_labels.class_names(), labels.class_names())
+    if labels.multi_label and model.intent is not None:
+        # Where a text had one intent, nothing was learned about when a label holds by itself.
+        had = old_labels.class_names() if old_labels.multi_label and old.intent is not None else ()
+        model.intent.expect_few([row for row, name in enumerate(labels.class_names()) if name not in had])
     _copy_rows(old.tags, model.tags, _tag_names(old_labels), _tag_names(labels))
     if old.outcome is not None and model.outcome is not None and _same_features(old_config, model.config):
         _copy_outcome(old.outcome, model.outcome)

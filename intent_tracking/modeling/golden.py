@@ -76,11 +76,12 @@ def golden_case(request: ModelInput, answer: Prediction, runtime: Runtime = "tor
     )
 
 
-def differences(cases: Mapping[int, GoldenCase], answers: Sequence[Prediction], threshold: float) -> list[str]:
+def differences(cases: Mapping[int, GoldenCase], answers: Sequence[Prediction], threshold: float | None) -> list[str]:
     """What the answers have otherwise than the cases, as sentences; empty: the replay passed.
 
     `cases` are by their line in `golden.jsonl`, `answers` in the same order. A decision may flip only where the
-    familiarity lies within `TOLERANCE` of the border.
+    familiarity lies within `TOLERANCE` of the `threshold`; None: each label has one of its own (a multi-label set), so
+    that nothing but the probabilities is compared.
     """
     found: list[str] = []
     for (number, case), answer in zip(cases.items(), answers, strict=True):
@@ -90,7 +91,8 @@ def differences(cases: Mapping[int, GoldenCase], answers: Sequence[Prediction], 
             got = scores.get(name, math.nan)
             if not abs(got - expected) <= TOLERANCE:
                 found.append(f"{where}: intent {name} {got:.4f} instead of {expected:.4f}")
-        if case.out_of_scope != answer.out_of_scope and abs(answer.familiarity - threshold) > TOLERANCE:
+        flipped = threshold is not None and case.out_of_scope != answer.out_of_scope
+        if flipped and abs(answer.familiarity - threshold) > TOLERANCE:
             found.append(f"{where}: out_of_scope {answer.out_of_scope} instead of {case.out_of_scope}")
         spans = {(span.name, span.start, span.end) for span in answer.key_information}
         expected_spans = {(span.name, span.start, span.end) for span in case.key_information}

@@ -25,15 +25,19 @@ class IntentHead(nn.Module):
         self.bias = nn.Parameter(torch.zeros(classes))
 
     def forward(self, pooled: torch.Tensor) -> torch.Tensor:
-        """pooled [B, H] -> logits [B, K], in float32: cosines close to 1 must stay apart."""
-        direction = functional.normalize(pooled.float(), dim=1)
-        prototypes = functional.normalize(self.weight.float(), dim=1)
-        return SCALE * direction @ prototypes.t() + self.bias.float()
+        """pooled [B, H] -> logits [B, K], in float32: cosines close to 1 must stay apart.
 
-    def expect_few(self) -> None:
-        """Start each label's own decision near a half at a cosine of a half: otherwise every label would be given."""
+        Autocast would take the product in bf16, in which logits above 8 are sixteenths: labels would tie.
+        """
+        with torch.autocast(pooled.device.type, enabled=False):
+            direction = functional.normalize(pooled.float(), dim=1)
+            prototypes = functional.normalize(self.weight.float(), dim=1)
+            return SCALE * direction @ prototypes.t() + self.bias.float()
+
+    def expect_few(self, rows: Sequence[int]) -> None:
+        """Start these labels' own decisions near a half at a cosine of a half: otherwise each would always be given."""
         with torch.no_grad():
-            self.bias.fill_(-SCALE / 2)
+            self.bias[list(rows)] = -SCALE / 2
 
     def start_from(self, prototypes: torch.Tensor, rows: Sequence[int]) -> None:
         """Put `prototypes` [K, H] into these rows; a row of zeros, a label without a text, leaves its row as it is."""

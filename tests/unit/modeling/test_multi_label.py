@@ -11,9 +11,13 @@ from hypothesis import strategies as st
 
 from intent_tracking.inference import IntentPredictor
 from intent_tracking.modeling.annotations import LabelledText
+from intent_tracking.modeling.assembly import assemble
 from intent_tracking.modeling.calibration import Calibration, calibrate_label_sets
+from intent_tracking.modeling.dataset import prepare_dataset
 from intent_tracking.modeling.examples import examples_from_labelled
 from intent_tracking.modeling.export import train_artifact
+from intent_tracking.modeling.golden import differences, golden_case
+from intent_tracking.modeling.intent_head import SCALE
 from intent_tracking.modeling.labels import LabelSet
 from intent_tracking.modeling.multi_label import (
     answer_scores,
@@ -22,6 +26,7 @@ from intent_tracking.modeling.multi_label import (
     label_set_scores,
     names_in,
 )
+from intent_tracking.modeling.prediction import IntentScore, Prediction
 from intent_tracking.modeling.recipe import Recipe
 from intent_tracking.sessions.render import render_utterance
 from tests.fakes.tiny_encoder import NOON, ORDERS, THINGS, tiny_encoder
@@ -140,3 +145,54 @@ def test_a_text_gets_every_label_that_it_has(tmp_path: Path) -> None:
     assert both.label == "|".join(both.labels)
     # Probabilities of a multi-label answer are decisions of their own: two may both be likely.
     assert sum(score.probability for score in both.intents[:2]) > 1.0
+
+
+def _champion(rows: list[LabelledText], home: Path) -> Path:
+    train_artifact(
+        examples_from_labelled(rows, "train", NOON),
+        home / "champion",
+        version="champion",
+        work_dir=home / "work",
+        base_encoder=str(tiny_encoder(home / "encoder")),
+        recipe=Recipe(epochs=2, batch_size=8, learning_rate=1e-2),
+        device="cpu",
+    )
+    return home / "champion"
+
+
+def test_labels_that_a_champion_never_decided_one_by_one_start_undecided(tmp_path: Path) -> None:
+    """At a bias of 0 a new label would be given to every text."""
+    every = examples_from_labelled(_texts(), "train", NOON)
+    single = _champion([row for row in _texts() if len(names_in(row.intent)) == 1], tmp_path / "single")
+    model = assemble(prepare_dataset(every, "unused", champion=single), champion=single, dropout=0.1, seed=0)
+    assert model.intent is not None
+    assert model.intent.bias.tolist() == [-SCALE / 2] * 3
+
+    several = _champion([row for row in _texts() if "return" not in row.intent], tmp_path / "several")
+    dataset = prepare_dataset(every, "unused", champion=several)
+    model = assemble(dataset, champion=several, dropout=0.1, seed=0)
+    assert model.intent is not None
+    bias = dict(zip(dataset.labels.class_names(), model.intent.bias.tolist(), strict=True))
+    assert bias["return"] == -SCALE / 2
+    assert bias["cancel"] != -SCALE / 2
+    assert bias["track"] != -SCALE / 2
+
+
+def test_a_label_at_its_threshold_may_flip_on_another_machine() -> None:
+    def answer(probability: float, *, holds: bool) -> Prediction:
+        return Prediction(
+            intents=(IntentScore("a", probability), IntentScore("b", 0.1)),
+            out_of_scope=not holds,
+            key_information=(),
+            purchase_probability=np.nan,
+            embedding=np.zeros(2, dtype=np.float32),
+            unknown_share=0.0,
+            token_count=3,
+            labels=("a",) if holds else (),
+        )
+
+    cases = {1: golden_case(render_utterance("hello"), answer(0.601, holds=True))}
+    assert differences(cases, [answer(0.599, holds=False)], None) == []
+    assert differences(cases, [answer(0.4, holds=False)], None) == [
+        "golden.jsonl line 1: intent a 0.4000 instead of 0.6010"
+    ]
