@@ -13,19 +13,20 @@ _BEHIND = 0.05
 
 
 def make_optimizer(model: IntentModel, recipe: Recipe) -> torch.optim.Optimizer:
-    """Fused AdamW in groups: heads and added rows learn faster than the encoder, biases and norms do not decay.
+    """Fused AdamW in groups: heads and added rows learn faster than the encoder.
 
-    Each group keeps its highest rate as `peak`.
+    Biases, norms and added rows do not decay. Each group keeps its highest rate as `peak`.
     """
     groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
     for name, value in trainable(model).items():
+        is_added = name.endswith("embeddings.added")
         factor = 1.0
         # The intent head starts where it should be; the others start at random.
         if not name.startswith(("encoder.", "intent.")):
             factor = recipe.head_factor
-        elif name.endswith("embeddings.added"):
+        elif is_added:
             factor = recipe.added_factor
-        decay = recipe.weight_decay if value.ndim > 1 and factor != recipe.added_factor else 0.0
+        decay = recipe.weight_decay if value.ndim > 1 and not is_added else 0.0
         groups.setdefault((recipe.learning_rate * factor, decay), []).append(value)
     settings = [{"params": values, "peak": rate, "weight_decay": decay} for (rate, decay), values in groups.items()]
     return torch.optim.AdamW(settings, lr=recipe.learning_rate, fused=True)

@@ -199,7 +199,9 @@ class _Trainer:
         self._model.freeze_base_rows()
         self._model.to(device)
         if found is None and self._model.intent is not None:
-            known = load_labels(champion).class_names() if champion is not None else ()
+            before = load_labels(champion) if champion is not None else None
+            # A champion of one label has no head that could have learned it.
+            known = before.class_names() if before is not None and before.intent_classes else ()
             new = [row for row, name in enumerate(labels.class_names()) if name not in known]
             pooled, intents = pooled_texts(self._model, self._train, device, most=_TEXTS_OF_A_PROTOTYPE)
             self._model.intent.start_from(prototypes_of(pooled, intents, labels.intent_classes), new)
@@ -238,9 +240,9 @@ class _Trainer:
         board = Board(self._board if main else None, state.step)
         self._began = time.monotonic() - state.seconds
         saved = looked = time.monotonic()
-        out_of_time = False
         try:
-            while state.epoch < recipe.epochs and not out_of_time:
+            # Asked before a pass, not after it: what was killed between its end and its artifact must not go on.
+            while (stopped := self._stopped()) is None:
                 batches = plan_pass(
                     self._train.lengths,
                     recipe.batch_size,
@@ -268,7 +270,6 @@ class _Trainer:
                             progress(self._progress())
                         looked = now
                     if self._max_seconds is not None and state.seconds >= self._max_seconds:
-                        out_of_time = True
                         break
                 self._read_losses(board)
                 figures = self._finish_pass()
@@ -281,13 +282,18 @@ class _Trainer:
                 if main and time.monotonic() - saved >= checkpoint_seconds:
                     self._save()
                     saved = time.monotonic()
-                if out_of_time:
-                    return "time"
-                if len(self._validation) and state.epoch - 1 - state.best_epoch >= recipe.patience:
-                    return "no improvement"
         finally:
             board.close()
-        return "finished"
+        return stopped
+
+    def _stopped(self) -> Literal["finished", "no improvement", "time"] | None:
+        """Why the training has ended; None: another pass begins, or goes on."""
+        state, passed = self._state, bool(self._state.history) and self._state.batch == 0
+        if passed and self._max_seconds is not None and state.seconds >= self._max_seconds:
+            return "time"
+        if passed and len(self._validation) and state.epoch - 1 - state.best_epoch >= self._recipe.patience:
+            return "no improvement"
+        return "finished" if state.epoch >= self._recipe.epochs else None
 
     def _clock(self) -> float:
         """Seconds of training so far; where they decide something, those of process 0."""

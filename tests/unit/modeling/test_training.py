@@ -10,6 +10,7 @@ from intent_tracking.modeling.assembly import assemble
 from intent_tracking.modeling.batching import ExampleArrays, make_batch, plan_pass
 from intent_tracking.modeling.dataset import TokenizedDataset, choose_max_tokens, prepare_dataset
 from intent_tracking.modeling.objective import class_weights, macro_f1, roc_auc
+from intent_tracking.modeling.optimizer import make_optimizer
 from intent_tracking.modeling.recipe import Recipe, choose_recipe
 from intent_tracking.modeling.training import Progress, fine_tune
 from tests.fakes.tiny_encoder import tiny_encoder, tiny_examples
@@ -64,6 +65,33 @@ def test_training_stops_when_validation_no_longer_gains(dataset: TokenizedDatase
     result = fine_tune(dataset, work_dir=tmp_path, recipe=recipe, device="cpu")
     assert result.stopped == "no improvement"
     assert len(result.history) == result.best_epoch + 3
+
+
+def test_a_training_that_has_stopped_goes_no_further_when_it_is_started_again(
+    dataset: TokenizedDataset, tmp_path: Path
+) -> None:
+    """Its process may be killed while its artifact is made: the checkpoint is that of the last pass."""
+    recipe = RECIPE.model_copy(update={"epochs": 50, "patience": 2})
+    first, again = (
+        fine_tune(dataset, work_dir=tmp_path, recipe=recipe, device="cpu", checkpoint_seconds=0.0) for _ in range(2)
+    )
+    assert (again.stopped, again.steps, again.history) == (first.stopped, first.steps, first.history)
+    assert first.stopped == "no improvement"
+
+
+def test_weights_decay_but_for_biases_norms_and_added_rows(dataset: TokenizedDataset) -> None:
+    model = assemble(dataset, champion=None, dropout=0.1, seed=0)
+    model.freeze_base_rows()
+    decays = {
+        id(value): group["weight_decay"]
+        for group in make_optimizer(model, RECIPE).param_groups
+        for value in group["params"]
+    }
+    assert model.tags is not None
+    assert model.intent is not None
+    added = model.encoder.get_input_embeddings().added
+    assert [decays[id(value)] for value in (model.tags.weight, model.intent.weight)] == [RECIPE.weight_decay] * 2
+    assert [decays[id(value)] for value in (model.tags.bias, model.intent.bias, added)] == [0.0] * 3
 
 
 def test_time_budget_ends_the_training_with_a_usable_model(dataset: TokenizedDataset, tmp_path: Path) -> None:
