@@ -188,8 +188,7 @@ class _Adapter:
     ) -> None:
         self._texts, self._recipe, self._seed = texts, recipe, seed
         self._device, self._max_seconds = device, max_seconds
-        base = find_encoder(base_encoder)
-        self._base = base
+        self._base = base = find_encoder(base_encoder)
         vocabulary = Tokenizer.from_file(str(base.tokenizer_file))
         entries = (*SPECIAL_TOKENS, mask_token(vocabulary))
         self._tokenizer = SessionTokenizer(extend_vocabulary(vocabulary, texts, entries), _MAX_TOKENS)
@@ -303,7 +302,8 @@ class _Adapter:
             states = self._encoder(input_ids=ids, attention_mask=mask).last_hidden_state
             rows = self._encoder.get_input_embeddings()(self._candidates)
             logits = self._guess(states[chosen >= 0], rows)
-        masked = functional.cross_entropy(logits.float(), chosen[chosen >= 0])
+        # A sum: texts of events alone have no word to guess, and sorted by length they meet in one batch.
+        masked = functional.cross_entropy(logits.float(), chosen[chosen >= 0], reduction="sum") / max(1, len(logits))
         contrast = self._contrast(states, mask, places) if recipe.contrast_weight else masked.new_zeros(())
         loss = masked + recipe.contrast_weight * contrast
         self._optimizer.zero_grad(set_to_none=True)

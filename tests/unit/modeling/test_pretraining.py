@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -111,6 +112,19 @@ def test_an_adaptation_stops_when_its_time_is_over(base: Path, texts: list[str],
 def test_too_few_texts_are_refused_by_number(base: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="1 different texts: an adaptation needs at least 32"):
         adapt_encoder(["hello"] * 50, str(base), tmp_path / "adapted")
+
+
+def test_a_batch_of_behaviour_without_words_teaches_nothing_and_breaks_nothing(base: Path, tmp_path: Path) -> None:
+    steps = [" ".join(("<view>", *more)) for more in product(("<view>", "<search>", "<again>"), repeat=3)]
+    words = [f"where is my {thing} {place}" for place in "abcdefgh" for thing in ("parcel", "order")]
+    made = adapt_encoder(
+        [*steps, *words], str(base), tmp_path / "adapted", recipe=AdaptationRecipe(passes=1, batch_size=2), device="cpu"
+    )
+    assert made.adaptation.texts == len(steps) + len(words)
+    assert np.isfinite([made.adaptation.first_loss, made.adaptation.last_loss]).all()
+    written = (made.folder / ADAPTATION_FILE).read_text(encoding="utf-8")
+    assert Adaptation.model_validate_json(written) == made.adaptation
+    assert all(torch.isfinite(value).all() for value in _weights(made.folder).values())
 
 
 def test_whole_words_are_guessed_and_nothing_else_changes(base: Path, texts: list[str]) -> None:
