@@ -2,7 +2,8 @@
 
 A student is a training that starts from the teacher: its words, labels, heads and layers, evenly spaced, the last one
 among them (after DistilBERT, Sanh et al. 2019). The teacher's answers are worked out once and lie in the tokenized
-dataset; `objective.loss_of` learns from them beside the labels.
+dataset; `objective.loss_of` learns from them beside the labels. They are those of its encoder and intent head: a
+lexical head is fitted anew beside the student, as after any training.
 """
 
 from __future__ import annotations
