@@ -146,7 +146,7 @@ def evaluate_command(
         # "None of these" is no answer of this task: the best label counts, however unsure.
         predictions = [replace(prediction, out_of_scope=False) for prediction in predictions]
     training = trained.training
-    history = [(entry.epoch, entry.loss, entry.scores.get("macro_f1", math.nan)) for entry in training.history]
+    history = [(entry.epoch + 1, entry.loss, entry.scores.get("macro_f1", math.nan)) for entry in training.history]
     figures = evaluate_predictions(
         held_out,
         predictions,

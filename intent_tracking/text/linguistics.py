@@ -97,8 +97,8 @@ def load_linguistics(language: Language, spec: str | None = None) -> Linguistics
     once.
 
     Raises:
-        LinguisticsError: spaCy or the pipeline is not installed, is of another language, cannot be read, or has no
-            tagger or no parser.
+        LinguisticsError: spaCy, the pipeline or the encoder that it reads is not installed, or the pipeline is of
+            another language, cannot be read, or has no tagger or no parser.
     """
     try:
         import spacy

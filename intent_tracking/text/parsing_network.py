@@ -31,7 +31,7 @@ WORDS_PER_BATCH = 3000
 LONGEST_SENTENCE = 120
 
 
-class NetworkError(Exception):
+class NetworkError(ValueError):
     """A pipeline's folder lacks a file or holds another network; the message says which."""
 
 

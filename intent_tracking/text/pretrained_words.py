@@ -30,7 +30,7 @@ _PIECES_PER_WORD = 12
 _TOKENS_PER_BATCH = 4000
 
 
-class PretrainedWordsError(Exception):
+class PretrainedWordsError(ValueError):
     """The packaged encoder is not there or is another one than the pipeline was trained on."""
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -43,9 +45,25 @@ def test_a_written_pipeline_is_read_from_its_folder(tmp_path: Path) -> None:
     assert [token.head for token in analysis.tokens].count(-1) == 2
 
 
+def damaged(folder: Path) -> None:
+    write_pipeline(folder, "en", untrained_parser(), None)
+    (folder / "intent_tracking_parser" / "network.safetensors").write_bytes(b"")
+
+
+def of_another_encoder(folder: Path) -> None:
+    write_pipeline(folder, "en", untrained_parser(), None)
+    inside = folder / "intent_tracking_parser"
+    shape = NetworkShape("en", ("NOUN",), ("dep", "root"), ("T",), "0" * 64, 0, form_rows=50, hidden=8)
+    (inside / "network.json").write_text(json.dumps(asdict(shape)), encoding="utf-8")
+    (inside / "characters.txt").write_text("", encoding="utf-8")
+    write_quantised(inside / "network.safetensors", ParsingNetwork(shape).state_dict())
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
+        (damaged, "is no pipeline of ours"),
+        (of_another_encoder, "the pipeline was trained on 000"),
         (lambda folder: None, "neither an installed spaCy package nor a folder"),
         (lambda folder: folder.mkdir(), "cannot be loaded by spaCy"),
         (lambda folder: spacy.blank("de").to_disk(folder), "its language is de, en was asked for"),
