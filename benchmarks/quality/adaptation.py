@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from benchmarks.quality.texts import evaluate_task, rows_of
 from benchmarks.quality.unit import Measured, Workplace
@@ -11,18 +12,16 @@ from intent_tracking.datasets.dialogues import crosswoz_texts
 
 def adapted_crosswoz(workplace: Workplace, seed: int) -> Measured:
     """As `evaluate_task`, from an encoder adapted on both sides of the training dialogues, without their labels."""
-    encoder = adapted_encoder(workplace, seed)
-    return evaluate_task(workplace, seed, name="crosswoz", base_encoder=str(encoder))
+    with TemporaryDirectory(prefix="bench-quality-") as folder:
+        encoder = adapted_encoder(workplace, seed, Path(folder) / "encoder")
+        return evaluate_task(workplace, seed, name="crosswoz", base_encoder=str(encoder))
 
 
-def adapted_encoder(workplace: Workplace, seed: int) -> Path:
-    """The adapted encoder of this seed, made where it is not there yet."""
+def adapted_encoder(workplace: Workplace, seed: int, target: Path) -> Path:
+    """The encoder after the training dialogues; made anew each time, since one of older code would be measured else."""
     from intent_tracking.modeling.pretraining import AdaptationProgress, adapt_encoder
     from intent_tracking.sessions.render import render_utterance
 
-    target = workplace.models / f"crosswoz-encoder-seed{seed}"
-    if (target / "config.json").is_file():
-        return target
     known = {row.dialogue for row in rows_of(workplace, "crosswoz", None, seed).train if row.dialogue is not None}
     texts = crosswoz_texts(workplace.data.require("crosswoz"), known)
 
