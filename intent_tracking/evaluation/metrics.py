@@ -94,22 +94,6 @@ class SpanFigures:
     by_name: tuple[ClassFigures, ...] = ()
 
 
-@dataclass(frozen=True)
-class MultilabelFigures:
-    """Figures of answers that may name several labels at once.
-
-    `exact`: share of examples whose labels are all right and no more. Macro means are over the labels that occur in the
-    truth or among the answers.
-    """
-
-    micro_precision: float
-    micro_recall: float
-    micro_f1: float
-    macro_f1: float
-    exact: float
-    classes: tuple[ClassFigures, ...]
-
-
 def score_matrix(predictions: Sequence[Prediction], labels: Sequence[str]) -> Floats:
     """Probabilities as `[predictions, labels]`; a label that the model does not know gets 0.
 
@@ -279,45 +263,6 @@ def span_figures(
     overall = _figures("", hits.total(), said.total(), marked.total())
     by_name = tuple(_figures(n, hits[n], said[n], marked[n]) for n in sorted(marked | said))
     return SpanFigures(overall.precision, overall.recall, overall.f1, marked.total(), said.total(), by_name)
-
-
-def multilabel_metrics(
-    truth: NDArray[np.bool_], scores: Floats, thresholds: float | Floats, labels: Sequence[str] = ()
-) -> MultilabelFigures:
-    """Figures of answers that name each label whose score reaches its threshold.
-
-    Args:
-        truth: which labels hold [N, K].
-        scores: one score a label [N, K].
-        thresholds: one for all labels, or one each [K].
-        labels: names of the K columns; by default their numbers.
-
-    Raises:
-        EvaluationError: the shapes do not fit, or there is no example.
-    """
-    if truth.shape != scores.shape or truth.ndim != 2 or not truth.size:
-        raise EvaluationError(
-            f"truth {truth.shape} and scores {scores.shape} must be one [examples, labels]; give both"
-        )
-    names = labels or [str(column) for column in range(truth.shape[1])]
-    limits = np.asarray(thresholds, dtype=float)
-    if limits.shape not in ((), (truth.shape[1],)) or len(names) != truth.shape[1]:
-        raise EvaluationError(
-            f"{truth.shape[1]} labels but thresholds {limits.shape} and {len(names)} names; give one each"
-        )
-    truth, said = truth.astype(bool), scores >= limits
-    hits, marked, named = ((x.sum(axis=0)) for x in (truth & said, truth, said))
-    classes = tuple(_figures(n, int(h), int(s), int(m)) for n, h, s, m in zip(names, hits, named, marked, strict=True))
-    together = _figures("", int(hits.sum()), int(named.sum()), int(marked.sum()))
-    occurring = [c.f1 for c, s, m in zip(classes, named, marked, strict=True) if s or m]
-    return MultilabelFigures(
-        together.precision,
-        together.recall,
-        together.f1,
-        float(np.mean(occurring)) if occurring else float("nan"),
-        float((truth == said).all(axis=1).mean()),
-        classes,
-    )
 
 
 def _figures(label: str, hits: int, said: int, support: int) -> ClassFigures:

@@ -57,10 +57,6 @@ class Analysis:
     text: str
     tokens: tuple[Token, ...]
 
-    def children(self, index: int) -> tuple[int, ...]:
-        """The tokens whose head is token `index`, in order."""
-        return tuple(number for number, token in enumerate(self.tokens) if token.head == index)
-
 
 class Linguistics:
     """A loaded pipeline of one language; see `load_linguistics`."""

@@ -69,7 +69,7 @@ def test_the_job_makes_the_encoder_that_the_settings_ask_for(settings: Settings,
     # Ten days on disk, three of them not settled, four held out: three are read.
     assert made.metadata["last_day"].value == "2026-01-03"
     assert adaptation.texts == 3 * len(tiny_examples())
-    assert made.metadata["used"].value is True
+    assert made.metadata["chosen_by_settings"].value is True
     assert Settings(home=settings.home, base_encoder=base).base_encoder == configured_encoder(
         Settings(home=settings.home, base_encoder=base)
     )

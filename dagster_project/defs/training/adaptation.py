@@ -39,8 +39,8 @@ def domain_adapted_encoder(
 ) -> dg.MaterializeResult:
     """A base encoder pretrained further on unlabelled session texts: masked words, and two readings drawn together.
 
-    Off by default: `adaptation_job` makes it, and trainings start from the newest one while `INTENT_BASE_ENCODER` is
-    `domain_adapted`. Retraining reads it anew only when somebody runs the job.
+    Off by default: `adaptation_job` makes it, and trainings without a champion start from the newest one while
+    `INTENT_BASE_ENCODER` is `domain_adapted`. It is made anew only when somebody runs the job.
     """
     from dagster_project.defs.training.examples import training_window
     from intent_tracking.modeling.encoder import publish_adapted
@@ -83,7 +83,7 @@ def domain_adapted_encoder(
     return dg.MaterializeResult(
         metadata={
             "encoder": dg.MetadataValue.path(made.folder),
-            "used": settings.base_encoder == DOMAIN_ADAPTED,
+            "chosen_by_settings": settings.base_encoder == DOMAIN_ADAPTED,
             "first_day": days[0].isoformat(),
             "last_day": days[-1].isoformat(),
             "base_encoder": figures.base_encoder,

@@ -115,6 +115,7 @@ def tokenized_sessions(config: TokenizedConfig, settings: dg.ResourceParam[Setti
             "intents": ", ".join(dataset.labels.class_names()),
             "key_information": ", ".join(dataset.labels.key_information),
             "parent": dataset.info.parent or "none",
+            "base_encoder": dataset.info.base_encoder,
             "fingerprint": dataset.info.fingerprint,
             "max_tokens": dataset.info.max_tokens,
             "median_tokens": lengths[len(lengths) // 2],

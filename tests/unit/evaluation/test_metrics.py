@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support
 from sklearn.metrics import confusion_matrix as sklearn_matrix
 
@@ -99,40 +98,6 @@ def test_a_span_counts_only_when_name_and_both_ends_are_right() -> None:
         ("size", 0.0, 0.0, 0.0, 1),
     ]
     assert metrics.span_figures([[]], [said]) is None
-
-
-@given(arrays(bool, (12, 4)), arrays(float, (12, 4), elements=st.floats(0, 1)), st.lists(st.floats(0, 1), min_size=4))
-def test_multilabel_figures_equal_scikit_learn(truth: np.ndarray, scores: np.ndarray, limits: list[float]) -> None:
-    thresholds = np.array(limits[:4])
-    figures = metrics.multilabel_metrics(truth, scores, thresholds, LABELS)
-    said = scores >= thresholds
-    precision, recall, f1, _ = precision_recall_fscore_support(truth, said, average="micro", zero_division=0)
-    found = (figures.micro_precision, figures.micro_recall, figures.micro_f1)
-    assert found == pytest.approx((precision, recall, f1))
-    assert figures.exact == pytest.approx(accuracy_score(truth, said))
-    by_label = f1_score(truth, said, average=None, zero_division=0)
-    assert [c.f1 for c in figures.classes] == pytest.approx(list(by_label))
-    occurring = (truth | said).any(axis=0)
-    if occurring.any():
-        assert figures.macro_f1 == pytest.approx(by_label[occurring].mean())
-    else:
-        assert math.isnan(figures.macro_f1)
-
-
-def test_multilabel_figures_of_a_hand_counted_case() -> None:
-    truth = np.array([[True, False, True], [False, True, False]])
-    scores = np.array([[0.9, 0.4, 0.2], [0.1, 0.6, 0.3]])
-    figures = metrics.multilabel_metrics(truth, scores, np.array([0.5, 0.5, 0.25]), ["a", "b", "c"])
-    assert [(c.label, c.precision, c.recall) for c in figures.classes] == [("a", 1, 1), ("b", 1, 1), ("c", 0, 0)]
-    assert (figures.micro_precision, figures.micro_recall, figures.exact) == pytest.approx((2 / 3, 2 / 3, 0.0))
-    assert figures.macro_f1 == pytest.approx(2 / 3)
-
-
-def test_multilabel_shapes_that_do_not_fit_are_an_error() -> None:
-    with pytest.raises(EvaluationError, match="must be one"):
-        metrics.multilabel_metrics(np.zeros((2, 3), bool), np.zeros((2, 2)), 0.5)
-    with pytest.raises(EvaluationError, match="thresholds"):
-        metrics.multilabel_metrics(np.zeros((2, 3), bool), np.zeros((2, 3)), np.zeros(2))
 
 
 def test_the_error_before_the_temperature_is_that_of_the_untempered_probabilities() -> None:
