@@ -15,7 +15,7 @@ from typing import Final, Protocol
 
 from intent_tracking.modeling.prediction import Prediction
 from intent_tracking.sessions.render import ModelInput
-from intent_tracking.sessions.vocabulary import EVENT_TOKENS, GAP_TOKENS, PLACEHOLDER_TOKENS, SCENE_TOKENS
+from intent_tracking.sessions.vocabulary import EVENT_TOKENS, GAP_TOKENS, PLACEHOLDER_TOKENS
 from intent_tracking.text.spans import replace_spans
 
 MAX_PARTS: Final = 64
@@ -28,10 +28,10 @@ def _any_of(tokens: Collection[str]) -> str:
     return "|".join(map(re.escape, tokens))
 
 
+# Any that `scene_token` makes: a shop may have scenes of its own.
+_SCENE: Final = re.compile("<scene:[a-z0-9_]+>")
 # A silence belongs to the event that ended it.
-_STEP: Final = re.compile(
-    f"{_any_of(SCENE_TOKENS.values())}|(?:(?:{_any_of(GAP_TOKENS)}) )?(?:{_any_of(EVENT_TOKENS.values())})"
-)
+_STEP: Final = re.compile(f"{_SCENE.pattern}|(?:(?:{_any_of(GAP_TOKENS)}) )?(?:{_any_of(EVENT_TOKENS.values())})")
 _IDEOGRAPH: Final = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 # A placeholder, one ideograph, a word with what joins it ("don't", "e-mail", "19.90"), or any other visible character.
 _WORD: Final = re.compile(
@@ -177,7 +177,7 @@ def _steps(text: str, start: int, end: int) -> list[Part]:
         stretch = text[left:right]
         if words := stretch.strip():
             begin = left + len(stretch) - len(stretch.lstrip())
-            kind = PartKind.SCENE if words in SCENE_TOKENS.values() else PartKind.EVENT
+            kind = PartKind.SCENE if _SCENE.fullmatch(words) else PartKind.EVENT
             parts.append(Part(kind, words, begin, begin + len(words)))
     return parts
 
