@@ -177,6 +177,8 @@ class IntentModel(nn.Module):
         dropped = self.dropout(pooled)
         intents = None if self.intent is None else self.intent(dropped)
         if self.lexical is not None and intents is not None:
+            if packing is not None:
+                raise ValueError("a lexical head reads padded batches: it is fitted after the training that packs them")
             intents = intents + self.lexical(input_ids, attention_mask)
         outcomes = None
         if self.outcome is not None:

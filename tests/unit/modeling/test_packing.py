@@ -11,6 +11,7 @@ from intent_tracking.modeling.batching import Batch, ExampleArrays, in_other_sce
 from intent_tracking.modeling.dataset import TokenizedDataset
 from intent_tracking.modeling.encoder import SUPPORTED, build_encoder
 from intent_tracking.modeling.labels import IGNORED
+from intent_tracking.modeling.lexical_head import LexicalHead
 from intent_tracking.modeling.model import FeatureScale, IntentModel, ModelConfig, ModelOutput
 from intent_tracking.modeling.objective import loss_of, rows_of, scene_consistency
 from intent_tracking.modeling.packing import Packing, why_padded
@@ -130,6 +131,14 @@ def test_the_kernel_of_gpus_takes_what_it_is_given() -> None:
     states.sum().backward()  # type: ignore[no-untyped-call]
     query = model.encoder.encoder.layer[0].attention.self.query.weight
     assert query.grad.shape == query.shape
+
+
+def test_a_lexical_head_refuses_a_packed_batch(examples: tuple[TokenizedDataset, ExampleArrays]) -> None:
+    model = _model("bert", 0)
+    model.add_lexical(LexicalHead(model.config.intent_classes))
+    packed = pack(make_batch(examples[1], [0, 5], CPU))
+    with pytest.raises(ValueError, match="padded batches"):
+        model(packed.ids, packed.mask, None, packed.scenes, packed.packing)
 
 
 def test_a_text_does_not_see_its_neighbours(examples: tuple[TokenizedDataset, ExampleArrays]) -> None:
