@@ -91,8 +91,8 @@ def differences(cases: Mapping[int, GoldenCase], answers: Sequence[Prediction], 
             got = scores.get(name, math.nan)
             if not abs(got - expected) <= TOLERANCE:
                 found.append(f"{where}: intent {name} {got:.4f} instead of {expected:.4f}")
-        flipped = threshold is not None and case.out_of_scope != answer.out_of_scope
-        if flipped and abs(answer.familiarity - threshold) > TOLERANCE:
+        certain = threshold is not None and abs(answer.familiarity - threshold) > TOLERANCE
+        if certain and case.out_of_scope != answer.out_of_scope:
             found.append(f"{where}: out_of_scope {answer.out_of_scope} instead of {case.out_of_scope}")
         spans = {(span.name, span.start, span.end) for span in answer.key_information}
         expected_spans = {(span.name, span.start, span.end) for span in case.key_information}
