@@ -26,16 +26,18 @@ def name_examples(train: pa.Table, intents: Sequence[str]) -> pa.Table:
     """Rows of the schema of `train` for the names of `intents`; none where labels have `FEW_TEXTS` or more on average.
 
     They stand in the scene that most of `train` stands in, teach the intent alone, and are weighted like any text.
+    Names that differ by a number alone, `label_1` and `label_2`, say nothing and are left out.
     """
     labelled = len(train) - train["intent"].null_count
     if not intents or labelled >= FEW_TEXTS * len(intents):
         return train.schema.empty_table()
     [(scene, _)] = Counter(train["scene"].to_pylist()).most_common(1)
     moment = train["time"][0].as_py()
+    said = {name: words for name in intents if (words := words_of(name)) is not None}
+    alike = Counter(map(_without_numbers, said.values()))
     rows = []
-    for name in intents:
-        words = words_of(name)
-        if words is None:
+    for name, words in said.items():
+        if alike[_without_numbers(words)] > 1:
             continue
         shown = render_utterance(words, scene)
         rows.append(
@@ -54,3 +56,7 @@ def name_examples(train: pa.Table, intents: Sequence[str]) -> pa.Table:
             }
         )
     return pa.Table.from_pylist(rows, schema=train.schema)
+
+
+def _without_numbers(words: str) -> str:
+    return " ".join(re.sub(r"\d+", " ", words).lower().split())
