@@ -22,8 +22,11 @@ _TEMPERATURE = 2.0
 def class_weights(intents: IntArray, classes: int, power: float) -> torch.Tensor:
     """Weights [K] that grow as classes get rarer, to the given power; over the examples their mean is one.
 
-    Capped at a factor of four either way: a class of one or two examples must not drown the rest.
+    Capped at a factor of four either way: a class of one or two examples must not drown the rest. Without a head, of
+    which one label alone has none, there are no weights.
     """
+    if not classes:
+        return torch.ones(0)
     counts = np.bincount(intents[intents != IGNORED], minlength=classes).astype(np.float64)
     present = counts > 0
     weights = np.ones(classes)

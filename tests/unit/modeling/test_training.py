@@ -9,10 +9,13 @@ import torch
 from intent_tracking.modeling.assembly import assemble
 from intent_tracking.modeling.batching import ExampleArrays, make_batch, plan_pass
 from intent_tracking.modeling.dataset import TokenizedDataset, choose_max_tokens, prepare_dataset
+from intent_tracking.modeling.export import train_artifact
+from intent_tracking.modeling.intent_head import prototypes_of
 from intent_tracking.modeling.objective import class_weights, macro_f1, roc_auc
 from intent_tracking.modeling.optimizer import make_optimizer
 from intent_tracking.modeling.recipe import Recipe, choose_recipe
 from intent_tracking.modeling.training import Progress, fine_tune
+from intent_tracking.modeling.validation import pooled_texts
 from tests.fakes.tiny_encoder import tiny_encoder, tiny_examples
 
 pytestmark = pytest.mark.unit
@@ -77,6 +80,28 @@ def test_a_training_that_has_stopped_goes_no_further_when_it_is_started_again(
     )
     assert (again.stopped, again.steps, again.history) == (first.stopped, first.steps, first.history)
     assert first.stopped == "no improvement"
+
+
+def test_a_label_that_the_champion_had_no_head_for_starts_at_its_texts(tmp_path: Path) -> None:
+    """One label alone cannot be learned, so that a champion of one has no intent head."""
+    still = RECIPE.model_copy(update={"epochs": 1, "learning_rate": 1e-12})
+    train_artifact(
+        tiny_examples(("track",)),
+        tmp_path / "champion",
+        version="champion",
+        work_dir=tmp_path / "a",
+        base_encoder=str(tiny_encoder(tmp_path / "encoder")),
+        recipe=RECIPE,
+        device="cpu",
+    )
+    champion = tmp_path / "champion"
+    dataset = prepare_dataset(tiny_examples(), "unused", champion=champion)
+    model = fine_tune(dataset, work_dir=tmp_path / "b", champion=champion, recipe=still, device="cpu").model
+    examples = ExampleArrays.of(dataset.split("train"), 0)
+    pooled, intents = pooled_texts(model, examples, torch.device("cpu"), most=32)
+    expected = prototypes_of(pooled, intents, len(dataset.labels.intents))
+    assert model.intent is not None
+    torch.testing.assert_close(model.intent.weight.detach(), expected, atol=1e-5, rtol=0)
 
 
 def test_weights_decay_but_for_biases_norms_and_added_rows(dataset: TokenizedDataset) -> None:
