@@ -54,7 +54,7 @@ class Inference:
         """Explain `entry` with the model that is live when its turn comes; None while nothing is released.
 
         Raises:
-            ValueError: the model does not know `intent`.
+            UnknownIntentError: the model does not know `intent`.
         """
         return await asyncio.get_running_loop().run_in_executor(self._executor, self._explain, entry, intent)
 

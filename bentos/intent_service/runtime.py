@@ -43,6 +43,7 @@ from bentos.intent_service.schemas import (
 from bentos.intent_service.tracking import Touched, Tracker
 from intent_tracking.events.contract import Scene
 from intent_tracking.inference import OUT_OF_SCOPE_LABEL, IntentPredictor, ModelInput, Prediction
+from intent_tracking.modeling.explaining import UnknownIntentError
 from intent_tracking.prediction_log import PredictionLog, ServedPrediction
 from intent_tracking.sessions.render import free_text_with_offsets, render_utterance
 from intent_tracking.settings import Settings
@@ -187,7 +188,7 @@ class Runtime:
         entry = await loop.run_in_executor(self._storage, render_utterance, request.text, request.scene)
         try:
             explained = await self._inference.explain(entry, request.intent)
-        except ValueError as error:
+        except UnknownIntentError as error:
             raise RequestError(422, ErrorCode.INVALID_REQUEST, str(error), "intent") from error
         if explained is None:
             raise self._no_model()

@@ -40,6 +40,10 @@ _WORD: Final = re.compile(
 _EXTRA_SPACES: Final = re.compile(r"(?<= ) +|^ +| +$")
 
 
+class UnknownIntentError(ValueError):
+    """The model does not know the intent that is to be explained."""
+
+
 class PartKind(StrEnum):
     """What a part of the model's text stands for."""
 
@@ -109,7 +113,7 @@ def explain(predictor: Predictor, entry: ModelInput, intent: str | None = None) 
     part and no random draw.
 
     Raises:
-        ValueError: the model does not know `intent`, or knows none at all.
+        UnknownIntentError: the model does not know `intent`, or knows none at all.
     """
     parts = parts_of(entry)
     every = set(parts)
@@ -120,7 +124,7 @@ def explain(predictor: Predictor, entry: ModelInput, intent: str | None = None) 
     answers = predictor.predict(inputs)
     if intent is None:
         if not answers[0].intents:
-            raise ValueError("the model knows no intent: there is nothing to explain")
+            raise UnknownIntentError("the model knows no intent: there is nothing to explain")
         intent = answers[0].intents[0].name
     whole, nothing, silent, *changed = (intent_probability(answer, intent) for answer in answers)
     words: list[Attribution] = []
@@ -145,7 +149,7 @@ def intent_probability(prediction: Prediction, intent: str) -> float:
         if score.name == intent:
             return score.probability
     known = ", ".join(sorted(score.name for score in prediction.intents))
-    raise ValueError(f"the model knows no intent {intent!r}; it knows {known or 'none'}")
+    raise UnknownIntentError(f"the model knows no intent {intent!r}; it knows {known or 'none'}")
 
 
 def words_of(text: str) -> list[tuple[int, int]]:

@@ -34,7 +34,7 @@ def test_help_names_every_command_and_loads_nothing_heavy(tmp_path: Path) -> Non
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         check=True,
     )
-    for command in ("simulate", "ingest", "evaluate", "predict"):
+    for command in ("simulate", "ingest", "evaluate", "predict", "explain", "datasets"):
         assert command in done.stdout
     assert done.stdout.strip().endswith("[]")
 

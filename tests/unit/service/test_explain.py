@@ -117,6 +117,25 @@ def test_what_cannot_be_explained_is_refused_by_field(
     assert answer.json()["error"]["field"] == field
 
 
+class Breaks(FakePredictor):
+    """Fails as a damaged network would."""
+
+    def predict(self, *_: object, **__: object) -> list[Prediction]:
+        """Nothing."""
+        raise ValueError("shapes do not match")
+
+
+def test_a_failure_of_the_model_is_not_blamed_on_the_caller(home: Path) -> None:
+    running = Runtime(Settings(home=home), Breaks.load)
+    running.start()
+    try:
+        answer = _client(running).post("/v1/explain", json={"text": "cancel it", "intent": "cancel_order"})
+    finally:
+        running.close()
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal")
+    assert "shapes" not in answer.text
+
+
 def test_an_explanation_is_no_served_prediction(client: TestClient, home: Path) -> None:
     client.post("/v1/explain", json={"text": "cancel it"})
     assert prediction_days(home / "prediction_log") == []
