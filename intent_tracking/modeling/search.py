@@ -122,8 +122,8 @@ def search_recipe(
             checkpoint_seconds=checkpoint_seconds,
             progress=report,
         )
-        score = math.nan if result.validation is None else scores_of(result.validation)["score"]
-        history = tuple(figures.scores["score"] for figures in result.history)
+        score = math.nan if result.validation is None else scores_of(result.validation).get("score", math.nan)
+        history = tuple(figures.scores.get("score", math.nan) for figures in result.history)
         return Trained(result.recipe, score, history, result.seconds)
 
     return search_with(
@@ -234,7 +234,7 @@ class _Search:
         # Trained before the study knows of it: only then is it certain what the default is.
         result = self._train(self._folder / "0", None, lambda progress: self._say(0, training=progress))
         if not math.isfinite(result.score):
-            raise SearchError("the default recipe diverged on this dataset: its validation score is not a number")
+            raise SearchError("the default recipe diverged, or nothing of the validation split is labelled: no score")
         space = search_space(result.recipe)
         self._study.add_trial(
             optuna.create_trial(

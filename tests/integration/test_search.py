@@ -7,8 +7,10 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from intent_tracking.modeling.search import search_recipe
@@ -92,6 +94,16 @@ def test_a_killed_search_goes_on_in_the_middle_of_its_trial_and_finds_the_same(
 def test_a_study_of_other_work_is_not_gone_on_with(whole: SearchResult, encoder: str, folder: Path) -> None:
     with pytest.raises(SearchError, match="another seed; search in another folder"):
         search_recipe(tiny_dataset(encoder), folder, seed=4, device="cpu", max_trials=1)
+
+
+def test_a_validation_split_without_labels_is_named(encoder: str, tmp_path: Path) -> None:
+    dataset = tiny_dataset(encoder)
+    nothing = dataset.split("validation").drop_columns(["intent", "tags"])
+    blank = pa.array([[-100] * len(ids) for ids in nothing["input_ids"].to_pylist()], pa.list_(pa.int16()))
+    nothing = nothing.append_column("intent", pa.nulls(len(nothing), pa.int32())).append_column("tags", blank)
+    table = pa.concat_tables([dataset.split("train"), nothing.select(dataset.table.column_names)])
+    with pytest.raises(SearchError, match="nothing of the validation split is labelled"):
+        search_recipe(replace(dataset, table=table), tmp_path / "study", device="cpu", max_trials=1)
 
 
 def test_two_processes_do_not_search_in_one_folder(whole: SearchResult, encoder: str, folder: Path) -> None:
