@@ -67,6 +67,13 @@ class ExampleArrays:
         return len(self.ids)
 
     @property
+    def labelled(self) -> int:
+        """Examples whose intent or set of intents is known."""
+        if self.label_sets.shape[1]:
+            return int((~np.isnan(self.label_sets).any(axis=1)).sum())
+        return int((self.intents != IGNORED).sum())
+
+    @property
     def lengths(self) -> list[int]:
         """Tokens of each example."""
         return [len(row) for row in self.ids]

@@ -53,6 +53,7 @@ def choose_recipe(
     lengths: Sequence[int],
     *,
     bf16: bool,
+    n_labelled: int | None = None,
     doubtful: Sequence[bool] = (),
     warm_start: bool = False,
     versions: int = 1,
@@ -71,6 +72,7 @@ def choose_recipe(
         n_labels: intents.
         lengths: tokens of each training example.
         bf16: whether the device multiplies bf16 faster than float32.
+        n_labelled: examples whose intent is known; None: all.
         doubtful: for each example, whether only behaviour labels it; empty: none.
         warm_start: training goes on from a champion.
         versions: ways in which each text is among the examples; a pass sees them all.
@@ -90,7 +92,7 @@ def choose_recipe(
         if others:
             share = min(1.0, max(_LEAST_SHARE, (affordable / wanted - sure) / others))
         passes = max(2, min(passes, round(affordable / max(sure + share * others, 1))))
-    is_few = n_examples < FEW_TEXTS * n_labels * versions
+    is_few = (n_examples if n_labelled is None else n_labelled) < FEW_TEXTS * n_labels * versions
     seen = passes * _texts_of_a_pass(n_examples, doubtful, share)
     return Recipe(
         epochs=passes,

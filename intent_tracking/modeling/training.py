@@ -174,6 +174,7 @@ class _Trainer:
                 len(labels.intents),
                 self._train.lengths,
                 bf16=has_fast_bf16(device),
+                n_labelled=self._train.labelled,
                 warm_start=champion is not None and dataset.info.layers is None,
                 versions=dataset.info.versions,
                 max_seconds=max_seconds,
@@ -321,7 +322,8 @@ class _Trainer:
         scores = json.loads(self._processes.agree(json.dumps(scores)))
         figures = EpochFigures(epoch=state.epoch, loss=state.loss_sum / max(1, state.batch), scores=scores)
         score = scores.get("score", _UNTRAINED_BEFORE)
-        if not scores or state.best_score is None or score > state.best_score:
+        # Of passes that few validation texts cannot tell apart the last one has learned most.
+        if not scores or state.best_score is None or score >= state.best_score:
             state.best_score, state.best_epoch = score, state.epoch
             self._best = snapshot(self._model)
         state.history.append(figures)

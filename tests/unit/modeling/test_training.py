@@ -208,6 +208,10 @@ def test_recipe_follows_the_data() -> None:
     many = choose_recipe(10_000, 77, [15] * 10_000, bf16=False)
     assert few.epochs > many.epochs
     assert few.batch_size < many.batch_size
+    assert (few.learning_rate, few.label_smoothing) == (1e-4, 0.0)
+    # Texts without an intent do not make labels many.
+    mostly_silent = choose_recipe(10_000, 77, [15] * 10_000, bf16=False, n_labelled=385)
+    assert (mostly_silent.learning_rate, mostly_silent.label_smoothing) == (1e-4, 0.0)
     hurried = choose_recipe(10_000, 77, [15] * 10_000, bf16=False, max_seconds=200, tokens_per_second=2000)
     assert 2 <= hurried.epochs < many.epochs
     assert 150_000 * hurried.epochs <= 1.3 * 200 * 2000
