@@ -182,7 +182,7 @@ def evaluate_command(
             "history": [entry.model_dump() for entry in training.history],
         },
         "recipe": training.recipe.model_dump(),
-        "calibration": trained.calibration.model_dump(),
+        "calibration": trained.calibration.model_dump(mode="json"),
         "base_encoder": trained.manifest.base_encoder if adapted is None else base_encoder,
         "teacher": trained.manifest.parent,
         "adaptation": None if adapted is None else adapted.adaptation.model_dump(),

@@ -22,6 +22,8 @@ ALLOWED_LOSS = 0.005
 _LEAST_DEVIATION = 1e-3
 # An ordinary in-scope text has a familiarity of 0.88.
 _ORDINARY = 2.0
+# The same text differs by up to 1e-7 between two batches; what lies this close together is not told apart.
+_ROUNDING = 1e-5
 
 
 def scope_figures(logits: FloatArray, known: int) -> Figures:
@@ -75,7 +77,8 @@ def choose_threshold(familiarity: npt.NDArray[np.floating], right: npt.NDArray[n
     """The threshold below which a text is rejected.
 
     Out-of-scope recall only grows with the threshold, so it is the highest one whose rejections cost at most
-    `allowed_loss` of the in-scope texts their right answer; texts that are answered wrongly cost nothing.
+    `allowed_loss` of the in-scope texts their right answer; texts that are answered wrongly cost nothing. It lies just
+    below the text that it is chosen by, whose answer would else depend on what is computed beside it.
 
     Args:
         familiarity: of the in-scope validation texts [N].
@@ -85,4 +88,5 @@ def choose_threshold(familiarity: npt.NDArray[np.floating], right: npt.NDArray[n
     kept = np.sort(familiarity[right])
     if len(kept) == 0:
         return 0.0
-    return float(kept[min(math.floor(allowed_loss * len(right)), len(kept) - 1)])
+    lowest = float(kept[min(math.floor(allowed_loss * len(right)), len(kept) - 1)])
+    return max(0.0, lowest - _ROUNDING)

@@ -46,8 +46,15 @@ def test_what_the_out_of_scope_class_claims_is_less_familiar() -> None:
 def test_the_threshold_of_a_hand_counted_case() -> None:
     familiarity = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0])
     right = np.array([False, True, True, True, True, True, True, True, True, True])
-    assert choose_threshold(familiarity, right, 0.0) == 0.2  # the wrong one is rejected for free
-    assert choose_threshold(familiarity, right, 0.1) == 0.3
-    assert choose_threshold(familiarity, right, 0.19) == 0.3
-    assert choose_threshold(familiarity, right, 1.0) == 1.0
+    assert choose_threshold(familiarity, right, 0.0) == pytest.approx(0.2, abs=1e-4)  # the wrong one goes for free
+    assert choose_threshold(familiarity, right, 0.1) == pytest.approx(0.3, abs=1e-4)
+    assert choose_threshold(familiarity, right, 0.19) == pytest.approx(0.3, abs=1e-4)
+    assert choose_threshold(familiarity, right, 1.0) == pytest.approx(1.0, abs=1e-4)
     assert choose_threshold(familiarity, np.zeros(10, dtype=bool), 0.1) == 0.0
+
+
+def test_a_text_at_the_threshold_is_kept_in_whatever_batch_it_is_computed() -> None:
+    # A threshold that was a text's own familiarity let that text's answer flip with the texts beside it.
+    familiarity = np.array([0.5, 0.7, 0.9])
+    threshold = choose_threshold(familiarity, np.ones(3, dtype=bool), 0.0)
+    assert threshold < 0.5 - 1e-6
