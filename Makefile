@@ -18,7 +18,7 @@ export PYTHONPATH := $(CURDIR)
 # Threads that spin while they wait make training several times slower when anything else runs beside it.
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: help setup demo dev serve test check bench bench-quality bench-training linguistics clean
+.PHONY: help setup demo dev serve test check bench bench-quality bench-training linguistics openapi clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -64,6 +64,9 @@ bench-training: setup ## Measure the speed of training beside the usual recipes;
 
 linguistics: setup ## Train the shipped language pipelines again; needs the public data (datasets fetch ud)
 	@$(BIN)/python -m intent_tracking.text.make_pipelines $(ARGS)
+
+openapi: setup ## Write docs/openapi.json, which a test compares with the service
+	@$(BIN)/python -m bentos.intent_service.openapi_file
 
 clean: ## Remove .venv, caches and the demo's data
 	rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info build dist

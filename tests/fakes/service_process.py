@@ -51,14 +51,15 @@ class RunningService:
 
 
 @contextmanager
-def running_service(home: Path, target: str = SERVICE, source: Path = ROOT) -> Iterator[RunningService]:
+def running_service(
+    home: Path, target: str = SERVICE, source: Path = ROOT, port: int | None = None
+) -> Iterator[RunningService]:
     """Start the documented command with `home`, wait until it lives, and stop it on leaving.
 
     `target` is what BentoML serves, `source` the folder that its packages come from.
+    Without a `port` it takes a free one.
     """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = port or free_port()
     log = home / "service.log"
     home.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "bentoml", "serve", target]
@@ -88,6 +89,14 @@ def running_service(home: Path, target: str = SERVICE, source: Path = ROOT) -> I
         yield RunningService(address, log, process, time.monotonic() - begin)
     finally:
         stop(process)
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        found: int = probe.getsockname()[1]
+        return found
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:

@@ -1,0 +1,35 @@
+"""A shop's process that tracks events through a buffer on disk: `python -m tests.fakes.track_process URL FOLDER`.
+
+It adds messages of one visitor without end and prints the number of each once `add` has returned.
+"""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from itertools import count
+
+from intent_tracking.client import IntentClient, TrackBuffer
+
+VISITOR = "visitor-of-the-shop"
+
+
+def main(url: str, folder: str) -> None:
+    """Track until killed."""
+    buffer = TrackBuffer(IntentClient(url, timeout=2), folder, size=20, seconds=0.05)
+    for number in count():
+        buffer.add(
+            {
+                "event_id": f"shop-{number}",
+                "event_name": "message",
+                "event_time": datetime.now(UTC),
+                "anonymous_id": VISITOR,
+                "params": {"text": f"message {number}"},
+            }
+        )
+        sys.stdout.write(f"{number}\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
