@@ -1,4 +1,4 @@
-"""The command line: `intent-tracking simulate | ingest | evaluate | predict | explain | datasets`.
+"""The command line: `intent-tracking simulate | ingest | evaluate | predict | explain | datasets | keys`.
 
 Each command imports what it needs when it runs, so that `--help` answers at once.
 """
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from intent_tracking.access.commands import keys_app
 from intent_tracking.datasets.commands import datasets_app
 from intent_tracking.events.simulator.commands import simulate_command
 
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 app.command("simulate")(simulate_command)
 app.add_typer(datasets_app, name="datasets")
+app.add_typer(keys_app, name="keys")
 
 
 @contextmanager

@@ -7,16 +7,14 @@ that was withdrawn is kept as `releases/<number>.withdrawn`: for people to read,
 
 from __future__ import annotations
 
-import fcntl
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from intent_tracking.artifact import MANIFEST, sha256_of, verify
-from intent_tracking.tables import atomic_write_text
+from intent_tracking.tables import atomic_write_text, locked
 
 _WITHDRAWN = ".withdrawn"
 
@@ -120,7 +118,7 @@ def publish(release_file: Path, components: Mapping[str, Component], reason: str
     """
     if not components:
         raise ReleaseError(f"{release_file}: a release names at least one component")
-    with _locked(release_file):
+    with locked(_history(release_file) / ".lock"):
         live = read_release(release_file)
         return _write(release_file, {**(live.components if live else {}), **components}, reason, restores=None)
 
@@ -134,7 +132,7 @@ def rollback(release_file: Path, reason: str, to: int | None = None) -> Release:
     Raises:
         ReleaseError: there is no such release, or its artifacts are gone or changed.
     """
-    with _locked(release_file):
+    with locked(_history(release_file) / ".lock"):
         live = read_release(release_file)
         if live is None:
             raise ReleaseError(f"{release_file}: nothing is published, so nothing can be rolled back")
@@ -156,7 +154,7 @@ def withdraw(release_file: Path, number: int, reason: str) -> Release | None:
     Raises:
         ReleaseError: the artifacts of the release before are gone or changed.
     """
-    with _locked(release_file):
+    with locked(_history(release_file) / ".lock"):
         live = read_release(release_file)
         if live is None or live.number != number:
             return live
@@ -223,12 +221,3 @@ def _inside(release_file: Path, component: Component) -> Component:
 
 def _history(release_file: Path) -> Path:
     return release_file.parent / "releases"
-
-
-@contextmanager
-def _locked(release_file: Path) -> Iterator[None]:
-    """Hold the writers' lock; the kernel frees it when the holder dies."""
-    _history(release_file).mkdir(parents=True, exist_ok=True)
-    with (_history(release_file) / ".lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield

@@ -30,11 +30,22 @@ class Settings(BaseSettings):
     alert_webhook: str | None = Field(default=None, description="URL that gets alerts as JSON; the log always does.")
     first_day: date = Field(default=date(2026, 1, 1), description="First UTC day that the daily partitions cover.")
     api_keys: SecretStr | None = Field(default=None, description="Comma-separated bearer keys of the service.")
+    keys_file: Path | None = Field(default=None, description="File with the hashes of keys; unset: keys.json of home.")
+    cors_origins: str | None = Field(
+        default=None, description="Comma-separated origins of pages that may call the service, as https://shop.example."
+    )
+    request_seconds: float = Field(default=20.0, gt=0, description="Seconds until a request ends with 504.")
+    max_in_flight: int = Field(default=256, ge=1, description="Requests at once in a process; more get 503.")
+    max_wait_seconds: float = Field(default=2.0, gt=0, description="Longest wait in a process before it sheds by 503.")
+    requests_per_second: float = Field(default=300.0, gt=0, description="Requests a second and key in a process.")
+    public_requests_per_second: float = Field(
+        default=5.0, gt=0, description="Requests a second of one address with a public key, in a process."
+    )
     trust_received_time: bool = Field(
         default=False, description="Keep a client's `received_time`: for replays of archived traffic only."
     )
 
-    @field_validator("home", "data_dir")
+    @field_validator("home", "data_dir", "keys_file")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         # Feast and Dagster resolve relative paths against their own working directory.
@@ -45,6 +56,16 @@ class Settings(BaseSettings):
         """The bearer keys in `api_keys`, without empty ones; the service takes any, its clients send the first."""
         listed = self.api_keys.get_secret_value().split(",") if self.api_keys else []
         return tuple(key.strip() for key in listed if key.strip())
+
+    @property
+    def key_file(self) -> Path:
+        """Keys of the service: hashes, scopes and times."""
+        return self.keys_file or self.home / "keys.json"
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """The origins in `cors_origins`, without empty ones."""
+        return tuple(each.strip() for each in (self.cors_origins or "").split(",") if each.strip())
 
     @property
     def landing(self) -> Path:

@@ -16,11 +16,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from bentos.intent_service.access import Access, may
 from bentos.intent_service.body import read_record
+from bentos.intent_service.browsers import SAFE_HEADERS, Cors, SafeHeaders
 from bentos.intent_service.errors import ErrorCode, RequestError, error_response
 from bentos.intent_service.limits import MAX_EVENTS, MAX_TEXTS
-from bentos.intent_service.middleware import Access, Deadline, Measured
+from bentos.intent_service.middleware import Deadline, Measured
 from bentos.intent_service.openapi import Operation, openapi_document
+from bentos.intent_service.rates import RateLimit
 from bentos.intent_service.runtime import Runtime
 from bentos.intent_service.schemas import (
     ExplainAnswer,
@@ -32,6 +35,10 @@ from bentos.intent_service.schemas import (
     TrackAnswer,
     TrackRequest,
 )
+from bentos.intent_service.shedding import LoadShedding
+from intent_tracking.access.keys import Scope
+from intent_tracking.access.ring import KeyRing
+from intent_tracking.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -51,10 +58,11 @@ OPERATIONS = (
             "and reason; an event more than three days old, or of a day to come, is one of them. "
             "Offsets in `key_information` count in the newest free text of the session, cleaned and without personal "
             "data. While no model is released, events are accepted all the same, `sessions` is empty "
-            "and `model_version` null."
+            "and `model_version` null. It is empty too for a key without the scope `read`, such as one in a web page."
         ),
         request=TrackRequest,
         answer=TrackAnswer,
+        scope=Scope.TRACK,
         example={
             "events": [
                 {
@@ -80,6 +88,7 @@ OPERATIONS = (
         ),
         request=IntentRequest,
         answer=IntentAnswer,
+        scope=Scope.READ,
         example={"texts": ["where is my parcel?", "我想退货"], "scene": "customer_service"},
         errors=(400, 413, 415, 422, 503),
     ),
@@ -95,6 +104,7 @@ OPERATIONS = (
         ),
         request=ExplainRequest,
         answer=ExplainAnswer,
+        scope=Scope.READ,
         example={"text": "where is my parcel?", "scene": "customer_service"},
         errors=(400, 413, 415, 422, 503),
     ),
@@ -105,6 +115,7 @@ OPERATIONS = (
         summary="Name the release that is served.",
         description="What this process serves now, and why a newer release is not served where one was refused.",
         answer=ReleaseAnswer,
+        scope=Scope.READ,
         errors=(503,),
     ),
     Operation(
@@ -114,8 +125,8 @@ OPERATIONS = (
         summary="Say whether the process works.",
         description="Restart the process when this fails.",
         answer=Health,
+        scope=None,
         errors=(503,),
-        open_to_all=True,
     ),
     Operation(
         path="/readyz",
@@ -124,8 +135,8 @@ OPERATIONS = (
         summary="Say whether a model serves.",
         description="Send requests elsewhere while this fails.",
         answer=Health,
+        scope=None,
         errors=(503,),
-        open_to_all=True,
     ),
     Operation(
         path="/metrics",
@@ -134,15 +145,24 @@ OPERATIONS = (
         summary="Give the figures for Prometheus.",
         description="In the Prometheus text format.",
         answer="text/plain",
+        scope=Scope.READ,
     ),
 )
 
 
-def create_app(runtime: Runtime, keys: tuple[str, ...] = ()) -> Starlette:
-    """The service as an ASGI app around `runtime`, which the caller starts and closes; `keys` open it to others."""
+def create_app(runtime: Runtime, settings: Settings) -> Starlette:
+    """The service as an ASGI app around `runtime`, which the caller starts and closes; keys open it to others.
+
+    Raises:
+        KeyFileError: the key file cannot be read.
+    """
 
     async def track(request: Request) -> Response:
-        return _json(await runtime.track((await read_record(request, TrackRequest)).events))
+        answer = await runtime.track((await read_record(request, TrackRequest)).events)
+        if not may(request, Scope.READ):
+            # Whoever has the key of a web page could ask for anybody's session by sending an event to it.
+            answer = answer.model_copy(update={"sessions": []})
+        return _json(answer)
 
     async def intent(request: Request) -> Response:
         return _json(await runtime.intent(await read_record(request, IntentRequest)))
@@ -186,8 +206,21 @@ def create_app(runtime: Runtime, keys: tuple[str, ...] = ()) -> Starlette:
         routes=routes,
         middleware=[
             Middleware(Measured, metrics=runtime.metrics, routes=[route.path for route in routes]),
-            Middleware(Access, keys=keys),
-            Middleware(Deadline),
+            Middleware(SafeHeaders),
+            Middleware(Cors, origins=settings.origins),
+            Middleware(
+                Access,
+                ring=KeyRing(settings.key_file, settings.keys),
+                scopes={operation.path: operation.scope for operation in OPERATIONS},
+            ),
+            Middleware(RateLimit, settings.requests_per_second, settings.public_requests_per_second),
+            Middleware(
+                LoadShedding,
+                [operation.path for operation in OPERATIONS if operation.waits],
+                settings.max_in_flight,
+                settings.max_wait_seconds,
+            ),
+            Middleware(Deadline, settings.request_seconds),
         ],
         exception_handlers={
             RequestError: _refused,
@@ -236,6 +269,10 @@ async def _storage_error(_: Request, error: Exception) -> Response:
 
 async def _unexpected(_: Request, error: Exception) -> Response:
     # Starlette raises the error again after this answer, so the server logs it with its trace.
+    # It is sent outside of our middleware, so it brings its own headers.
     return error_response(
-        500, ErrorCode.INTERNAL, f"unexpected {type(error).__name__}; the service's log has the trace"
+        500,
+        ErrorCode.INTERNAL,
+        f"unexpected {type(error).__name__}; the service's log has the trace",
+        headers=dict(SAFE_HEADERS),
     )

@@ -1,4 +1,8 @@
-"""Every limit of the service, typed once; the OpenAPI document and the errors read them from here."""
+"""The limits that are part of the interface, typed once; the OpenAPI document and the errors read them from here.
+
+A client splits its batches by them, so they are the same everywhere. What depends on a shop's machines and traffic is
+in `intent_tracking.settings`: time, requests at once, requests a second.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +14,6 @@ MAX_EVENTS: Final = 500
 MAX_TEXTS: Final = 256
 MAX_TEXT_CHARACTERS: Final = 4_000
 MAX_NAME_CHARACTERS: Final = 200
-# Well below BentoML's own limit, whose answer has another shape.
-REQUEST_SECONDS: Final = 20.0
 # What a caller is told about, best first.
 MAX_INTENTS: Final = 5
 MAX_ACTIONS: Final = 3

@@ -11,24 +11,26 @@ from pydantic.json_schema import models_json_schema
 
 import intent_tracking
 from bentos.intent_service.errors import ErrorAnswer
+from intent_tracking.access.keys import Scope
 
 _REFERENCE = "#/components/schemas/{model}"
 _JSON = "application/json"
 _ERRORS: Mapping[int, str] = {
     400: "The body is not JSON, or is nested too deep.",
     401: "A key is missing or unknown.",
-    403: "No keys are configured and the caller is not on this machine.",
+    403: "The key lacks the scope, or no keys are configured and the caller is not on this machine.",
     413: "The body or a list or text in it is over a limit.",
     415: "The body is not application/json.",
     422: "A field is missing, unknown or of the wrong form.",
-    503: "No model is released yet, or the storage refuses; try again later.",
+    429: "The key sends too many requests; wait as Retry-After says.",
+    503: "No model is released yet, the storage refuses, or there is too much to do; wait as Retry-After says.",
     504: "The answer took too long; repeat the request.",
 }
 
 
 @dataclass(frozen=True)
 class Operation:
-    """One route of the interface."""
+    """One route of the interface; `scope` is what a key must allow, None where none is asked for."""
 
     path: str
     method: str
@@ -36,10 +38,15 @@ class Operation:
     summary: str
     description: str
     answer: type[BaseModel] | str
+    scope: Scope | None
     request: type[BaseModel] | None = None
     example: Mapping[str, Any] | None = None
     errors: tuple[int, ...] = ()
-    open_to_all: bool = False
+
+    @property
+    def waits(self) -> bool:
+        """Whether its requests wait for one another, so that too many of them are shed."""
+        return self.method == "post" and self.scope in (Scope.TRACK, Scope.READ)
 
 
 def openapi_document(operations: tuple[Operation, ...]) -> dict[str, Any]:
@@ -67,8 +74,6 @@ def openapi_document(operations: tuple[Operation, ...]) -> dict[str, Any]:
             "schemas": schemas["$defs"],
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
         },
-        # Keys are asked for only where some are configured.
-        "security": [{}, {"key": []}],
     }
 
 
@@ -89,7 +94,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
                     "description": _ERRORS[status],
                     "content": {_JSON: {"schema": _reference(ErrorAnswer)}},
                 }
-                for status in sorted({*operation.errors, *(() if operation.open_to_all else (401, 403)), 504})
+                for status in sorted({*operation.errors, *(() if operation.scope is None else (401, 403, 429)), 504})
             },
         },
     }
@@ -98,8 +103,8 @@ def _operation(operation: Operation) -> dict[str, Any]:
         if operation.example is not None:
             body["example"] = operation.example
         described["requestBody"] = {"required": True, "content": {_JSON: body}}
-    if operation.open_to_all:
-        described["security"] = []
+    # Keys are asked for only where some are configured; a bearer scheme lists what the key must allow.
+    described["security"] = [] if operation.scope is None else [{}, {"key": [operation.scope.value]}]
     return described
 
 

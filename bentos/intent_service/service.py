@@ -46,7 +46,7 @@ class IntentService:
         settings = load_settings()
         self.runtime = Runtime(settings)
         self.runtime.start()
-        self.app = create_app(self.runtime, settings.keys)
+        self.app = create_app(self.runtime, settings)
 
     @bentoml.on_shutdown
     def close(self) -> None:

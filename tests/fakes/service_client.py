@@ -7,19 +7,25 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from pydantic import SecretStr
 from starlette.testclient import TestClient
 
 from bentos.intent_service.app import create_app
 from bentos.intent_service.runtime import Runtime
 from intent_tracking.events.log import EventLog
+from intent_tracking.settings import Settings
 
 LOCAL = {"base_url": "http://127.0.0.1:3000", "client": ("127.0.0.1", 50000), "raise_server_exceptions": False}
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 
 
-def client_of(runtime: Runtime, keys: tuple[str, ...] = (), **options: Any) -> TestClient:
-    return TestClient(create_app(runtime, keys), **{**LOCAL, **options})
+def client_of(
+    runtime: Runtime, keys: tuple[str, ...] = (), settings: Settings | None = None, **options: Any
+) -> TestClient:
+    """A caller on this machine; `settings` where the default ones with `keys`, and no key file, do not do."""
+    chosen = settings or Settings(home=Path("/nonexistent"), api_keys=SecretStr(",".join(keys)) if keys else None)
+    return TestClient(create_app(runtime, chosen), **{**LOCAL, **options})
 
 
 def message(number: int, text: str = "where is my parcel", *, minutes: int = 0, shopper: str = "v1") -> dict[str, Any]:

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from bentos.intent_service.app import create_app
 from bentos.intent_service.limits import MAX_TEXT_CHARACTERS
 from bentos.intent_service.runtime import Runtime
 from intent_tracking.inference import Features, ModelInput, Prediction
@@ -19,6 +18,7 @@ from intent_tracking.release import publish
 from intent_tracking.settings import Settings
 from tests.fakes.keyword_predictor import KeywordPredictor
 from tests.fakes.predictors import FakePredictor, fake_artifact
+from tests.fakes.service_client import client_of
 
 pytestmark = pytest.mark.unit
 
@@ -51,17 +51,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def client(home: Path) -> Iterator[TestClient]:
     running = Runtime(Settings(home=home), ReadsKeywords.load)
     running.start()
-    yield _client(running)
+    yield client_of(running)
     running.close()
-
-
-def _client(runtime: Runtime) -> TestClient:
-    return TestClient(
-        create_app(runtime),
-        base_url="http://127.0.0.1:3000",
-        client=("127.0.0.1", 50000),
-        raise_server_exceptions=False,
-    )
 
 
 def test_the_word_that_decides_is_named_where_it_was_sent(client: TestClient) -> None:
@@ -129,7 +120,7 @@ def test_a_failure_of_the_model_is_not_blamed_on_the_caller(home: Path) -> None:
     running = Runtime(Settings(home=home), Breaks.load)
     running.start()
     try:
-        answer = _client(running).post("/v1/explain", json={"text": "cancel it", "intent": "cancel_order"})
+        answer = client_of(running).post("/v1/explain", json={"text": "cancel it", "intent": "cancel_order"})
     finally:
         running.close()
     assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal")
@@ -146,7 +137,7 @@ def test_without_a_release_there_is_nothing_to_explain(tmp_path: Path) -> None:
     running = Runtime(Settings(home=tmp_path), FakePredictor.load)
     running.start()
     try:
-        answer = _client(running).post("/v1/explain", json={"text": "cancel it"})
+        answer = client_of(running).post("/v1/explain", json={"text": "cancel it"})
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "no_model")
     finally:
         running.close()
