@@ -75,7 +75,7 @@ OPERATIONS = (
                 }
             ]
         },
-        errors=(400, 413, 415, 422, 503),
+        errors=(400, 408, 413, 415, 422, 503),
     ),
     Operation(
         path="/v1/intent",
@@ -90,7 +90,7 @@ OPERATIONS = (
         answer=IntentAnswer,
         scope=Scope.READ,
         example={"texts": ["where is my parcel?", "我想退货"], "scene": "customer_service"},
-        errors=(400, 413, 415, 422, 503),
+        errors=(400, 408, 413, 415, 422, 503),
     ),
     Operation(
         path="/v1/explain",
@@ -106,7 +106,7 @@ OPERATIONS = (
         answer=ExplainAnswer,
         scope=Scope.READ,
         example={"text": "where is my parcel?", "scene": "customer_service"},
-        errors=(400, 413, 415, 422, 503),
+        errors=(400, 408, 413, 415, 422, 503),
     ),
     Operation(
         path="/v1/release",

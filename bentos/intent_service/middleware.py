@@ -13,7 +13,7 @@ from bentos.intent_service.metrics import Metrics
 
 
 class Deadline:
-    """Answers 504 when a request takes longer than the limit."""
+    """Answers 504 when a request takes longer than the limit, and 408 when it is its body that has not come by then."""
 
     def __init__(self, app: ASGIApp, seconds: float) -> None:
         self._app = app
@@ -25,6 +25,14 @@ class Deadline:
             await self._app(scope, receive, send)
             return
         started = False
+        reading = False
+
+        async def received() -> Message:
+            nonlocal reading
+            reading = True
+            message = await receive()
+            reading = bool(message.get("more_body", False))
+            return message
 
         async def watched(message: Message) -> None:
             nonlocal started
@@ -33,11 +41,21 @@ class Deadline:
 
         try:
             async with asyncio.timeout(self._seconds) as limit:
-                await self._app(scope, receive, watched)
+                await self._app(scope, received, watched)
         except TimeoutError:
             if started or not limit.expired():
                 raise
-            late = RequestError(504, ErrorCode.TIMEOUT, f"no answer within {self._seconds:g} s; repeat the request")
+            # The rest of a body that comes too late is not waited for: the connection ends with the answer.
+            late = (
+                RequestError(
+                    408,
+                    ErrorCode.TIMEOUT,
+                    f"the body did not come within {self._seconds:g} s; send it again, or less of it",
+                    headers={"Connection": "close"},
+                )
+                if reading
+                else RequestError(504, ErrorCode.TIMEOUT, f"no answer within {self._seconds:g} s; repeat the request")
+            )
             await late.response()(scope, receive, send)
 
 

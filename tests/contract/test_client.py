@@ -12,7 +12,7 @@ from typing import Any, get_type_hints
 import httpx
 import pytest
 
-from bentos.intent_service.app import OPERATIONS, create_app
+from bentos.intent_service.app import OPERATIONS
 from bentos.intent_service.limits import MAX_BODY_BYTES, MAX_EVENTS
 from bentos.intent_service.runtime import Runtime
 from intent_tracking.client import (
@@ -32,6 +32,7 @@ from intent_tracking.release import publish
 from intent_tracking.settings import Settings
 from tests.fakes.client_harness import AsyncHarness, Harness, SyncHarness, harness
 from tests.fakes.predictors import FakePredictor, fake_artifact
+from tests.fakes.service_client import app_of
 from tests.fakes.visitor import Visitor
 
 pytestmark = pytest.mark.contract
@@ -59,7 +60,7 @@ def runtime(home: Path) -> Iterator[Runtime]:
 
 @pytest.fixture(params=KINDS, ids=["sync", "async"])
 def service(request: pytest.FixtureRequest, runtime: Runtime) -> Iterator[Harness]:
-    with harness(request.param, create_app(runtime)) as made:
+    with harness(request.param, app_of(runtime)) as made:
         made.client(retry=QUICK)
         yield made
 
@@ -198,7 +199,7 @@ def test_another_server_at_the_address_is_noticed(service: Harness, answer: http
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_key_is_sent_as_bearer_and_shown_nowhere(kind: Any, runtime: Runtime) -> None:
-    with harness(kind, create_app(runtime, ("right-key",))) as service:
+    with harness(kind, app_of(runtime, ("right-key",))) as service:
         service.client(key="wrong-key")
         with pytest.raises(ServiceError) as caught:
             service.call("release")

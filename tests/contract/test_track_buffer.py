@@ -11,7 +11,6 @@ from typing import Any
 import httpx
 import pytest
 
-from bentos.intent_service.app import create_app
 from bentos.intent_service.runtime import Runtime
 from intent_tracking.client import (
     NotDeliveredError,
@@ -22,6 +21,7 @@ from intent_tracking.client import (
 )
 from intent_tracking.settings import Settings
 from tests.fakes.client_harness import AsyncHarness, Harness, SyncHarness, harness
+from tests.fakes.service_client import app_of
 from tests.fakes.visitor import Visitor
 
 pytestmark = pytest.mark.contract
@@ -42,7 +42,7 @@ def runtime(home: Path) -> Iterator[Runtime]:
 
 @pytest.fixture(params=[SyncHarness, AsyncHarness], ids=["sync", "async"])
 def service(request: pytest.FixtureRequest, runtime: Runtime) -> Iterator[Harness]:
-    with harness(request.param, create_app(runtime)) as made:
+    with harness(request.param, app_of(runtime)) as made:
         yield made
 
 

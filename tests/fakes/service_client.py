@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
+from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from bentos.intent_service.app import create_app
@@ -20,12 +21,17 @@ LOCAL = {"base_url": "http://127.0.0.1:3000", "client": ("127.0.0.1", 50000), "r
 NOW = datetime.now(UTC).replace(microsecond=0)
 
 
+def app_of(runtime: Runtime, keys: tuple[str, ...] = (), settings: Settings | None = None) -> Starlette:
+    """The service around `runtime`; `settings` where the default ones with `keys`, and no key file, do not do."""
+    chosen = settings or Settings(home=Path("/nonexistent"), api_keys=SecretStr(",".join(keys)) if keys else None)
+    return create_app(runtime, chosen)
+
+
 def client_of(
     runtime: Runtime, keys: tuple[str, ...] = (), settings: Settings | None = None, **options: Any
 ) -> TestClient:
-    """A caller on this machine; `settings` where the default ones with `keys`, and no key file, do not do."""
-    chosen = settings or Settings(home=Path("/nonexistent"), api_keys=SecretStr(",".join(keys)) if keys else None)
-    return TestClient(create_app(runtime, chosen), **{**LOCAL, **options})
+    """A caller on this machine."""
+    return TestClient(app_of(runtime, keys, settings), **{**LOCAL, **options})
 
 
 def message(number: int, text: str = "where is my parcel", *, minutes: int = 0, shopper: str = "v1") -> dict[str, Any]:

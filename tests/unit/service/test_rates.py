@@ -12,7 +12,7 @@ from bentos.intent_service.rates import BURST_SECONDS, TokenBuckets
 from bentos.intent_service.runtime import Runtime
 from intent_tracking.access.keys import Scope, create_key
 from intent_tracking.settings import Settings
-from tests.fakes.service_client import client_of, error
+from tests.fakes.service_client import app_of, client_of, error
 
 pytestmark = pytest.mark.unit
 
@@ -61,7 +61,7 @@ def test_the_callers_of_a_public_key_are_limited_one_by_one(shared_runtime: Runt
     plain, _ = create_key(settings.key_file, [Scope.TRACK], "pages", now=datetime.now(UTC), public=True)
 
     # One app, which callers of several addresses reach.
-    app = client_of(shared_runtime, settings=settings).app
+    app = app_of(shared_runtime, settings=settings)
 
     def statuses(address: str, calls: int) -> list[int]:
         client = TestClient(app, base_url="http://shop.example", client=(address, 1))
