@@ -12,7 +12,7 @@ import os
 import re
 import threading
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -125,17 +125,24 @@ class ServedPrediction:
 class PredictionLog:
     """Collects predictions and writes them from a thread of its own, so that no answer waits for the disk.
 
-    When the disk cannot take them, or falls behind by `max_buffered`, predictions are dropped, counted in `dropped`
-    and logged: the service must go on answering.
+    When the disk cannot take them, or falls behind by `max_buffered`, predictions are dropped, counted in `dropped`,
+    told to `on_drop` and logged: the service must go on answering.
     """
 
     def __init__(
-        self, root: Path, *, flush_seconds: float = 2.0, max_buffered: int = 20_000, segment_bytes: int = 64 << 20
+        self,
+        root: Path,
+        *,
+        flush_seconds: float = 2.0,
+        max_buffered: int = 20_000,
+        segment_bytes: int = 64 << 20,
+        on_drop: Callable[[int], object] | None = None,
     ) -> None:
         self._root = root
         self._flush_seconds = flush_seconds
         self._max_buffered = max_buffered
         self._segment_bytes = segment_bytes
+        self._on_drop = on_drop
         # A segment has one writer: a restarted or second worker starts its own.
         self._writer = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
         self._segment = 0
@@ -152,8 +159,8 @@ class PredictionLog:
         now = datetime.now(UTC)
         with self._buffer_lock:
             room = self._max_buffered - len(self._buffer)
-            self.dropped += max(0, len(predictions) - room)
             self._buffer.extend((now, prediction) for prediction in predictions[:room])
+        self._drop(len(predictions) - room)
 
     def flush(self) -> None:
         """Write what is buffered.
@@ -174,7 +181,7 @@ class PredictionLog:
                     self._write(day, b"".join(rows))
                     unwritten -= len(rows)
             finally:
-                self.dropped += unwritten
+                self._drop(unwritten)
 
     def close(self) -> None:
         """Write the rest and end the thread.
@@ -191,6 +198,13 @@ class PredictionLog:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+    def _drop(self, count: int) -> None:
+        if count > 0:
+            with self._buffer_lock:
+                self.dropped += count
+            if self._on_drop is not None:
+                self._on_drop(count)
 
     def _run(self) -> None:
         while not self._stop.wait(self._flush_seconds):

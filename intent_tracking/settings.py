@@ -41,6 +41,10 @@ class Settings(BaseSettings):
     public_requests_per_second: float = Field(
         default=5.0, gt=0, description="Requests a second of one address with a public key, in a process."
     )
+    log_format: Literal["json", "text"] = Field(default="json", description="Shape of the service's log lines.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="The least that the service logs."
+    )
     trust_received_time: bool = Field(
         default=False, description="Keep a client's `received_time`: for replays of archived traffic only."
     )

@@ -15,15 +15,18 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from bentos.intent_service.access import Access, may
 from bentos.intent_service.body import read_record
 from bentos.intent_service.browsers import SAFE_HEADERS, Cors, SafeHeaders
 from bentos.intent_service.errors import ErrorCode, RequestError, error_response
 from bentos.intent_service.limits import MAX_EVENTS, MAX_TEXTS
-from bentos.intent_service.middleware import Deadline, Measured
+from bentos.intent_service.middleware import Deadline
+from bentos.intent_service.observed import Observed
 from bentos.intent_service.openapi import Operation, openapi_document
 from bentos.intent_service.rates import RateLimit
+from bentos.intent_service.request_context import note_model
 from bentos.intent_service.runtime import Runtime
 from bentos.intent_service.schemas import (
     ExplainAnswer,
@@ -150,7 +153,7 @@ OPERATIONS = (
 )
 
 
-def create_app(runtime: Runtime, settings: Settings) -> Starlette:
+def create_app(runtime: Runtime, settings: Settings) -> ASGIApp:
     """The service as an ASGI app around `runtime`, which the caller starts and closes; keys open it to others.
 
     Raises:
@@ -182,7 +185,7 @@ def create_app(runtime: Runtime, settings: Settings) -> Starlette:
         return _json(Health(status="ready"))
 
     async def metrics(_: Request) -> Response:
-        return Response(runtime.render_metrics(), media_type=METRICS_TYPE)
+        return Response(await runtime.render_metrics(), media_type=METRICS_TYPE)
 
     document = orjson.dumps(openapi_document(OPERATIONS))
 
@@ -202,10 +205,9 @@ def create_app(runtime: Runtime, settings: Settings) -> Starlette:
         Route(operation.path, handlers[operation.name], methods=[operation.method.upper()]) for operation in OPERATIONS
     ]
     routes.append(Route("/docs.json", docs, methods=["GET"]))
-    return Starlette(
+    app = Starlette(
         routes=routes,
         middleware=[
-            Middleware(Measured, metrics=runtime.metrics, routes=[route.path for route in routes]),
             Middleware(SafeHeaders),
             Middleware(Cors, origins=settings.origins),
             Middleware(
@@ -230,9 +232,11 @@ def create_app(runtime: Runtime, settings: Settings) -> Starlette:
             Exception: _unexpected,
         },
     )
+    return Observed(app, runtime.metrics, [route.path for route in routes])
 
 
 def _json(answer: BaseModel) -> Response:
+    note_model(getattr(answer, "model_version", None))
     # A record of ours holds nothing that JSON cannot: pydantic checked it when it was made.
     return Response(answer.model_dump_json(by_alias=True), media_type="application/json")
 
@@ -268,7 +272,7 @@ async def _storage_error(_: Request, error: Exception) -> Response:
 
 
 async def _unexpected(_: Request, error: Exception) -> Response:
-    # Starlette raises the error again after this answer, so the server logs it with its trace.
+    # Starlette raises the error again after this answer, so that it is logged with its trace.
     # It is sent outside of our middleware, so it brings its own headers.
     return error_response(
         500,

@@ -8,6 +8,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.responses import Response
 
+from bentos.intent_service.request_context import note_error
 from intent_tracking.events.problems import field_of, in_words
 
 
@@ -75,7 +76,8 @@ class RequestError(Exception):
 def error_response(
     status: int, code: ErrorCode, message: str, field: str | None = None, headers: dict[str, str] | None = None
 ) -> Response:
-    """An error answer in the one shape."""
+    """An error answer in the one shape; the current request is counted and logged with its code."""
+    note_error(code.value)
     detail = {"code": code.value, "message": message} | ({"field": field} if field else {})
     return Response(orjson.dumps({"error": detail}), status, headers, media_type="application/json")
 

@@ -118,7 +118,7 @@ class ReleaseWatcher:
         try:
             release = read_release(source)
             if release is None or (self.serving is not None and release == self.serving.release):
-                self.refusal = None
+                self._accept()
                 return
             serving = self._prepare(source, release)
         except Exception as error:  # noqa: BLE001 - whatever a model's libraries raise, the thread must go on watching
@@ -127,14 +127,13 @@ class ReleaseWatcher:
                 self._go_back(source, release)
             return
         # First the refusal goes: who sees the new release must not read why the one before it was refused.
-        self.refusal = None
+        self._accept()
         self._go_live(serving)
 
     def _go_live(self, serving: Serving) -> None:
         release = serving.release
         self.serving = serving
-        self._metrics.switches.labels("live").inc()
-        self._metrics.release_number.set(release.number)
+        self._metrics.serve(release.number, serving.predictor.version)
         logger.info(
             "release %d is live: intent model %s (%s)", release.number, serving.predictor.version, release.reason
         )
@@ -184,8 +183,13 @@ class ReleaseWatcher:
             return
         self.refusal = refusal
         self._metrics.switches.labels("refused").inc()
+        self._metrics.release_refused.set(1)
         kept = self.serving.release.number if self.serving else "none"
         logger.error("ALERT release %s is refused, release %s stays live: %s", refusal.number, kept, refusal.reason)
+
+    def _accept(self) -> None:
+        self.refusal = None
+        self._metrics.release_refused.set(0)
 
     def _source(self) -> Path | None:
         if self._release_file.exists():

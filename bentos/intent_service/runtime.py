@@ -7,7 +7,6 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from bentos.intent_service.features import ShopperFeatures
 from bentos.intent_service.inference import Answered, Explained, Inference
 from bentos.intent_service.metrics import Metrics
 from bentos.intent_service.releases import Predictor, ReleaseWatcher, Serving
+from bentos.intent_service.request_context import RequestExecutor
 from bentos.intent_service.schemas import (
     BehaviourWeight,
     ExplainAnswer,
@@ -42,7 +42,7 @@ from bentos.intent_service.schemas import (
 )
 from bentos.intent_service.tracking import Touched, Tracker
 from intent_tracking.events.contract import Scene
-from intent_tracking.inference import OUT_OF_SCOPE_LABEL, IntentPredictor, ModelInput, Prediction
+from intent_tracking.inference import IntentPredictor, ModelInput, Prediction
 from intent_tracking.modeling.explaining import UnknownIntentError
 from intent_tracking.prediction_log import PredictionLog, ServedPrediction
 from intent_tracking.sessions.render import free_text_with_offsets, render_utterance
@@ -66,6 +66,7 @@ class Runtime:
         settings: where things lie.
         load: how a model is loaded from the folder of its artifact.
         expire_seconds: how often sessions without activity for SESSIONS_KEPT are forgotten.
+        worker: number of this process among the workers of the service, for its figures.
     """
 
     def __init__(
@@ -74,11 +75,12 @@ class Runtime:
         load: Callable[[Path], Predictor] | None = None,
         *,
         expire_seconds: float = EXPIRE_SECONDS,
+        worker: int = 1,
     ) -> None:
-        self.metrics = Metrics()
-        self._tracker = Tracker(settings)
+        self.metrics = Metrics(worker)
+        self._tracker = Tracker(settings, self.metrics)
         self._features = ShopperFeatures(settings.feast / "online.db", self.metrics)
-        self._predictions = PredictionLog(settings.prediction_log)
+        self._predictions = PredictionLog(settings.prediction_log, on_drop=self.metrics.prediction_log_dropped.inc)
         self._watcher = ReleaseWatcher(
             settings.release_file,
             load or (lambda path: IntentPredictor.load(path, settings.device)),
@@ -87,7 +89,7 @@ class Runtime:
         )
         self._inference = Inference(self._watcher, self.metrics)
         # Threads that wait for the disk: what several of them bring to the event log reaches it in one write.
-        self._storage = ThreadPoolExecutor(max_workers=STORAGE_THREADS, thread_name_prefix="storage")
+        self._storage = RequestExecutor(max_workers=STORAGE_THREADS, thread_name_prefix="storage")
         self._expire_seconds = expire_seconds
         # Archived traffic has a clock of its own, by which none of its sessions is old: there the store's limit on
         # the number of sessions holds alone.
@@ -126,7 +128,7 @@ class Runtime:
         tracked = await loop.run_in_executor(self._storage, self._tracker.track, documents, datetime.now(UTC))
         self.metrics.events.labels("accepted").inc(tracked.accepted)
         self.metrics.events.labels("duplicate").inc(tracked.duplicates)
-        self.metrics.events.labels("rejected").inc(len(tracked.rejected))
+        self.metrics.count_rejected(refused.reason for refused in tracked.rejected)
         answered = None
         if tracked.touched:
             shoppers = [session.shopper_id for session in tracked.touched]
@@ -144,7 +146,7 @@ class Runtime:
         return TrackAnswer(
             accepted=tracked.accepted,
             duplicates=tracked.duplicates,
-            rejected=[Rejected(index=index, reason=reason) for index, reason in tracked.rejected],
+            rejected=[Rejected(index=refused.index, reason=refused.explanation) for refused in tracked.rejected],
             sessions=sessions,
             model_version=self._version_of(answered),
         )
@@ -234,9 +236,16 @@ class Runtime:
         if not self._watcher.is_alive():
             raise RequestError(503, ErrorCode.INTERNAL, "the release watcher ended; restart the service")
 
-    def render_metrics(self) -> bytes:
-        """The figures in the Prometheus text format."""
-        self.metrics.prediction_log_dropped.set(self._predictions.dropped)
+    async def render_metrics(self) -> bytes:
+        """The figures of all workers in the Prometheus text format."""
+        return await asyncio.get_running_loop().run_in_executor(self._storage, self._render_metrics)
+
+    def _render_metrics(self) -> bytes:
+        try:
+            self.metrics.sessions.set(self._tracker.session_count())
+        except sqlite3.Error as error:
+            # The other figures are wanted now more than ever.
+            logger.error("the session state cannot be read: %s", error)
         return self.metrics.render()
 
     def _expire_sessions(self) -> None:
@@ -284,9 +293,7 @@ class Runtime:
         )
 
     def _record(self, predictions: list[ServedPrediction]) -> None:
-        for prediction in predictions:
-            label = OUT_OF_SCOPE_LABEL if prediction.out_of_scope else prediction.intent
-            self.metrics.predictions.labels(prediction.kind, label).inc()
+        self.metrics.count_predictions(predictions)
         self._predictions.append(predictions)
 
 

@@ -10,6 +10,7 @@ import bentoml
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bentos.intent_service.limits import WORKERS
+from bentos.intent_service.logs import configure_logging
 from intent_tracking.settings import load_settings
 
 
@@ -38,13 +39,21 @@ class OwnSurface:
 class IntentService:
     """Tracks shopping sessions live and answers what each shopper wants."""
 
+    @bentoml.on_deployment
+    @staticmethod
+    def prepare() -> None:
+        """In BentoML's parent process, before its workers: its log lines have the shape of theirs."""
+        settings = load_settings()
+        configure_logging(settings.log_format, settings.log_level)
+
     def __init__(self) -> None:
         # Here, because BentoML's parent process imports this module too and has no use for torch.
         from bentos.intent_service.app import create_app
         from bentos.intent_service.runtime import Runtime
 
         settings = load_settings()
-        self.runtime = Runtime(settings)
+        configure_logging(settings.log_format, settings.log_level)
+        self.runtime = Runtime(settings, worker=bentoml.server_context.worker_index or 1)
         self.runtime.start()
         self.app = create_app(self.runtime, settings)
 

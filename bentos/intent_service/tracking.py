@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from bentos.intent_service.metrics import Metrics
 from intent_tracking.events.adapters.native import parse_document
 from intent_tracking.events.arrival import arrival_problem, arrival_refusal
 from intent_tracking.events.contract import Event
@@ -35,19 +36,29 @@ class Touched:
 
 
 @dataclass(frozen=True)
+class Refused:
+    """An event that is not accepted: its index in the batch, the first reason, and all of them in words."""
+
+    index: int
+    reason: str
+    explanation: str
+
+
+@dataclass(frozen=True)
 class Tracked:
-    """What became of a batch; `rejected` holds (index in the batch, reason)."""
+    """What became of a batch."""
 
     accepted: int
     duplicates: int
-    rejected: tuple[tuple[int, str], ...]
+    rejected: tuple[Refused, ...]
     touched: tuple[Touched, ...]
 
 
 class Tracker:
     """The event log and the session state behind `/v1/track`. Safe for several threads."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self._metrics = metrics
         self._keep_received_time = settings.trust_received_time
         self._log = EventLog(settings.event_log)
         self._sessions: SessionStore = SqliteSessionStore(settings.session_state)
@@ -65,7 +76,7 @@ class Tracker:
         """
         events: dict[str, Event] = {}
         duplicates = 0
-        rejected: list[tuple[int, str]] = []
+        rejected: list[Refused] = []
         for index, document in enumerate(documents):
             parsed = parse_document(document, received_time, keep_received_time=self._keep_received_time)
             refusals = parsed.quarantined
@@ -74,7 +85,8 @@ class Tracker:
                 refusal = arrival_refusal(parsed.event.event_time, parsed.event.received_time)
                 refusals = () if refusal is None else (refusal,)
             if parsed.event is None or refusals:
-                rejected.append((index, "; ".join(f"{each.reason}: {each.detail}" for each in refusals)))
+                explanation = "; ".join(f"{each.reason}: {each.detail}" for each in refusals)
+                rejected.append(Refused(index, refusals[0].reason, explanation))
             elif parsed.event.event_id in events:
                 duplicates += 1
             else:
@@ -92,6 +104,14 @@ class Tracker:
         """
         return self._sessions.expire(before)
 
+    def session_count(self) -> int:
+        """Live sessions.
+
+        Raises:
+            sqlite3.Error: the session state cannot be read.
+        """
+        return self._sessions.size()
+
     def close(self) -> None:
         """Close the files."""
         self._log.close()
@@ -100,7 +120,10 @@ class Tracker:
     def _take_in(self, events: Sequence[Event], known: Collection[str]) -> tuple[Touched, ...]:
         new = [event for event in events if event.event_id not in known]
         if new:
-            self._log.append([_log_line(event) for event in new])
+            lines = [_log_line(event) for event in new]
+            with self._metrics.log_append_seconds.time():
+                self._log.append(lines)
+            self._metrics.log_bytes.inc(sum(map(len, lines)) + len(lines))
         # The store knows a repeat too: it changes nothing, and names the session, so that a caller whose first answer
         # was lost gets one.
         appended = self._sessions.append(events)

@@ -89,6 +89,10 @@ class SessionStore(Protocol):
         """The session of a known user with the newest activity."""
         ...
 
+    def size(self) -> int:
+        """How many sessions are kept."""
+        ...
+
     def expire(self, before: datetime) -> int:
         """Remove sessions without activity since `before`; how many."""
         ...
@@ -212,6 +216,11 @@ class SqliteSessionStore:
     def latest(self, user_id: str) -> LiveSession | None:
         """The session of a known user with the newest activity."""
         return self._read("user_id = ? ORDER BY last_event_at DESC, number DESC LIMIT 1", user_id)
+
+    def size(self) -> int:
+        """How many sessions are kept."""
+        with self._lock:
+            return int(self._connection.execute("SELECT sessions FROM size").fetchone()[0])
 
     def expire(self, before: datetime) -> int:
         """Remove sessions without activity since `before`; how many."""

@@ -61,6 +61,24 @@ class FakePredictor:
         )
 
 
+class FailingPredictor(FakePredictor):
+    """Fails like a library that quotes what it was given; `cause` quotes it too."""
+
+    def predict(
+        self,
+        inputs: Sequence[ModelInput],
+        features: Sequence[Features | None] | None = None,
+        *,
+        top_k: int | None = None,
+    ) -> list[Prediction]:
+        """Raises ValueError from KeyError, both with the text in their messages."""
+        text = inputs[0].text
+        try:
+            raise KeyError(text)
+        except KeyError as cause:
+            raise ValueError(f"cannot read {text!r}") from cause
+
+
 def fake_artifact(home: Path, version: str, *, seconds: float = 0.0, differences: Sequence[str] = ()) -> Component:
     """An artifact under `home/models` that `FakePredictor.load` takes, ready to be published."""
     directory = home / "models" / version
