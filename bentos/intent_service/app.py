@@ -39,6 +39,7 @@ from bentos.intent_service.schemas import (
     TrackRequest,
 )
 from bentos.intent_service.shedding import LoadShedding
+from bentos.intent_service.snippet import MEDIA_TYPE, SNIPPET_PATH, Snippet
 from intent_tracking.access.keys import Scope
 from intent_tracking.access.ring import KeyRing
 from intent_tracking.settings import Settings
@@ -150,6 +151,15 @@ OPERATIONS = (
         answer="text/plain",
         scope=Scope.READ,
     ),
+    Operation(
+        path=SNIPPET_PATH,
+        method="get",
+        name="snippet",
+        summary="Give the script for the pages of a shop.",
+        description="It sends what shoppers do to /v1/track.",
+        answer=MEDIA_TYPE,
+        scope=None,
+    ),
 )
 
 
@@ -187,6 +197,11 @@ def create_app(runtime: Runtime, settings: Settings) -> ASGIApp:
     async def metrics(_: Request) -> Response:
         return Response(await runtime.render_metrics(), media_type=METRICS_TYPE)
 
+    script = Snippet()
+
+    async def snippet(request: Request) -> Response:
+        return script.answer(request)
+
     document = orjson.dumps(openapi_document(OPERATIONS))
 
     async def docs(_: Request) -> Response:
@@ -200,6 +215,7 @@ def create_app(runtime: Runtime, settings: Settings) -> ASGIApp:
         "livez": livez,
         "readyz": readyz,
         "metrics": metrics,
+        "snippet": snippet,
     }
     routes = [
         Route(operation.path, handlers[operation.name], methods=[operation.method.upper()]) for operation in OPERATIONS

@@ -38,8 +38,8 @@ from tests.fakes.visitor import Visitor
 pytestmark = pytest.mark.contract
 
 KINDS = [SyncHarness, AsyncHarness]
-# Asked by supervisors and by Prometheus, not by the code of a shop.
-NOT_FOR_SHOPS = {"livez", "readyz", "metrics"}
+# Asked by supervisors, Prometheus and browsers, not by the code of a shop.
+NOT_FOR_SHOPS = {"livez", "readyz", "metrics", "snippet"}
 QUICK = Retry(attempts=4, first_seconds=0.001)
 
 
