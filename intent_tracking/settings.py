@@ -137,6 +137,11 @@ class Settings(BaseSettings):
         return self.home / "session_state.sqlite"
 
     @property
+    def console_feed(self) -> Path:
+        """The newest answers about live sessions, for the console."""
+        return self.home / "console_feed.sqlite"
+
+    @property
     def public_data(self) -> Path:
         """Public data sets that were downloaded."""
         return self.home / "public_data"

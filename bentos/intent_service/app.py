@@ -20,6 +20,7 @@ from starlette.types import ASGIApp
 from bentos.intent_service.access import Access, may
 from bentos.intent_service.body import read_record
 from bentos.intent_service.browsers import SAFE_HEADERS, Cors, SafeHeaders
+from bentos.intent_service.console.routes import PAGE_PATHS, console_routes
 from bentos.intent_service.errors import ErrorCode, RequestError, error_response
 from bentos.intent_service.limits import MAX_EVENTS, MAX_TEXTS
 from bentos.intent_service.middleware import Deadline
@@ -221,6 +222,7 @@ def create_app(runtime: Runtime, settings: Settings) -> ASGIApp:
         Route(operation.path, handlers[operation.name], methods=[operation.method.upper()]) for operation in OPERATIONS
     ]
     routes.append(Route("/docs.json", docs, methods=["GET"]))
+    routes += console_routes(runtime.console.streams)
     app = Starlette(
         routes=routes,
         middleware=[
@@ -229,7 +231,8 @@ def create_app(runtime: Runtime, settings: Settings) -> ASGIApp:
             Middleware(
                 Access,
                 ring=KeyRing(settings.key_file, settings.keys),
-                scopes={operation.path: operation.scope for operation in OPERATIONS},
+                # The files of the page hold no data, and the page is where a person gives a key.
+                scopes={operation.path: operation.scope for operation in OPERATIONS} | dict.fromkeys(PAGE_PATHS),
             ),
             Middleware(RateLimit, settings.requests_per_second, settings.public_requests_per_second),
             Middleware(

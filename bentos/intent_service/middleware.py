@@ -34,10 +34,14 @@ class Deadline:
         async def watched(message: Message) -> None:
             nonlocal started
             started = True
+            if not limit.expired():
+                # What has begun cannot become a 504 any more, and a stream of events goes on for hours.
+                limit.reschedule(None)
             await send(message)
 
+        limit = asyncio.timeout(self._seconds)
         try:
-            async with asyncio.timeout(self._seconds) as limit:
+            async with limit:
                 await self._app(scope, received, watched)
         except TimeoutError:
             if started or not limit.expired():

@@ -20,6 +20,7 @@ from bentos.intent_service.answers import (
     purchase_probability_of,
     served,
 )
+from bentos.intent_service.console.console import Console
 from bentos.intent_service.errors import ErrorCode, RequestError
 from bentos.intent_service.features import ShopperFeatures
 from bentos.intent_service.inference import Answered, Explained, Inference
@@ -88,6 +89,7 @@ class Runtime:
             bundled=BUNDLED_RELEASE,
         )
         self._inference = Inference(self._watcher, self.metrics)
+        self.console = Console(settings, self.release)
         # Threads that wait for the disk: what several of them bring to the event log reaches it in one write.
         self._storage = RequestExecutor(max_workers=STORAGE_THREADS, thread_name_prefix="storage")
         self._expire_seconds = expire_seconds
@@ -100,6 +102,7 @@ class Runtime:
     def start(self) -> None:
         """Load the released model, if there is one, and begin to follow the release file and to forget old sessions."""
         self._watcher.start()
+        self.console.start()
         if self._expires:
             self._expiry.start()
 
@@ -113,6 +116,7 @@ class Runtime:
         self._storage.shutdown(wait=True)
         self._tracker.close()
         self._features.close()
+        self.console.close()
         try:
             self._predictions.close()
         except OSError as error:
@@ -143,6 +147,7 @@ class Runtime:
                 for session, prediction in zip(tracked.touched, answered.predictions, strict=True)
             ]
             self._log_sessions(tracked.touched, answered)
+            self.console.show(tracked.touched, sessions, answered.serving.predictor.version)
         return TrackAnswer(
             accepted=tracked.accepted,
             duplicates=tracked.duplicates,
@@ -252,6 +257,7 @@ class Runtime:
         while True:
             try:
                 forgotten = self._tracker.expire(datetime.now(UTC) - SESSIONS_KEPT)
+                self.console.expire(datetime.now(UTC) - SESSIONS_KEPT)
             except sqlite3.Error as error:
                 logger.error("old sessions are not forgotten, trying again later: %s", error)
             else:

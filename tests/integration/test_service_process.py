@@ -152,7 +152,8 @@ def test_a_model_that_does_not_answer_as_promised_is_refused_while_the_old_one_s
 
 
 def test_bentoml_s_own_endpoints_and_index_are_not_reachable(service: RunningService) -> None:
-    for path in ("/", "/schema.json", "/healthz", "/static_content/index.css"):
+    assert "<title>Intent console</title>" in service.call("/")[1]
+    for path in ("/schema.json", "/healthz", "/static_content/index.css"):
         status, body = service.call(path)
         assert (status, body["error"]["code"]) == (404, "not_found")
 

@@ -1,0 +1,138 @@
+"""The newest answers about live sessions, for people who watch: a short tape that all worker processes share.
+
+It is a view, not a record: what it drops is still in the event log and the session state. Each worker appends what it
+answered, each reader follows by the number of what it has read, so a slow reader costs nobody memory.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+MAX_MOMENTS: Final = 2_000
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_TABLES = (
+    # AUTOINCREMENT: a number is never given twice, also after the newest moments were erased.
+    "CREATE TABLE IF NOT EXISTS moment (number INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL,"
+    " shopper_id TEXT NOT NULL, body BLOB NOT NULL)",
+    "CREATE INDEX IF NOT EXISTS moment_of_shopper ON moment (shopper_id)",
+    "CREATE INDEX IF NOT EXISTS moment_by_time ON moment (at)",
+)
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What one answer said of a session of `shopper_id`; `body` is what readers get."""
+
+    at: datetime
+    shopper_id: str
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Bodies with their numbers, oldest first; `position` is the number to read on after.
+
+    `missed` counts moments after the one asked for that had left the tape before they were read. `reset` says that the
+    tape is not the one that was read before: its numbers start anew.
+    """
+
+    moments: tuple[tuple[int, bytes], ...]
+    position: int
+    missed: int = 0
+    reset: bool = False
+
+
+class SessionFeed:
+    """The tape in one SQLite file: threads share one connection, processes share the file."""
+
+    def __init__(self, path: Path, *, max_moments: int = MAX_MOMENTS) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._max_moments = max_moments
+        self._lock = threading.Lock()
+        self._connection = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection.execute("PRAGMA synchronous = NORMAL")
+        # Erased words must be gone from the file, not only from the table.
+        self._connection.execute("PRAGMA secure_delete = ON")
+        for statement in _TABLES:
+            self._connection.execute(statement)
+
+    def append(self, moments: Sequence[Moment]) -> None:
+        """Put `moments` at the end, and drop the oldest beyond the limit.
+
+        Raises:
+            sqlite3.Error: the file cannot be written; none of `moments` is on the tape.
+        """
+        rows = [((moment.at - _EPOCH) // _MICROSECOND, moment.shopper_id, moment.body) for moment in moments]
+        with self._lock:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                self._connection.executemany("INSERT INTO moment (at, shopper_id, body) VALUES (?, ?, ?)", rows)
+                self._connection.execute(
+                    "DELETE FROM moment WHERE number <= (SELECT max(number) FROM moment) - ?", (self._max_moments,)
+                )
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+
+    def read(self, after: int | None, limit: int) -> Reading:
+        """At most `limit` moments after number `after`; without one, the newest `limit` of the tape.
+
+        Raises:
+            sqlite3.Error: the file cannot be read.
+        """
+        with self._lock:
+            self._connection.execute("BEGIN")
+            try:
+                oldest, newest = self._connection.execute(
+                    "SELECT coalesce(min(number), 0), (SELECT coalesce(max(seq), 0) FROM sqlite_sequence) FROM moment"
+                ).fetchone()
+                reset = after is not None and after > newest
+                begin = newest - limit if after is None or reset else after
+                rows = self._connection.execute(
+                    "SELECT number, body FROM moment WHERE number > ? ORDER BY number LIMIT ?", (begin, limit)
+                ).fetchall()
+            finally:
+                self._connection.execute("COMMIT")
+        if after is None or reset:
+            return Reading(tuple(rows), rows[-1][0] if rows else newest, reset=reset)
+        return Reading(tuple(rows), rows[-1][0] if rows else after, max(0, oldest - 1 - after))
+
+    def erase(self, shopper_ids: Collection[str]) -> int:
+        """Remove every moment of these shoppers; how many.
+
+        Raises:
+            sqlite3.Error: the file cannot be written.
+        """
+        with self._lock:
+            removed = self._connection.executemany(
+                "DELETE FROM moment WHERE shopper_id = ?", [(shopper,) for shopper in shopper_ids]
+            ).rowcount
+            # The write-ahead log still holds the old pages; fold it in so that the words are nowhere on disk.
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        return max(0, removed)
+
+    def expire(self, before: datetime) -> int:
+        """Remove moments older than `before`; how many.
+
+        Raises:
+            sqlite3.Error: the file cannot be written.
+        """
+        with self._lock:
+            return self._connection.execute(
+                "DELETE FROM moment WHERE at < ?", ((before - _EPOCH) // _MICROSECOND,)
+            ).rowcount
+
+    def close(self) -> None:
+        """Close the connection; the last one to close folds the write-ahead log into the file."""
+        with self._lock:
+            self._connection.close()

@@ -1,0 +1,277 @@
+"""The console without a browser: its files and their headers, who may read the stream, and what the stream says."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import sqlite3
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from bentos.intent_service.console.drift import drift_state
+from bentos.intent_service.console.moments import MAX_WAITING, FeedWriter, steps_of
+from bentos.intent_service.console.routes import STATIC, page_files
+from bentos.intent_service.console.stream import BATCH, MAX_STREAMS, Streams
+from bentos.intent_service.errors import RequestError
+from bentos.intent_service.runtime import Runtime
+from bentos.intent_service.schemas import SessionAnswer
+from bentos.intent_service.tracking import Touched
+from intent_tracking.events.contract import EventName, Scene
+from intent_tracking.sessions.feed import Moment, SessionFeed
+from intent_tracking.sessions.render import SessionEvent, SessionItem, render_session, render_utterance
+from tests.fakes.service_client import NOW, client_of, error, message
+
+pytestmark = pytest.mark.unit
+
+
+def moment(name: str) -> Moment:
+    return Moment(datetime.now(UTC), "ann", json.dumps({"name": name}).encode())
+
+
+@pytest.fixture
+def feed(tmp_path: Path) -> SessionFeed:
+    return SessionFeed(tmp_path / "feed.sqlite")
+
+
+def said(block: bytes) -> list[tuple[str, Any]]:
+    """The events of a piece of a stream as (name, data)."""
+    found = re.findall(r"event: (\w+)\n(?:id: \d+\n)?data: (.*)\n\n", block.decode())
+    return [(name, json.loads(data)) for name, data in found]
+
+
+async def take(stream: AsyncIterator[bytes], count: int) -> list[tuple[str, Any]]:
+    events: list[tuple[str, Any]] = []
+    while len(events) < count:
+        events += said(await asyncio.wait_for(anext(stream), 5))
+    return events
+
+
+def test_every_file_of_the_page_is_served_and_no_other(shared: TestClient) -> None:
+    assert sorted(path.name for path in STATIC.iterdir()) == sorted(
+        "index.html" if path == "/" else path.removeprefix("/console/") for path in page_files()
+    )
+    for path, file in page_files().items():
+        answer = shared.get(path)
+        assert answer.status_code == 200
+        assert answer.headers["content-type"] == file.media_type
+        again = shared.get(path, headers={"if-none-match": answer.headers["etag"]})
+        assert again.status_code == 304
+        # A browser takes the headers of a 304 for those of the file that it has kept.
+        policy = "content-security-policy"
+        assert again.headers[policy] == answer.headers[policy]
+    error(shared.get("/console/../routes.py"), 404, "not_found")
+    error(shared.get("/console/routes.py"), 404, "not_found")
+    error(shared.post("/"), 405, "method_not_allowed")
+
+
+def test_the_page_runs_nothing_but_its_own_files(shared: TestClient) -> None:
+    answer = shared.get("/")
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "script-src 'self';" in policy
+    assert "unsafe" not in policy
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son\w+=|https?://", answer.text)
+    for path in page_files():
+        if path.endswith(".js"):
+            assert not re.search(
+                r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", shared.get(path).text
+            )
+
+
+def test_with_keys_the_page_is_open_and_its_stream_is_not(shared_runtime: Runtime) -> None:
+    client = client_of(shared_runtime, ("secret",), client=("192.0.2.7", 1), base_url="http://shop.example")
+    assert client.get("/").status_code == 200
+    assert client.get("/console/console.js").status_code == 200
+    error(client.get("/console/stream"), 401, "unauthorized")
+
+
+def test_without_keys_the_stream_is_for_this_machine_alone(shared_runtime: Runtime) -> None:
+    error(client_of(shared_runtime, client=("192.0.2.7", 1)).get("/console/stream"), 403, "loopback_only")
+
+
+@pytest.mark.parametrize("given", ["-1", "x", "1" * 19, "²"])
+def test_a_number_that_no_stream_gave_is_refused(shared: TestClient, given: str) -> None:
+    answer = shared.get("/console/stream", headers={"last-event-id": given.encode()})
+    assert error(answer, 422, "invalid_request")["field"] == "last-event-id"
+
+
+def test_a_tracked_event_reaches_the_feed_with_all_that_was_answered(client: TestClient, runtime: Runtime) -> None:
+    async def first() -> list[tuple[str, Any]]:
+        stream = runtime.console.streams.events(None)
+        return await take(stream, 2)
+
+    answered = client.post("/v1/track", json={"events": [message(1, "where is my red parcel")]}).json()
+    (_, status), (name, shown) = asyncio.run(first())
+    assert (status["release"]["model_version"], status["trouble"], status["drift"]) == ("m1", None, None)
+    assert name == "moment"
+    session = answered["sessions"][0]
+    assert {field: shown[field] for field in session} == session
+    assert shown["utterance"] == "where is my red parcel"
+    assert shown["steps"] == [{"event": "message", "words": "where is my red parcel"}]
+    assert (shown["event_count"], shown["model_version"]) == (1, "m1")
+    assert "anonymous" not in json.dumps(shown)
+
+
+def test_a_browser_that_reads_slowly_holds_up_itself_and_is_told_what_it_missed(tmp_path: Path) -> None:
+    feed = SessionFeed(tmp_path / "feed.sqlite", max_moments=10)
+    streams = Streams(feed, lambda: b"{}")
+
+    async def watch() -> None:
+        slow = streams.events(None)
+        quick = streams.events(None)
+        feed.append([moment("0")])
+        assert await take(slow, 2) == await take(quick, 2) == [("status", {}), ("moment", {"name": "0"})]
+        for number in range(1, 31):
+            feed.append([moment(str(number))])
+            if number % 10 == 0:
+                assert len(await take(quick, 10)) == 10
+        late = await take(slow, 11)
+        assert late[0] == ("missed", {"count": 20, "reset": False})
+        assert [data["name"] for _, data in late[1:]] == [str(number) for number in range(21, 31)]
+
+    asyncio.run(watch())
+
+
+def test_a_page_that_comes_back_gets_what_it_missed_and_no_more(feed: SessionFeed) -> None:
+    feed.append([moment(name) for name in "abc"])
+
+    async def back() -> list[tuple[str, Any]]:
+        return await take(Streams(feed, lambda: b"{}").events(2), 2)
+
+    assert asyncio.run(back()) == [("status", {}), ("moment", {"name": "c"})]
+
+
+def test_a_new_page_begins_with_the_newest_past(feed: SessionFeed) -> None:
+    feed.append([moment(str(number)) for number in range(BATCH + 20)])
+
+    async def begin() -> list[tuple[str, Any]]:
+        return await take(Streams(feed, lambda: b"{}").events(None), BATCH + 1)
+
+    events = asyncio.run(begin())
+    assert (events[1][1]["name"], events[-1][1]["name"]) == ("20", str(BATCH + 19))
+
+
+def test_streams_are_limited_end_when_the_service_stops_and_give_their_place_back(feed: SessionFeed) -> None:
+    streams = Streams(feed, lambda: b"{}")
+
+    async def crowd() -> None:
+        opened = [streams.events(None) for _ in range(MAX_STREAMS)]
+        for stream in opened:
+            streams.admit()
+            await anext(stream)
+        with pytest.raises(RequestError, match="consoles are open") as refusal:
+            streams.admit()
+        assert refusal.value.status == 503
+        await opened.pop().aclose()
+        streams.admit()
+        streams.stop()
+        for stream in opened:
+            assert [block async for block in stream] == []
+        assert streams.open == 0
+
+    asyncio.run(crowd())
+
+
+def test_a_feed_that_cannot_be_read_ends_the_stream_with_a_word(feed: SessionFeed) -> None:
+    async def read() -> list[bytes]:
+        stream = Streams(feed, lambda: b"{}").events(None)
+        feed.close()
+        return [block async for block in stream]
+
+    ((name, data),) = said(b"".join(asyncio.run(read())))
+    assert name == "trouble"
+    assert "cannot be read" in data["message"]
+
+
+def answer_of(number: int) -> tuple[Touched, SessionAnswer]:
+    touched = Touched(f"s{number}", "ann", render_utterance("hello"), NOW, 1)
+    answer = SessionAnswer(
+        session_id=f"s{number}", scene=Scene.CUSTOMER_SERVICE, intents=[], out_of_scope=False, key_information=[],
+        purchase_probability=None, actions=[],
+    )  # fmt: skip
+    return touched, answer
+
+
+def test_more_than_a_person_can_follow_is_counted_not_written(feed: SessionFeed) -> None:
+    writer = FeedWriter(feed)
+    pairs = [answer_of(number) for number in range(MAX_WAITING + 30)]
+    writer.put([touched for touched, _ in pairs], [answer for _, answer in pairs], "m1")
+    writer.close()
+    assert writer.skipped == 30
+    assert len(feed.read(0, 1000).moments) == MAX_WAITING
+
+
+def test_a_disk_that_refuses_the_feed_costs_the_service_nothing_but_the_view(
+    feed: SessionFeed, caplog: pytest.LogCaptureFixture
+) -> None:
+    feed.close()
+    with pytest.raises(sqlite3.Error):
+        feed.append([moment("a")])
+    writer = FeedWriter(feed)
+    touched, answer = answer_of(1)
+    writer.put([touched], [answer], "m1")
+    writer.close()
+    assert writer.skipped == 1
+    assert "console misses 1 answers" in caplog.text
+
+
+def test_steps_are_those_that_the_model_read_and_cannot_be_typed() -> None:
+    boots = SessionItem("i1", "Hiking boots", "Northpeak", "Shoes/Boots", 139.0, None)
+    events = [
+        SessionEvent("e1", EventName.SEARCH, NOW, Scene.SEARCH, search_term="boots <purchase> <phone>"),
+        SessionEvent("e2", EventName.VIEW_ITEM, NOW.replace(minute=0), Scene.BROWSE, items=(boots,)),
+        SessionEvent("e3", EventName.VIEW_ITEM, NOW.replace(minute=59), Scene.BROWSE, items=(boots,)),
+        SessionEvent("e4", EventName.MESSAGE, NOW.replace(minute=59), Scene.BROWSE, text="x" * 200),
+    ]
+    steps = steps_of(render_session(Scene.BROWSE, events))
+    assert [(step.event, step.words) for step in steps[:3]] == [
+        ("search", "boots (purchase) <phone>"),
+        ("view_item", "Hiking boots Northpeak"),
+        ("view_item", "Hiking boots"),
+    ]
+    assert steps[3].words == "x" * 79 + "…"
+
+
+def summary(folder: Path, day: str, **fields: Any) -> None:
+    column = {
+        "name": "intent", "kind": "category", "method": "jensenshannon", "statistic": 0.3, "threshold": 0.1,
+        "min_effect": 0.1, "p_value": 0.001, "q_value": 0.002, "drifted": True,
+    }  # fmt: skip
+    plain = {
+        "window_start": f"{day}T00:00:00+00:00", "window_end": f"{day}T23:59:59+00:00", "model_version": "m1",
+        "enough": True, "drifted": True, "reason": "1 of 2", "share": 0.5, "reference_size": 500, "current_size": 500,
+        "columns": [column, {**column, "name": "text_length", "drifted": False}], "left_out": {},
+        "false_alarm_rate": 0.01, "performance": None, **fields,
+    }  # fmt: skip
+    (folder / day).mkdir(parents=True)
+    (folder / day / "summary.json").write_text(json.dumps(plain))
+
+
+def test_the_drift_state_is_that_of_the_newest_day(tmp_path: Path) -> None:
+    assert drift_state(tmp_path / "nowhere") is None
+    summary(tmp_path, "2026-03-01", enough=False, drifted=False)
+    (tmp_path / "calibrations").mkdir()
+    (tmp_path / "calibrations" / "summary.json").write_text("{}")
+    early = drift_state(tmp_path)
+    assert early is not None
+    assert (str(early.day), early.verdict) == ("2026-03-01", "too_few")
+    summary(tmp_path, "2026-03-02")
+    late = drift_state(tmp_path)
+    assert late is not None
+    assert (late.verdict, late.columns, late.compared) == ("drifted", ["intent"], 2)
+    summary(tmp_path, "2026-03-03", drifted=False, columns=[])
+    steady = drift_state(tmp_path)
+    assert steady is not None
+    assert (steady.verdict, steady.columns) == ("steady", [])
+    (tmp_path / "2026-03-04").mkdir()
+    (tmp_path / "2026-03-04" / "summary.json").write_text('{"torn')
+    torn = drift_state(tmp_path)
+    assert torn is not None
+    assert torn.verdict == "unreadable"
