@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
+from intent_tracking.inference import Features, KeyInformation
 from intent_tracking.modeling.prediction import Prediction
 from intent_tracking.sessions.render import ModelInput
 from tests.fakes.prediction_tables import answer
+from tests.fakes.predictors import FakePredictor
 
 KEYWORDS = {
     "track_order": (
@@ -59,3 +62,25 @@ class KeywordPredictor:
         return answer(
             {name: weight / total for name, weight in weights.items()}, out_of_scope=not any(counts.values()), buys=0.2
         )
+
+
+class ColourReader(FakePredictor):
+    """Answers as `KeywordPredictor` from the artifact of a `FakePredictor`, and finds `red` in the newest words."""
+
+    def predict(
+        self,
+        inputs: Sequence[ModelInput],
+        features: Sequence[Features | None] | None = None,
+        *,
+        top_k: int | None = None,
+    ) -> list[Prediction]:
+        """Predict the inputs in the order given."""
+        return [
+            replace(prediction, key_information=_colour(entry))
+            for entry, prediction in zip(inputs, KeywordPredictor().predict(inputs), strict=True)
+        ]
+
+
+def _colour(entry: ModelInput) -> tuple[KeyInformation, ...]:
+    at = entry.text[entry.utterance_start : entry.utterance_end].find("red")
+    return (KeyInformation("colour", "red", at, at + 3),) if at >= 0 else ()

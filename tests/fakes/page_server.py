@@ -85,10 +85,10 @@ def main(port: int) -> None:
     from bentos.intent_service.app import create_app
     from bentos.intent_service.runtime import Runtime
     from intent_tracking.settings import load_settings
-    from tests.fakes.predictors import FakePredictor
+    from tests.fakes.keyword_predictor import ColourReader
 
     settings = load_settings()
-    runtime = Runtime(settings, FakePredictor.load)
+    runtime = Runtime(settings, ColourReader.load)
     runtime.start()
     try:
         uvicorn.run(create_app(runtime, settings), host="127.0.0.1", port=port, log_level="warning")

@@ -60,8 +60,8 @@ export class Chart {
     this.legend = el("ul", { class: "legend" });
     this.plot = el("div", { class: "plot", tabindex: "0", role: "group" });
     this.readout = el("p", { class: "readout", "aria-live": "polite" });
-    this.table = el("table", { class: "unseen" });
-    this.node = el("div", { class: "chart" }, this.legend, this.plot, this.readout, this.table);
+    this.table = el("table");
+    this.node = el("div", { class: "chart" }, this.legend, this.plot, this.readout, el("div", { class: "unseen" }, this.table));
     this.plot.addEventListener("keydown", (event) => this.#key(event));
     this.plot.addEventListener("pointermove", (event) => this.#point(event));
     this.plot.addEventListener("pointerdown", (event) => this.#point(event));
@@ -93,7 +93,7 @@ export class Chart {
     this.plot.replaceChildren(this.#picture(names));
     const ending = last.intents.length ? `${nameOf("intent", last.intents[0].name)}, ${percent(last.intents[0].probability)}` : t("unknownIntent");
     this.plot.setAttribute("aria-label", `${t("chartLabel", { first: clock(moments[0].at), last: clock(last.at), ending })} ${t("chartHint")}`);
-    this.readout.textContent = described(moments[this.#cursor ?? moments.length - 1], names);
+    this.readout.textContent = this.#cursor === null ? t("chartHint") : described(moments[this.#cursor], names);
     this.#tabulate(names);
   }
 

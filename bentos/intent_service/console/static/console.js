@@ -53,7 +53,7 @@ function say(words) {
 
 function choose(id) {
   sessions.selected = id;
-  draw();
+  drawNow();
 }
 
 function play() {
@@ -66,13 +66,15 @@ function play() {
 function draw() {
   if (waiting) return;
   waiting = true;
-  setTimeout(() => requestAnimationFrame(drawNow), 250 - Math.min(250, performance.now() - drawn));
+  setTimeout(() => {
+    waiting = false;
+    requestAnimationFrame(drawNow);
+  }, 250 - Math.min(250, performance.now() - drawn));
 }
 
 let drawn = -Infinity;
 
 function drawNow() {
-  waiting = false;
   drawn = performance.now();
   list.draw(sessions);
   view.draw(sessions.get(sessions.selected) ?? sessions.list()[0] ?? null);

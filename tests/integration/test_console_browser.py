@@ -1,0 +1,233 @@
+"""The console as a person uses it: Chromium, a real server, real events. Skipped where there is no Chromium."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from intent_tracking.release import publish
+from tests.fakes.page_server import PageServer, free_port, page_server
+from tests.fakes.predictors import fake_artifact
+
+pytestmark = pytest.mark.integration
+
+CHROMIUM = shutil.which("chromium")
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync", "--no-first-run"]
+HOSTILE = '<img src=x onerror="document.title=\'owned\'"> red <svg onload="document.title=\'owned\'"> " onfocus="x'
+
+expect.set_options(timeout=20_000)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("no chromium: apt-get install chromium")
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield launched
+        launched.close()
+
+
+def new_home(folder: Path) -> Path:
+    publish(folder / "release.json", {"intent_model": fake_artifact(folder, "m1")}, "first")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageServer]:
+    with page_server(new_home(tmp_path_factory.mktemp("console"))) as running:
+        yield running
+
+
+@pytest.fixture
+def page(browser: Browser, server: PageServer) -> Iterator[Page]:
+    context = browser.new_context(locale="en-GB", viewport={"width": 1440, "height": 900})
+    opened = context.new_page()
+    problems: list[str] = []
+    opened.on("pageerror", lambda error: problems.append(str(error)))
+    opened.on("console", lambda line: problems.append(line.text) if line.type == "error" else None)
+    opened.goto(server.address)
+    expect(opened.locator("#link")).to_have_attribute("data-state", "live")
+    yield opened
+    context.close()
+    # A breach of the content security policy is an error on the console too.
+    assert problems == []
+
+
+def track(server: PageServer, text: str, session: str, **fields: Any) -> None:
+    event = {
+        "event_id": uuid.uuid4().hex,
+        "event_name": "message",
+        "event_time": datetime.now(UTC).isoformat(),
+        "anonymous_id": f"visitor-of-{session}",
+        "session_id": session,
+        "source": "web",
+        "params": {"text": text},
+        **fields,
+    }
+    answer = httpx.post(server.address + "/v1/track", json={"events": [event]}, timeout=30).json()
+    assert answer["accepted"] == 1, answer
+
+
+def select(page: Page, session: str) -> None:
+    page.locator(f'[data-session="{session}"] button').click()
+
+
+def test_a_tracked_event_appears_live_with_its_key_information(page: Page, server: PageServer) -> None:
+    track(server, "where is my red parcel", "live-1")
+    select(page, "live-1")
+    detail = page.locator("#session")
+    expect(detail.locator(".intent")).to_contain_text("Track an order")
+    expect(detail.locator("mark .value")).to_have_text("red")
+    expect(detail.locator("mark .kind")).to_have_text("colour")
+    expect(detail.locator("blockquote")).to_contain_text("where is my red")
+    expect(detail.locator(".actions li").first).to_have_text("Show the order status")
+    expect(detail.get_by_role("meter")).to_have_attribute("aria-valuenow", "20")
+    expect(detail.locator(".series-0 .dot")).to_have_count(1)
+    track(server, "I want my money back, refund it", "live-1")
+    expect(detail.locator(".intent")).to_contain_text("Return or refund")
+    expect(detail.locator(".series-0 .dot")).to_have_count(2)
+    expect(detail.locator(".journey li")).to_have_count(2)
+    expect(page.locator("#facts")).to_contain_text("m1")
+    expect(page.locator("#facts")).to_contain_text("No report yet")
+
+
+def test_the_chart_is_read_by_keys(page: Page, server: PageServer) -> None:
+    for text in ("cancel my order", "or rather a refund, I want my money back"):
+        track(server, text, "keys-1")
+    select(page, "keys-1")
+    plot = page.locator(".plot")
+    expect(page.locator(".series-0 .dot")).to_have_count(2)
+    assert "Return or refund" in (plot.get_attribute("aria-label") or "")
+    expect(page.locator(".chart table tbody tr")).to_have_count(2)
+    plot.focus()
+    plot.press("Home")
+    expect(page.locator(".cursor")).to_have_count(1)
+    first = page.locator(".readout").inner_text()
+    plot.press("ArrowRight")
+    expect(page.locator(".readout")).not_to_have_text(first)
+
+
+def test_the_language_is_switched_and_remembered(page: Page, server: PageServer) -> None:
+    track(server, "我想退货", "zh-1")
+    select(page, "zh-1")
+    expect(page.locator("#session .intent")).to_contain_text("Return or refund")
+    page.get_by_role("button", name="中文").click()
+    expect(page.locator("html")).to_have_attribute("lang", "zh-Hans")
+    expect(page.locator("#session .intent")).to_contain_text("退货退款")
+    expect(page.get_by_role("heading", name="实时会话")).to_be_visible()
+    page.reload()
+    expect(page.locator("html")).to_have_attribute("lang", "zh-Hans")
+    expect(page).to_have_title("意图控制台")
+
+
+def test_what_a_shopper_types_is_text_and_nothing_else(page: Page, server: PageServer) -> None:
+    session = "<img src=y onerror=alert(1)>"
+    track(server, HOSTILE, session)
+    page.locator("#session-list button", has_text="<img src=x").click()
+    detail = page.locator("#session")
+    expect(detail.locator("blockquote")).to_contain_text("<img src=x onerror=")
+    expect(detail.locator(".session-id")).to_have_text(session)
+    page.locator("#try-text").fill(HOSTILE)
+    page.locator("#try-text").press("Control+Enter")
+    expect(page.locator("#try-answer blockquote")).to_contain_text("<img src=x onerror=")
+    assert (
+        page.locator("#session img, #session-list img, #try-answer img, #try-answer svg, script:not([src])").count()
+        == 0
+    )
+    expect(page).to_have_title("Intent console")
+
+
+def test_the_reasons_are_shown_as_colours_and_as_words(page: Page, server: PageServer) -> None:
+    track(server, "please cancel it", "why-1")
+    select(page, "why-1")
+    page.locator(".why").click()
+    expect(page.locator("#session .heat-for-5")).to_have_text("cancel")
+    expect(page.locator("#session .reasons")).to_contain_text("Speaks for Cancel an order")
+    page.locator(".why").click()
+    expect(page.locator("#session .heat")).to_have_count(0)
+    # Offsets count characters, and a smile is one of them.
+    page.locator("#try-text").fill("😀😀 red: refund")
+    page.get_by_role("button", name="Read it").click()
+    expect(page.locator("#try-answer mark .value")).to_have_text("red")
+    expect(page.locator("#try-answer .heat-for-5")).to_have_text("refund")
+
+
+def test_a_simulated_shopper_plays_until_it_is_stopped(page: Page) -> None:
+    page.get_by_role("button", name="Play a visit").click()
+    row = page.locator('[data-session^="console-demo-"]')
+    expect(row).to_have_count(1)
+    expect(row.locator(".tag")).to_have_text("simulated")
+    expect(page.locator("#session .session-id")).to_contain_text("console-demo-")
+    expect(page.locator("#shopper-now")).to_contain_text("2 of 11")
+    page.get_by_role("button", name="Stop").click()
+    expect(page.locator("#shopper-now")).to_have_text("Stopped.")
+
+
+def test_a_phone_shows_everything_without_scrolling_sideways(browser: Browser, server: PageServer) -> None:
+    track(server, "where is my red parcel " + "x" * 200, "phone-1")
+    context = browser.new_context(viewport={"width": 360, "height": 740}, color_scheme="dark", locale="zh-CN")
+    page = context.new_page()
+    page.goto(server.address)
+    select(page, "phone-1")
+    expect(page.locator("#session .intent")).to_contain_text("查询物流")
+    for part in (".plot svg", ".actions", "#try", "#shopper-play"):
+        expect(page.locator(part)).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    context.close()
+
+
+def test_the_page_says_that_it_is_cut_off_and_comes_back_by_itself(browser: Browser, tmp_path: Path) -> None:
+    home, port = new_home(tmp_path), free_port()
+    page = browser.new_page(locale="en-GB")
+    with page_server(home, port) as server:
+        page.goto(server.address)
+        expect(page.locator("#session")).to_contain_text("Waiting for the first shopper")
+        track(server, "where is my parcel", "before")
+        select(page, "before")
+        # An open stream must not hold up the stop of the service.
+        assert server.stop() < 8
+        expect(page.locator("#link")).to_have_attribute("data-state", "cut")
+        expect(page.locator("#cut")).to_contain_text("What you see is from")
+    with page_server(home, port) as server:
+        expect(page.locator("#link")).to_have_attribute("data-state", "live")
+        expect(page.locator("#cut")).to_be_hidden()
+        track(server, "cancel it", "after")
+        select(page, "after")
+        expect(page.locator("#session .intent")).to_contain_text("Cancel an order")
+        # What was on the page stays, once.
+        expect(page.locator('[data-session="before"]')).to_have_count(1)
+        select(page, "before")
+        expect(page.locator(".series-0 .dot")).to_have_count(1)
+    page.close()
+
+
+def test_where_keys_are_configured_the_page_asks_for_one(browser: Browser, tmp_path: Path) -> None:
+    context = browser.new_context(locale="en-GB")
+    page = context.new_page()
+    with page_server(new_home(tmp_path), keys="open-sesame") as server:
+        page.goto(server.address)
+        dialog = page.get_by_role("dialog")
+        expect(dialog).to_be_visible()
+        dialog.get_by_label("Key").fill("wrong")
+        dialog.get_by_role("button").click()
+        expect(dialog).to_contain_text("This key is not accepted")
+        dialog.get_by_label("Key").fill("open-sesame")
+        dialog.get_by_role("button").click()
+        expect(page.locator("#link")).to_have_attribute("data-state", "live")
+        expect(dialog).to_be_hidden()
+        page.locator("#try-text").fill("cancel my order")
+        page.get_by_role("button", name="Read it").click()
+        expect(page.locator("#try-answer .bars li").first).to_contain_text("Cancel an order")
+        assert page.evaluate("localStorage.length + ':' + document.cookie") == "0:"
+        page.reload()
+        expect(page.locator("#link")).to_have_attribute("data-state", "live")
+    context.close()
