@@ -94,13 +94,7 @@ def hostile(address: str, count: int, seeded: int) -> Counter[tuple[str, str]]:
     caller = Caller(address)
 
     @seed(seeded)
-    @settings(
-        max_examples=count,
-        deadline=None,
-        database=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
+    @_drawn(count)
     @given(request=hostile_requests())
     def send(request: HostileRequest) -> None:
         try:
@@ -131,21 +125,36 @@ def documented(address: str, count: int, seeded: int) -> Counter[tuple[str, str]
             if mode is GenerationMode.NEGATIVE and "requestBody" not in operation.definition.raw:
                 continue
 
-            @seed(seeded)
-            @settings(
-                max_examples=count,
-                deadline=None,
-                database=None,
-                phases=[Phase.generate],
-                suppress_health_check=list(HealthCheck),
-            )
-            @given(case=operation.as_strategy(generation_mode=mode))
-            def send(case: schemathesis.Case, name: str = f"{operation.label} {mode}") -> None:
-                answer = case.call_and_validate(base_url=address, checks=CHECKS)
-                found[name, str(answer.status_code)] += 1
-
-            send()
+            _made(operation, mode, address, count, seeded, found)
     return found
+
+
+def _made(
+    operation: schemathesis.APIOperation,
+    mode: GenerationMode,
+    address: str,
+    count: int,
+    seeded: int,
+    found: Counter[tuple[str, str]],
+) -> None:
+    @seed(seeded)
+    @_drawn(count)
+    @given(case=operation.as_strategy(generation_mode=mode))
+    def send(case: schemathesis.Case) -> None:
+        answer = case.call_and_validate(base_url=address, checks=CHECKS)
+        found[f"{operation.label} {mode}", str(answer.status_code)] += 1
+
+    send()
+
+
+def _drawn(count: int) -> settings:
+    return settings(
+        max_examples=count,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
 
 
 def _print(title: str, found: Counter[tuple[str, str]]) -> None:

@@ -251,6 +251,8 @@ def create_app(runtime: Runtime, settings: Settings) -> ASGIApp:
             Exception: _unexpected,
         },
     )
+    # A path that is nearly right is wrong: a redirect would lead where the Host header of the caller says.
+    app.router.redirect_slashes = False
     return Observed(app, runtime.metrics, [route.path for route in routes])
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
-from starlette.applications import Starlette
 from starlette.testclient import TestClient
+from starlette.types import ASGIApp
 
 from bentos.intent_service.app import create_app
 from bentos.intent_service.runtime import Runtime
@@ -21,7 +21,7 @@ LOCAL = {"base_url": "http://127.0.0.1:3000", "client": ("127.0.0.1", 50000), "r
 NOW = datetime.now(UTC).replace(microsecond=0)
 
 
-def app_of(runtime: Runtime, keys: tuple[str, ...] = (), settings: Settings | None = None) -> Starlette:
+def app_of(runtime: Runtime, keys: tuple[str, ...] = (), settings: Settings | None = None) -> ASGIApp:
     """The service around `runtime`; `settings` where the default ones with `keys`, and no key file, do not do."""
     chosen = settings or Settings(home=Path("/nonexistent"), api_keys=SecretStr(",".join(keys)) if keys else None)
     return create_app(runtime, chosen)

@@ -89,6 +89,7 @@ def test_other_media_types_are_refused(shared: TestClient, headers: dict[str, st
 
 def test_unknown_paths_and_methods_have_the_same_shape(shared: TestClient) -> None:
     error(shared.get("/v2/intent"), 404, "not_found")
+    error(shared.post("/v1/intent/", json={"texts": ["a"]}, follow_redirects=False), 404, "not_found")
     error(shared.get("/v1/intent"), 405, "method_not_allowed")
     error(shared.post("/schema.json", json={}), 404, "not_found")
 
