@@ -1,4 +1,4 @@
-"""The command line: `intent-tracking simulate | ingest | evaluate | predict | explain | datasets | keys`.
+"""The command line: `intent-tracking simulate | ingest | copy-events | evaluate | predict | explain | datasets | keys`.
 
 Each command imports what it needs when it runs, so that `--help` answers at once.
 """
@@ -81,6 +81,24 @@ def ingest(
             mapping=mapping,
             received=received,
         )
+
+
+@app.command("copy-events")
+def copy_events(
+    home: Annotated[Path | None, typer.Option(help="Home directory (default: INTENT_HOME, else .intent).")] = None,
+) -> None:
+    """Copy the event log's Kafka topic into segments, from where the last copy ended. `raw_events` does it, too."""
+    from intent_tracking.settings import load_settings
+
+    with _errors_in_words("copy-events"):
+        settings = load_settings()
+        if settings.event_log_kafka is None:
+            raise ValueError("INTENT_EVENT_LOG_KAFKA is not set: the event log is files already")
+        from intent_tracking.events.kafka_log import copy_topic
+
+        root = (home or settings.home).resolve() / "event_log"
+        copied = copy_topic(settings.event_log_kafka.get_secret_value(), root)
+        typer.echo(f"{copied.messages:,} messages copied into {len(copied.segments)} segments of {root}")
 
 
 @app.command("evaluate")

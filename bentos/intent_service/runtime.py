@@ -248,7 +248,7 @@ class Runtime:
     def _render_metrics(self) -> bytes:
         try:
             self.metrics.sessions.set(self._tracker.session_count())
-        except sqlite3.Error as error:
+        except OSError as error:
             # The other figures are wanted now more than ever.
             logger.error("the session state cannot be read: %s", error)
         return self.metrics.render()
@@ -258,7 +258,7 @@ class Runtime:
             try:
                 forgotten = self._tracker.expire(datetime.now(UTC) - SESSIONS_KEPT)
                 self.console.expire(datetime.now(UTC) - SESSIONS_KEPT)
-            except sqlite3.Error as error:
+            except (OSError, sqlite3.Error) as error:
                 logger.error("old sessions are not forgotten, trying again later: %s", error)
             else:
                 if forgotten:

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Collection, Iterator, Sequence
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
+
+import orjson
 
 from bentos.intent_service.metrics import Metrics
 from intent_tracking.events.adapters.native import parse_document
 from intent_tracking.events.arrival import arrival_problem, arrival_refusal
 from intent_tracking.events.contract import Event
-from intent_tracking.events.log import EventLog
-from intent_tracking.events.scrubbing import scrub_record
+from intent_tracking.events.log import LogRefusedError, open_event_log
+from intent_tracking.events.scrubbing import scrubbed_line
 from intent_tracking.inference import ModelInput
 from intent_tracking.sessions.render import render_session
-from intent_tracking.sessions.state import LiveSession, SessionStore, SqliteSessionStore
+from intent_tracking.sessions.state import LiveSession, open_session_store
 from intent_tracking.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+# How long a batch waits for another process that takes in one of its events, and how often it looks.
+CLAIM_SECONDS: Final = 5.0
+CLAIM_PAUSE_SECONDS: Final = 0.01
 
 
 @dataclass(frozen=True)
@@ -54,25 +64,32 @@ class Tracked:
     touched: tuple[Touched, ...]
 
 
+class StillHeldError(OSError):
+    """Another process takes in an event of this batch and is not done yet."""
+
+
 class Tracker:
-    """The event log and the session state behind `/v1/track`. Safe for several threads."""
+    """The event log and the session state behind `/v1/track`. Safe for several threads, and beside other processes.
+
+    An event is claimed in the session state, written to the log, and taken into its session, which ends the claim. So
+    of repeats sent at once to several processes one alone logs the event, and after a crash the claim tells whoever
+    gets the repeat where in the log to look whether the event is there.
+    """
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self._metrics = metrics
         self._keep_received_time = settings.trust_received_time
-        self._log = EventLog(settings.event_log)
-        self._sessions: SessionStore = SqliteSessionStore(settings.session_state)
+        self._log = open_event_log(settings)
+        self._sessions = open_session_store(settings)
         self._under_way: set[str] = set()
         self._changed = threading.Condition()
 
     def track(self, documents: Sequence[Any], received_time: datetime) -> Tracked:
         """Take in decoded JSON `documents` that arrived at `received_time`.
 
-        The log comes before the sessions: a crash in between leaves an event that was never answered in the log, and a
-        repeat of it there too, which validation takes out; the other way round it would be lost.
-
         Raises:
-            OSError: the disk refuses; no event of the batch is accepted.
+            OSError: the disk, the broker or the session store refuses. The events may be in the log by then, but none
+                is answered as accepted; sent again they enter it once.
         """
         events: dict[str, Event] = {}
         duplicates = 0
@@ -91,16 +108,24 @@ class Tracker:
                 duplicates += 1
             else:
                 events[parsed.event.event_id] = parsed.event
+        if not events:
+            return Tracked(0, duplicates, tuple(rejected), ())
+        # Scrubbed before the claim, which others may wait for.
+        lines = {event_id: scrubbed_line(event) for event_id, event in events.items()}
         with self._alone_with(events):
-            known = self._sessions.known(events)
-            touched = self._take_in(list(events.values()), known) if events else ()
-        return Tracked(len(events) - len(known), duplicates + len(known), tuple(rejected), touched)
+            mark = self._log.mark()
+            known = self._claim(events, mark)
+            new = [event_id for event_id in events if event_id not in known]
+            if new:
+                self._append([lines[event_id] for event_id in new], new, mark)
+            touched = self._take_in(list(events.values()))
+        return Tracked(len(new), duplicates + len(known), tuple(rejected), touched)
 
     def expire(self, before: datetime) -> int:
         """Forget the sessions without activity since `before`; how many. Their events stay in the log.
 
         Raises:
-            sqlite3.Error: the session state cannot be written.
+            OSError: the session state cannot be written.
         """
         return self._sessions.expire(before)
 
@@ -108,7 +133,7 @@ class Tracker:
         """Live sessions.
 
         Raises:
-            sqlite3.Error: the session state cannot be read.
+            OSError: the session state cannot be read.
         """
         return self._sessions.size()
 
@@ -117,13 +142,50 @@ class Tracker:
         self._log.close()
         self._sessions.close()
 
-    def _take_in(self, events: Sequence[Event], known: Collection[str]) -> tuple[Touched, ...]:
-        new = [event for event in events if event.event_id not in known]
-        if new:
-            lines = [_log_line(event) for event in new]
+    def _claim(self, events: Mapping[str, Event], mark: str) -> frozenset[str]:
+        """Claim the new ones of `events`; the ids of the others."""
+        deadline = time.monotonic() + CLAIM_SECONDS
+        while True:
+            claimed = self._sessions.claim(events, mark)
+            if not claimed.held:
+                return claimed.known
+            abandoned = {other for other in set(claimed.held.values()) if self._log.is_abandoned(other)}
+            for other in abandoned:
+                self._recover(
+                    other, {event_id: events[event_id] for event_id, by in claimed.held.items() if by == other}
+                )
+            if not abandoned:
+                if time.monotonic() > deadline:
+                    raise StillHeldError(
+                        f"another process holds {len(claimed.held)} events of this batch for {CLAIM_SECONDS} s, "
+                        "or died and cannot be told from a slow one yet: send the batch again later"
+                    )
+                time.sleep(CLAIM_PAUSE_SECONDS)
+
+    def _recover(self, mark: str, events: Mapping[str, Event]) -> None:
+        """Settle the claims that a call with `mark` left on `events`: what it logged is known, the rest is free."""
+        missing = set(events)
+        for line in self._log.since(mark):
+            missing.discard(orjson.loads(line)["event_id"])
+            if not missing:
+                break
+        logged = [event for event_id, event in events.items() if event_id not in missing]
+        if logged:
+            self._sessions.append(logged)
+        if missing:
+            self._sessions.release(missing, mark)
+        logger.warning("an interrupted call left %d events in the log and %d out of it", len(logged), len(missing))
+
+    def _append(self, lines: Sequence[bytes], event_ids: Collection[str], mark: str) -> None:
+        try:
             with self._metrics.log_append_seconds.time():
                 self._log.append(lines)
-            self._metrics.log_bytes.inc(sum(map(len, lines)) + len(lines))
+        except LogRefusedError:
+            self._sessions.release(event_ids, mark)
+            raise
+        self._metrics.log_bytes.inc(sum(map(len, lines)) + len(lines))
+
+    def _take_in(self, events: Sequence[Event]) -> tuple[Touched, ...]:
         # The store knows a repeat too: it changes nothing, and names the session, so that a caller whose first answer
         # was lost gets one.
         appended = self._sessions.append(events)
@@ -131,7 +193,7 @@ class Tracker:
         for event, session_id in zip(events, appended.session_ids, strict=True):
             received[session_id] = max(event.received_time, received.get(session_id, event.received_time))
         # A session may be evicted between the two calls when the store is full: it is not answered then.
-        sessions = ((self._sessions.read(session_id), moment) for session_id, moment in received.items())
+        sessions = zip(self._sessions.read_all(list(received)), received.values(), strict=True)
         return tuple(_touched(session, moment) for session, moment in sessions if session is not None)
 
     @contextmanager
@@ -147,11 +209,6 @@ class Tracker:
             with self._changed:
                 self._under_way -= wanted
                 self._changed.notify_all()
-
-
-def _log_line(event: Event) -> bytes:
-    raw, _ = scrub_record(event.model_dump_json(exclude_none=True))
-    return raw.encode()
 
 
 def _touched(session: LiveSession, received_time: datetime) -> Touched:

@@ -19,9 +19,9 @@ import pyarrow as pa
 from intent_tracking.events.adapters import Adapter, SourceRecord, get_adapter
 from intent_tracking.events.adapters.mapping import mapping_path
 from intent_tracking.events.arrival import arrival_days, partition_day
-from intent_tracking.events.log import read_segment
 from intent_tracking.events.quarantine import RAW_SCHEMA
 from intent_tracking.events.scrubbing import scrub_record
+from intent_tracking.events.segment_log import read_segment
 from intent_tracking.events.sources import (
     LogFile,
     Received,

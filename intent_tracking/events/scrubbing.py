@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import orjson
 
+from intent_tracking.events.contract import Event
 from intent_tracking.events.nesting import TooDeepError, loads
 from intent_tracking.text.cleaning import clean
 from intent_tracking.text.personal_data import scrub
@@ -36,6 +37,22 @@ def scrub_text(text: str) -> str:
     uncovered = scrub(cleaned)
     # A number that only cleaning lays open was hidden by zero-width or full-width characters: keep the clean form then.
     return uncovered.text if sum(uncovered.found.values()) > sum(scrubbed.found.values()) else scrubbed.text
+
+
+def scrubbed_line(event: Event) -> bytes:
+    """`event` as one line of JSON without personal data, as `scrub_record` would leave it."""
+    params = event.params
+    if params.custom:
+        return scrub_record(event.model_dump_json(exclude_none=True))[0].encode()
+    # Of the fields of the contract itself these two alone are free text, and most events have neither.
+    texts = {
+        name: scrub_text(text)
+        for name, text in (("search_term", params.search_term), ("text", params.text))
+        if text is not None
+    }
+    if texts:
+        event = event.model_copy(update={"params": params.model_copy(update=texts)})
+    return event.model_dump_json(exclude_none=True).encode()
 
 
 def scrub_record(raw: str, further_fields: frozenset[str] = frozenset()) -> tuple[str, object]:

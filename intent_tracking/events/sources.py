@@ -11,8 +11,8 @@ from typing import Annotated, Final, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from intent_tracking.events.log import EventLog
 from intent_tracking.events.problems import problems_in_words
+from intent_tracking.events.segment_log import segments
 from intent_tracking.tables import atomic_write_text
 
 SOURCE_FILE: Final = "source.yaml"
@@ -125,7 +125,7 @@ def log_files(home: Path) -> list[LogFile]:
                     f"'received: event_time' (archive) or 'received: field' into {folder / SOURCE_FILE}"
                 )
             found.append(file)
-    for segment in EventLog.segments(home / "event_log"):
+    for segment in segments(home / "event_log"):
         name = f"{SERVICE_SOURCE}/{segment.name}"
         found.append(LogFile(segment, SERVICE_SOURCE, name, "native", "field", is_segment=True))
     return found

@@ -3,20 +3,36 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 import subprocess
 import sys
 import threading
+import uuid
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import redis
 from hypothesis import HealthCheck, given, settings
+from pydantic import SecretStr
 
 from intent_tracking.events.contract import Event, SourcePosition, events_to_table
+from intent_tracking.sessions.redis_state import RedisSessionStore
 from intent_tracking.sessions.render import SessionEvent
 from intent_tracking.sessions.sessionise import sessionise
-from intent_tracking.sessions.state import SessionStore, SqliteSessionStore, kept_event
+from intent_tracking.sessions.sqlite_state import SqliteSessionStore
+from intent_tracking.sessions.state import (
+    Claimed,
+    SessionStore,
+    SessionStoreError,
+    kept_event,
+    new_session_id,
+    open_session_store,
+)
+from intent_tracking.settings import Settings
+from tests.fakes.redis_server import redis_server
 from tests.fakes.session_events import NOON, event, event_lists
 from tests.fakes.session_stores import MemorySessionStore
 
@@ -25,14 +41,23 @@ pytestmark = pytest.mark.contract
 Make = Callable[..., SessionStore]
 
 
-@pytest.fixture(params=["sqlite", "memory"])
+@pytest.fixture(scope="module")
+def redis_address() -> Iterator[str]:
+    with redis_server() as address:
+        yield address
+
+
+@pytest.fixture(params=["sqlite", "redis", "memory"])
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
     """Makes fresh stores of one kind, with any limits; closes them all."""
     made: list[SessionStore] = []
+    address = request.getfixturevalue("redis_address") if request.param == "redis" else ""
 
     def new_store(**limits: int) -> SessionStore:
         if request.param == "sqlite":
             made.append(SqliteSessionStore(tmp_path / f"state-{len(made)}.sqlite", **limits))
+        elif request.param == "redis":
+            made.append(RedisSessionStore(address, prefix=f"{{{uuid.uuid4()}}}:", **limits))
         else:
             made.append(MemorySessionStore(**limits))
         return made[-1]
@@ -135,6 +160,7 @@ def test_the_sessions_idle_longest_make_room(make: Make) -> None:
     store.append([event("message", NOON + minutes(4), user="u0")])
     store.append([event("view_item", NOON + minutes(5), user="u9")])
     assert [store.read(each) is not None for each in ids] == [True, False, True]
+    assert store.size() == 3
 
 
 def test_idle_sessions_expire(make: Make) -> None:
@@ -179,6 +205,86 @@ def test_personal_data_does_not_enter_the_state(make: Make) -> None:
     session = store.read(session_id)
     assert session is not None
     assert session.events[0].text == "call me at <phone>"
+
+
+def test_a_user_s_devices_are_all_remembered(make: Make) -> None:
+    # Cause: a session kept the device seen last, so erasing its user left what was done on the device before.
+    store = make()
+    written = store.append(
+        [
+            event("view_item", device="phone-1"),
+            event("view_item", NOON + minutes(1), device="phone-2"),
+            event("view_item", user=None, device="phone-1"),
+        ]
+    )
+    assert store.erase("ann").sessions == 2
+    assert store.read_all(written.session_ids) == (None, None, None)
+
+
+def test_ids_of_a_session_are_bounded_and_the_oldest_are_forgotten_first(make: Make) -> None:
+    # Cause: within the hour that ids are remembered for, one session could bring any number of them.
+    store = make(max_events=3, max_ids=10)
+    events = [event("view_item", NOON + timedelta(seconds=n), event_id=f"e{n}") for n in range(12)]
+    store.append(events)
+    assert store.claim([f"e{n}" for n in range(12)], "w").known == {f"e{n}" for n in range(2, 12)}
+    store.append([event("view_item", NOON + minutes(20), event_id="near")])
+    store.append([event("view_item", NOON + minutes(40), event_id="far")])
+    store.append([event("view_item", NOON + minutes(61), event_id="later")])
+    assert store.claim([f"e{n}" for n in range(12)] + ["near", "far"], "v").held == {"e0": "w", "e1": "w"}
+    store.release(["e0", "e1"], "w")
+    assert store.claim(["e2", "e11", "near", "far"], "v").known == {"near", "far"}
+
+
+def test_an_id_that_looks_like_one_of_ours_spoils_nothing(make: Make) -> None:
+    # Cause: a source that gave the id which another shopper's session was to get made every later call fail.
+    store = make()
+    ours = new_session_id("ann", None, "a1", taken=False)
+    later = new_session_id("bob", "web-1", "b2", taken=True)
+    given_ids = (ours, later, "web-1")
+    store.append([event("view_item", user="eve", session_id=given, event_id=given) for given in given_ids])
+    first, second = store.append(
+        [event("view_item", event_id="a1"), event("view_item", user="bob", session_id="web-1", event_id="b2")]
+    ).session_ids
+    assert {first, second}.isdisjoint({ours, later, "web-1"})
+    assert store.read(first) is not None
+
+
+def test_many_sessions_are_read_in_the_order_asked(make: Make) -> None:
+    store = make()
+    ids = store.append([event("view_item", user=f"u{n}") for n in range(5)]).session_ids
+    found = store.read_all([ids[3], "unknown", ids[0], ids[3]])
+    assert [each and each.shopper_id for each in found] == ["u3", None, "u0", "u3"]
+    assert store.read_all([]) == ()
+
+
+def test_a_claim_holds_what_is_new_until_it_is_appended(make: Make) -> None:
+    store = make()
+    store.append([event("view_item", event_id="old")])
+    assert store.claim(["old", "one", "two"], "writer-1 0") == Claimed(frozenset({"old"}), {})
+    assert store.claim(["one", "three"], "writer-2 0") == Claimed(frozenset(), {"one": "writer-1 0"})
+    # Where one is held none is claimed: two that wait for each other would wait for ever.
+    assert store.claim(["three"], "writer-3 0").held == {}
+    store.append([event("view_item", event_id="one"), event("view_item", event_id="two")])
+    assert store.claim(["one", "two"], "writer-2 0") == Claimed(frozenset({"one", "two"}), {})
+
+
+def test_a_claim_is_released_by_its_mark_alone(make: Make) -> None:
+    store = make()
+    store.claim(["one", "two"], "writer-1 0")
+    store.release(["one", "two"], "writer-2 0")
+    assert set(store.claim(["one"], "writer-2 0").held) == {"one"}
+    store.release(["one"], "writer-1 0")
+    assert store.claim(["one"], "writer-2 0").held == {}
+    assert store.claim(["two"], "writer-2 0").held == {"two": "writer-1 0"}
+
+
+def test_forgotten_claims_expire(make: Make) -> None:
+    store = make()
+    store.claim(["one"], "writer-1 0")
+    store.expire(datetime.now(UTC) - minutes(1))
+    assert store.claim(["one"], "writer-2 0").held == {"one": "writer-1 0"}
+    store.expire(datetime.now(UTC) + minutes(1))
+    assert store.claim(["one"], "writer-2 0").held == {}
 
 
 def test_no_events_change_nothing(make: Make) -> None:
@@ -227,31 +333,70 @@ WRITER = """
 import sys
 from datetime import timedelta
 from pathlib import Path
-from intent_tracking.sessions.state import SqliteSessionStore
+from pydantic import SecretStr
+from intent_tracking.sessions.state import open_session_store
+from intent_tracking.settings import Settings
 from tests.fakes.session_events import NOON, event
-store = SqliteSessionStore(Path(sys.argv[1]))
+store = open_session_store(Settings(home=Path(sys.argv[1]), session_store=SecretStr(sys.argv[2])))
 for n in range(60):
-    store.append([event("view_item", NOON + timedelta(seconds=n), event_id=f"{sys.argv[2]}-{n}"),
+    store.append([event("view_item", NOON + timedelta(seconds=n), event_id=f"{sys.argv[3]}-{n}"),
                   event("view_item", NOON + timedelta(seconds=n), event_id=f"shared-{n}")])
 store.close()
 """
 
 
-def test_processes_share_the_file(tmp_path: Path) -> None:
-    path = tmp_path / "state.sqlite"
+@pytest.mark.parametrize("kind", ["sqlite", "redis"])
+def test_processes_share_a_store(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    address = request.getfixturevalue("redis_address") if kind == "redis" else kind
     root = Path(__file__).resolve().parents[2]
     writers = [
         subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(path), str(worker)], cwd=root, env={"PYTHONPATH": str(root)}
+            [sys.executable, "-c", WRITER, str(tmp_path), address, str(worker)],
+            cwd=root,
+            env={"PYTHONPATH": str(root)},
         )
         for worker in range(3)
     ]
-    assert [writer.wait(timeout=120) for writer in writers] == [0, 0, 0]
-    store = SqliteSessionStore(path)
+    assert [writer.wait(timeout=240) for writer in writers] == [0, 0, 0]
+    store = open_session_store(Settings(home=tmp_path, session_store=SecretStr(address)))
     session = store.latest("ann")
     store.close()
     assert session is not None
     assert session.event_count == 3 * 60 + 60
+
+
+def test_a_redis_that_is_gone_or_full_is_told_without_its_password() -> None:
+    # Nothing listens on a socket that is not there.
+    with pytest.raises(SessionStoreError, match="in Redis") as gone:
+        RedisSessionStore("unix://user:s3cret@/nowhere/redis.sock")
+    assert "s3cret" not in str(gone.value)
+
+
+def test_a_redis_that_is_full_keeps_nothing_of_a_call(redis_address: str) -> None:
+    store = RedisSessionStore(redis_address, prefix="{full}:")
+    store.append([event("view_item", event_id="kept")])
+    with redis.Redis.from_url(redis_address) as server:
+        server.config_set("maxmemory", 1)
+        try:
+            with pytest.raises(SessionStoreError, match="maxmemory"):
+                store.append([event("view_item", NOON + minutes(1))])
+        finally:
+            server.config_set("maxmemory", 0)
+    session = store.latest("ann")
+    assert session is not None
+    assert [each.event_id for each in session.events] == ["kept"]
+    store.close()
+
+
+def test_nothing_of_an_erased_user_is_left_in_redis(redis_address: str) -> None:
+    store = RedisSessionStore(redis_address, prefix="{erase}:")
+    store.append([event("message", text="a zebra", device="phone-1"), event("view_item", user=None, device="phone-1")])
+    store.claim(["left"], "writer-1 0")
+    store.release(["left"], "writer-1 0")
+    assert store.erase("ann").sessions == 2
+    with redis.Redis.from_url(redis_address) as server:
+        assert server.keys("{erase}:*") == [b"{erase}:number"]
+    store.close()
 
 
 def test_erased_text_is_nowhere_on_disk(tmp_path: Path) -> None:
@@ -270,3 +415,19 @@ def test_a_failed_call_leaves_nothing(tmp_path: Path) -> None:
     assert store.latest("ann") is None
     assert store.append([event("view_item")]).new == (True,)
     store.close()
+
+
+def test_a_state_of_an_older_form_is_begun_anew(tmp_path: Path) -> None:
+    path = tmp_path / "state.sqlite"
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE session (number INTEGER PRIMARY KEY, anonymous_id TEXT)")
+        database.execute("CREATE TABLE size (sessions INTEGER NOT NULL)")
+        database.execute("INSERT INTO size VALUES (7)")
+        database.commit()
+    store = SqliteSessionStore(path, max_sessions=1)
+    ids = store.append([event("view_item", user=user) for user in ("ann", "bob")]).session_ids
+    assert [each is not None for each in store.read_all(ids)] == [False, True]
+    store.close()
+    again = SqliteSessionStore(path)
+    assert again.read(ids[1]) is not None
+    again.close()

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 
 from bentos.intent_service.app import create_app
 from bentos.intent_service.runtime import Runtime
-from intent_tracking.events.log import EventLog
+from intent_tracking.events.segment_log import read_log
 from intent_tracking.settings import Settings
 
 LOCAL = {"base_url": "http://127.0.0.1:3000", "client": ("127.0.0.1", 50000), "raise_server_exceptions": False}
@@ -46,7 +46,7 @@ def message(number: int, text: str = "where is my parcel", *, minutes: int = 0, 
 
 
 def logged(home: Path) -> list[dict[str, Any]]:
-    return [json.loads(line.data) for line in EventLog.read(home / "event_log")]
+    return [json.loads(line.data) for line in read_log(home / "event_log")]
 
 
 def error(answer: Any, status: int, code: str) -> dict[str, Any]:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 
 from intent_tracking.events.contract import Event, shopper_id
 from intent_tracking.sessions.render import SessionEvent
 from intent_tracking.sessions.state import (
     MAX_EVENTS_KEPT,
+    MAX_IDS_KEPT,
     MAX_SESSIONS,
+    REPEATS_KNOWN_FOR,
     Appended,
+    Claimed,
     Erased,
     LiveSession,
     kept_event,
@@ -28,19 +31,47 @@ class _Session:
     given_id: str | None
     user_id: str | None
     devices: set[str] = field(default_factory=set)
-    times: list[datetime] = field(default_factory=list)
+    started_at: datetime = field(default=datetime.max.replace(tzinfo=UTC))
+    last_event_at: datetime = field(default=datetime.min.replace(tzinfo=UTC))
+    count: int = 0
+    ids: list[tuple[datetime, str]] = field(default_factory=list)
     events: list[SessionEvent] = field(default_factory=list)
 
 
 class MemorySessionStore:
     """Live sessions in memory, for tests of what stands on a store."""
 
-    def __init__(self, *, max_sessions: int = MAX_SESSIONS, max_events: int = MAX_EVENTS_KEPT) -> None:
+    def __init__(
+        self,
+        *,
+        max_sessions: int = MAX_SESSIONS,
+        max_events: int = MAX_EVENTS_KEPT,
+        max_ids: int = MAX_IDS_KEPT,
+    ) -> None:
         self._max_sessions = max_sessions
         self._max_events = max_events
+        self._max_ids = max(max_ids, max_events)
+        self._claims: dict[str, tuple[str, datetime]] = {}
         self._lock = threading.Lock()
         self._sessions: dict[str, _Session] = {}
         self._session_of_event: dict[str, str] = {}
+
+    def claim(self, event_ids: Collection[str], mark: str) -> Claimed:
+        """Hold the new ones of `event_ids` for `mark`, unless another holds one."""
+        with self._lock:
+            known = frozenset(event_ids) & self._session_of_event.keys()
+            held = {event_id: self._claims[event_id][0] for event_id in event_ids if event_id in self._claims}
+            if not held:
+                now = datetime.now(UTC)
+                self._claims.update({event_id: (mark, now) for event_id in event_ids if event_id not in known})
+            return Claimed(known, held)
+
+    def release(self, event_ids: Collection[str], mark: str) -> None:
+        """End the claims of `mark`."""
+        with self._lock:
+            for event_id in event_ids:
+                if self._claims.get(event_id, ("",))[0] == mark:
+                    del self._claims[event_id]
 
     def append(self, events: Sequence[Event]) -> Appended:
         """Take in `events`, each into its session."""
@@ -55,14 +86,20 @@ class MemorySessionStore:
             new.append(session is None)
             if session is None:
                 session = self._session_for(event)
-                session.times.append(event.event_time)
+                session.count += 1
+                session.started_at = min(session.started_at, event.event_time)
+                session.last_event_at = max(session.last_event_at, event.event_time)
+                session.ids.append((event.event_time, event.event_id))
                 session.devices.update(filter(None, (event.anonymous_id,)))
                 session.events.append(kept_event(event))
                 session.events.sort(key=lambda each: (each.event_time, each.event_id))
                 del session.events[: -self._max_events]
                 self._session_of_event[event.event_id] = session.session_id
+            self._claims.pop(event.event_id, None)
             ids.append(session.session_id)
-        by_activity = sorted(self._sessions.values(), key=lambda each: max(each.times))
+        for session_id in set(ids):
+            self._forget_ids(self._sessions[session_id])
+        by_activity = sorted(self._sessions.values(), key=lambda each: each.last_event_at)
         for each in by_activity[: max(0, len(by_activity) - self._max_sessions)]:
             self._forget(each.session_id)
         return Appended(tuple(ids), tuple(new))
@@ -76,20 +113,29 @@ class MemorySessionStore:
             session_id=found.session_id,
             shopper_id=found.shopper,
             user_id=found.user_id,
-            started_at=min(found.times),
-            last_event_at=max(found.times),
-            event_count=len(found.times),
+            started_at=found.started_at,
+            last_event_at=found.last_event_at,
+            event_count=found.count,
             events=tuple(found.events),
         )
+
+    def read_all(self, session_ids: Sequence[str]) -> tuple[LiveSession | None, ...]:
+        """The sessions, or `None`, in the order given."""
+        return tuple(map(self.read, session_ids))
 
     def latest(self, user_id: str) -> LiveSession | None:
         """The session of a known user with the newest activity."""
         own = [each for each in self._sessions.values() if each.user_id == user_id]
-        return self.read(max(own, key=lambda each: max(each.times)).session_id) if own else None
+        return self.read(max(own, key=lambda each: each.last_event_at).session_id) if own else None
+
+    def size(self) -> int:
+        """How many sessions are kept."""
+        return len(self._sessions)
 
     def expire(self, before: datetime) -> int:
         """Remove sessions without activity since `before`."""
-        idle = [each.session_id for each in self._sessions.values() if max(each.times) < before]
+        idle = [each.session_id for each in self._sessions.values() if each.last_event_at < before]
+        self._claims = {key: claim for key, claim in self._claims.items() if claim[1] >= before}
         for session_id in idle:
             self._forget(session_id)
         return len(idle)
@@ -111,13 +157,24 @@ class MemorySessionStore:
             each
             for each in self._sessions.values()
             if (each.shopper, each.given_id) == (shopper, event.session_id)
-            and min(each.times) - SESSION_GAP <= event.event_time <= max(each.times) + SESSION_GAP
+            and each.started_at - SESSION_GAP <= event.event_time <= each.last_event_at + SESSION_GAP
         ]
         if near:
-            return max(near, key=lambda each: max(each.times))
+            return max(near, key=lambda each: each.last_event_at)
         taken = event.session_id in self._sessions
         session_id = new_session_id(shopper, event.session_id, event.event_id, taken=taken)
+        while session_id in self._sessions:
+            session_id += "#"
         return self._sessions.setdefault(session_id, _Session(session_id, shopper, event.session_id, event.user_id))
+
+    def _forget_ids(self, session: _Session) -> None:
+        session.ids.sort()
+        kept = {each.event_id for each in session.events}
+        for number, (at, event_id) in enumerate(list(reversed(session.ids))):
+            is_old = at < session.last_event_at - REPEATS_KNOWN_FOR and event_id not in kept
+            if is_old or number >= self._max_ids:
+                session.ids.remove((at, event_id))
+                del self._session_of_event[event_id]
 
     def _forget(self, session_id: str) -> int:
         del self._sessions[session_id]

@@ -15,14 +15,14 @@ import pytest
 
 from intent_tracking.client import IntentClient, TrackBuffer
 from intent_tracking.client.events import MAX_EVENTS
-from intent_tracking.events.log import EventLog
+from intent_tracking.events.segment_log import read_log
 from tests.fakes.service_process import ROOT, RunningService, free_port, running_service
 
 pytestmark = pytest.mark.integration
 
 
 def event_ids(home: Path) -> list[str]:
-    return [json.loads(line.data)["event_id"] for line in EventLog.read(home / "event_log")]
+    return [json.loads(line.data)["event_id"] for line in read_log(home / "event_log")]
 
 
 def wait_for(is_true: Callable[[], bool], seconds: float = 60) -> None:

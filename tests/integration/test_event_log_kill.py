@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from intent_tracking.events.log import EventLog
+from intent_tracking.events.segment_log import SegmentLog, read_log, segments
 
 pytestmark = pytest.mark.integration
 
@@ -19,8 +19,8 @@ pytestmark = pytest.mark.integration
 WRITER = """
 import os, sys, threading
 from pathlib import Path
-from intent_tracking.events.log import EventLog
-log = EventLog(Path(sys.argv[1]), segment_bytes=20_000)
+from intent_tracking.events.segment_log import SegmentLog, read_log, segments
+log = SegmentLog(Path(sys.argv[1]), segment_bytes=20_000)
 def write(thread):
     number = 0
     while True:
@@ -51,18 +51,18 @@ def test_what_was_acknowledged_survives_kill_nine_exactly_once(tmp_path: Path) -
                 writer.wait()
     # The acknowledgement itself may be torn by the kill: only whole lines were received.
     known = acknowledged.read_bytes()[: acknowledged.read_bytes().rfind(b"\n")].split(b"\n")
-    stored = [line.data.split(b"-x")[0] for line in EventLog.read(root)]
+    stored = [line.data.split(b"-x")[0] for line in read_log(root)]
     assert len(known) > 100
     assert len(stored) == len(set(stored))
     assert set(known) <= set(stored)
-    assert len(EventLog.segments(root)) > 3
+    assert len(segments(root)) > 3
 
 
 def test_a_tail_cut_at_every_byte_leaves_the_whole_lines(tmp_path: Path) -> None:
-    log = EventLog(tmp_path / "log")
+    log = SegmentLog(tmp_path / "log")
     log.append([b'{"event_id":"1"}', b'{"event_id":"2"}'])
-    (segment,) = EventLog.segments(tmp_path / "log")
+    (segment,) = segments(tmp_path / "log")
     whole = segment.read_bytes()
     for length in range(len(whole) + 1):
         segment.write_bytes(whole[:length])
-        assert [line.data for line in EventLog.read(tmp_path / "log")] == whole[:length].split(b"\n")[:-1]
+        assert [line.data for line in read_log(tmp_path / "log")] == whole[:length].split(b"\n")[:-1]

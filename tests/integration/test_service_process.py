@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from intent_tracking.events.log import EventLog
+from intent_tracking.events.segment_log import read_log
 from intent_tracking.prediction_log import prediction_days, read_predictions
 from intent_tracking.release import Component, publish, read_release, rollback
 from tests.artifacts import TEXTS, tiny_component
@@ -81,7 +81,7 @@ def test_both_languages_are_answered_and_events_are_on_disk(service: RunningServ
     assert status == 200
     assert (body["accepted"], [each["index"] for each in body["rejected"]]) == (2, [2])
     assert [session["scene"] for session in body["sessions"]] == ["customer_service"] * 2
-    stored = {json.loads(line.data)["event_id"] for line in EventLog.read(home / "event_log")}
+    stored = {json.loads(line.data)["event_id"] for line in read_log(home / "event_log")}
     assert {"early", "d1", "d2"} <= stored
 
 

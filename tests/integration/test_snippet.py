@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playw
 from bentos.intent_service import snippet
 from intent_tracking.access.keys import Scope, create_key
 from intent_tracking.access.ring import REFRESH_SECONDS
-from intent_tracking.events.log import EventLog
+from intent_tracking.events.segment_log import read_log
 from tests.fakes.file_server import FileServer, file_server
 from tests.fakes.service_process import RunningService, running_service
 
@@ -84,7 +84,7 @@ class Shop:
 
     def events(self) -> list[dict[str, Any]]:
         """The events of this shop in the event log."""
-        lines = [json.loads(line.data) for line in EventLog.read(self._home / "event_log")]
+        lines = [json.loads(line.data) for line in read_log(self._home / "event_log")]
         return [event for event in lines if event["source"] == self.source]
 
     def arrived(self, number: int) -> list[dict[str, Any]]:

@@ -70,3 +70,18 @@ def test_keys_are_listed_without_empty_ones(
 ) -> None:
     monkeypatch.setenv("INTENT_API_KEYS", listed)
     assert load_settings().keys == keys
+
+
+@pytest.mark.parametrize("value", ["my-store", "postgres://user:s3cret@host", "kafka://host/topic"])
+def test_a_wrong_store_is_told_without_its_password(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("INTENT_SESSION_STORE", value)
+    with pytest.raises(SettingsError, match=r"INTENT_SESSION_STORE is wrong.*redis://host:6379/0") as wrong:
+        load_settings()
+    assert value not in str(wrong.value)
+
+
+@pytest.mark.parametrize("value", ["kafka://host:9092", "host:9092/topic", "kafka://host/a topic"])
+def test_a_wrong_event_log_is_told_without_its_password(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("INTENT_EVENT_LOG_KAFKA", value)
+    with pytest.raises(SettingsError, match=r"INTENT_EVENT_LOG_KAFKA is wrong.*kafka://host:9092,host:9092/topic"):
+        load_settings()

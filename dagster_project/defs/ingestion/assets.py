@@ -34,12 +34,18 @@ def raw_events(
 ) -> dg.MaterializeResult:
     """Log records as they came, one row a record, by the day that the record belongs to.
 
-    From every source under `landing/` and from the event log of the service. A record belongs to the UTC day of its
+    From every source under `landing/` and from the event log of the service, whose Kafka topic, where it has one, is
+    copied into segments first. A record belongs to the UTC day of its
     event if it arrived at most three days after it, else to the day of its arrival. Personal data is masked here,
     before anything is stored.
     """
     from intent_tracking.events.ingest import collect
 
+    if settings.event_log_kafka is not None:
+        from intent_tracking.events.kafka_log import copy_topic
+
+        copied = copy_topic(settings.event_log_kafka.get_secret_value(), settings.event_log)
+        context.log.info(f"{copied.messages} messages copied from Kafka into {len(copied.segments)} segments")
     records = 0
     for day, table in collect(settings.home, days_of(context)):
         tables.raw_events.write(day, table)

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from intent_tracking.events.ingest import collect, days_of, land
-from intent_tracking.events.log import EventLog
 from intent_tracking.events.quarantine import RAW_SCHEMA
+from intent_tracking.events.segment_log import SegmentLog, segments
 
 pytestmark = pytest.mark.unit
 
@@ -90,9 +90,9 @@ def test_an_archive_arrives_when_it_happens_and_a_broken_line_with_its_neighbour
 
 
 def test_the_event_log_is_a_source_without_its_torn_tail(tmp_path: Path) -> None:
-    log = EventLog(tmp_path / "event_log")
+    log = SegmentLog(tmp_path / "event_log")
     log.append([event(1, "2026-01-05T10:00:00Z", "2026-01-05T10:00:01Z").encode()])
-    (segment,) = EventLog.segments(tmp_path / "event_log")
+    (segment,) = segments(tmp_path / "event_log")
     with segment.open("ab") as file:
         file.write(b'{"event_id": "torn')
     ((_, table),) = collect(tmp_path, [date(2026, 1, 5)])

@@ -1,0 +1,352 @@
+"""`EventLog` in a Kafka topic, and the way back into segments. The only module that knows Kafka.
+
+A line is acknowledged when all in-sync replicas have it (`acks=all`, idempotent producer). The topic's
+`min.insync.replicas` says how many those are at least: 2 of 3 is what brokers are run with where nothing may be lost.
+
+Pipelines read segments. `copy_topic` brings the topic into them, each message once: the name of a copied segment says
+which offsets it holds and comes with it in one rename, so it is its own record of how far the copy is.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import parse_qsl, urlsplit
+
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicPartition,
+)
+
+from intent_tracking.events.log import require_lines
+from intent_tracking.events.segment_log import SEGMENT_BYTES, SEGMENT_SUFFIX
+from intent_tracking.tables import atomic_file
+
+LINGER_MILLISECONDS: Final = 5
+"""How long a line waits for others: what concurrent callers bring within it reaches the broker in one request."""
+DELIVERY_SECONDS: Final = 10.0
+"""How long a delivery may take before it counts as failed; below the time limit of a request."""
+ABANDONED_SECONDS: Final = 30.0
+"""After how long the call of another process is over, dead or not: well beyond its delivery."""
+BROKER_SECONDS: Final = 10.0
+STALL_SECONDS: Final = 30.0
+"""How long the broker may send nothing, with messages outstanding, before reading fails."""
+_CONSUMED_AT_ONCE: Final = 1_000
+_CONSUME_SECONDS: Final = 0.2
+_OURS: Final = re.compile(r"(security|sasl|ssl)\.[a-z.]+|client\.id|client\.rack")
+_COPIED: Final = re.compile(r"kafka\.(?P<topic>.+)\.(?P<partition>\d+)\.(?P<first>\d{20})-(?P<last>\d{20})\.jsonl")
+
+
+class KafkaLogError(OSError):
+    """The broker cannot be reached or refuses. What was to be appended may be in the log all the same."""
+
+
+@dataclass(frozen=True, repr=False)
+class KafkaAddress:
+    """`kafka://host:9092,host:9092/topic?security.protocol=SASL_SSL&sasl.mechanism=PLAIN&sasl.username=...`."""
+
+    topic: str
+    properties: dict[str, str]
+
+    @classmethod
+    def parse(cls, address: str) -> KafkaAddress:
+        """From the value of `INTENT_EVENT_LOG_KAFKA`; properties are those of librdkafka.
+
+        Raises:
+            ValueError: a property is not one of security, client id or rack; the others are what the log stands on.
+        """
+        parts = urlsplit(address)
+        properties = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
+        if wrong := sorted(name for name in properties if not _OURS.fullmatch(name)):
+            raise ValueError(
+                f"INTENT_EVENT_LOG_KAFKA sets {', '.join(wrong)}: only security.*, sasl.*, ssl.*, client.id and "
+                "client.rack can be set"
+            )
+        return cls(parts.path.strip("/"), {"bootstrap.servers": parts.netloc, **properties})
+
+
+class _Delivery:
+    """The lines of one call on their way: done when the broker has answered for each."""
+
+    def __init__(self, count: int) -> None:
+        self._missing = count
+        self.error: KafkaError | None = None
+        self.done = threading.Event()
+
+    def count(self, error: KafkaError | None) -> None:
+        self.error = self.error or error
+        self._missing -= 1
+        if self._missing == 0:
+            self.done.set()
+
+
+class KafkaLog:
+    """`EventLog` in the topic of `address` (see `KafkaAddress`). Thread-safe.
+
+    Raises:
+        KafkaLogError: no broker answers, or the topic is missing and cannot be made.
+    """
+
+    def __init__(self, address: str, *, delivery_seconds: float = DELIVERY_SECONDS) -> None:
+        parsed = KafkaAddress.parse(address)
+        self._topic = parsed.topic
+        self._properties = parsed.properties
+        self._writer = uuid.uuid4().hex[:12]
+        self._delivery_seconds = delivery_seconds
+        # By partition the offset that comes next as far as this writer knows: what it appends stands there or later.
+        self._next = _ends(self._properties, self._topic)
+        with _reported(self._topic):
+            self._producer = Producer(
+                {
+                    **self._properties,
+                    "acks": "all",
+                    "enable.idempotence": True,
+                    "linger.ms": LINGER_MILLISECONDS,
+                    "compression.type": "lz4",
+                    "message.timeout.ms": round(delivery_seconds * 1000),
+                    "log_level": 3,
+                }
+            )
+        self._closing = threading.Event()
+        self._polling = threading.Thread(target=self._poll, name="kafka-deliveries", daemon=True)
+        self._polling.start()
+
+    def append(self, lines: Sequence[bytes]) -> None:
+        """Send `lines` and return when the broker has acknowledged each.
+
+        Raises:
+            ValueError: a line is empty or holds a newline; nothing of this call is sent.
+            KafkaLogError: a line was not acknowledged; it may be in the topic all the same, and others of the call.
+        """
+        require_lines(lines)
+        if not lines:
+            return
+        delivery = _Delivery(len(lines))
+
+        def delivered(error: KafkaError | None, message: Message) -> None:
+            if error is None:
+                partition, offset = message.partition(), message.offset()
+                if partition is not None and offset is not None:
+                    self._next[partition] = max(self._next.get(partition, 0), offset + 1)
+            delivery.count(error)
+
+        for sent, line in enumerate(lines):
+            try:
+                self._producer.produce(self._topic, line, on_delivery=delivered)
+            except (BufferError, KafkaException) as error:
+                raise KafkaLogError(f"event log, topic {self._topic}: {sent} lines are sent, then: {error}") from error
+        # The broker's client gives up by itself a little earlier, and says why.
+        if not delivery.done.wait(self._delivery_seconds + 5.0):
+            raise KafkaLogError(f"event log, topic {self._topic}: no answer within {self._delivery_seconds + 5.0} s")
+        if delivery.error is not None:
+            raise KafkaLogError(f"event log, topic {self._topic}: {delivery.error.str()}")
+
+    def mark(self) -> str:
+        """The name of this writer, the time, and for each partition the offset from which its next lines stand."""
+        offsets = " ".join(f"{partition}:{offset}" for partition, offset in sorted(self._next.copy().items()))
+        return f"{self._writer} {time.time():.0f} {offsets}"
+
+    def is_abandoned(self, mark: str) -> bool:
+        """Whether the writer of `mark` is this one, or took it so long ago that its call must be over."""
+        writer, taken_at, *_ = mark.split(" ")
+        return writer == self._writer or time.time() - float(taken_at) > ABANDONED_SECONDS
+
+    def since(self, mark: str) -> Iterator[bytes]:
+        """All lines of the topic from the offsets of `mark` to its present end."""
+        offsets = {int(partition): int(offset) for partition, _, offset in (x.partition(":") for x in mark.split()[2:])}
+        ends = _ends(self._properties, self._topic)
+        wanted = {partition: (offsets.get(partition, OFFSET_BEGINNING), end) for partition, end in ends.items()}
+        for messages in _read(self._properties, self._topic, wanted):
+            yield from (value for message in messages if (value := message.value()) is not None)
+
+    def close(self) -> None:
+        """Wait for what is on its way and give the connections back."""
+        self._producer.flush(self._delivery_seconds)
+        self._closing.set()
+        self._polling.join()
+
+    def _poll(self) -> None:
+        while not self._closing.is_set():
+            self._producer.poll(0.1)
+
+
+@dataclass(frozen=True)
+class Copied:
+    """What a copy brought: messages, and the segments that hold them."""
+
+    messages: int
+    segments: tuple[Path, ...]
+
+
+def copy_topic(address: str, root: Path, *, segment_bytes: int = SEGMENT_BYTES) -> Copied:
+    """Copy what the topic of `address` holds beyond the copied segments under `root` into new ones there.
+
+    A copy that is killed leaves whole segments or none; the next one goes on after the last. Only one runs at a time
+    on a `root`, others wait for it. All copies of a topic must go to the same `root`.
+
+    Raises:
+        KafkaLogError: no broker answers; or messages are gone from the topic, or the topic itself was made anew, before
+            they were copied.
+    """
+    parsed = KafkaAddress.parse(address)
+    root.mkdir(parents=True, exist_ok=True)
+    segments: list[Path] = []
+    messages = 0
+    with _alone(root / f".copy-{parsed.topic}"):
+        for half in root.glob(f".kafka.{parsed.topic}.*"):
+            half.unlink()  # of a copy that was killed
+        ends = _ends(parsed.properties, parsed.topic)
+        firsts = _copied_to(root, parsed.topic)
+        for partition, end in sorted(ends.items()):
+            first = firsts.get(partition, OFFSET_BEGINNING)
+            if first > end:
+                raise KafkaLogError(
+                    f"topic {parsed.topic}, partition {partition}: it ends at {end}, but offsets up to {first - 1} are "
+                    f"copied to {root}: it was made anew; copy a topic of another name, or to another home"
+                )
+            for block in _blocks(parsed, partition, first, end, segment_bytes):
+                path = root / _name(parsed.topic, partition, block[0][0], block[-1][0])
+                with atomic_file(path) as temporary:
+                    temporary.write_bytes(b"".join(line + b"\n" for _, line in block if line))
+                segments.append(path)
+                messages += len(block)
+    return Copied(messages, tuple(segments))
+
+
+def _blocks(
+    address: KafkaAddress, partition: int, first: int, end: int, segment_bytes: int
+) -> Iterator[list[tuple[int, bytes]]]:
+    """Offsets and lines of a partition from `first` to `end`, as much at once as a segment holds."""
+    block: list[tuple[int, bytes]] = []
+    size = 0
+    for messages in _read(address.properties, address.topic, {partition: (first, end)}):
+        for message in messages:
+            offset, line = message.offset(), message.value() or b""
+            if offset is None:
+                raise KafkaLogError(f"topic {address.topic}, partition {partition}: a message came without an offset")
+            # Lines of ours hold no newline; a message of somebody else's must not become two of them.
+            block.append((offset, line.replace(b"\r", b" ").replace(b"\n", b" ")))
+            size += len(line) + 1
+        if size >= segment_bytes:
+            yield block
+            block, size = [], 0
+    if block:
+        yield block
+
+
+def _name(topic: str, partition: int, first: int, last: int) -> str:
+    return f"kafka.{topic}.{partition}.{first:020d}-{last:020d}{SEGMENT_SUFFIX}"
+
+
+def _copied_to(root: Path, topic: str) -> dict[int, int]:
+    """By partition the offset after the last that is copied."""
+    following: dict[int, int] = {}
+    for path in root.glob(f"kafka.*{SEGMENT_SUFFIX}"):
+        found = _COPIED.fullmatch(path.name)
+        if found is not None and found["topic"] == topic:
+            partition = int(found["partition"])
+            following[partition] = max(following.get(partition, 0), int(found["last"]) + 1)
+    return following
+
+
+def _ends(properties: dict[str, str], topic: str) -> dict[int, int]:
+    """By partition of `topic` the offset of the next message."""
+    with _consumer(properties, topic) as consumer:
+        deadline = time.monotonic() + BROKER_SECONDS
+        # A topic that the broker makes when it is first asked for has no leader at once.
+        while (found := consumer.list_topics(topic, timeout=BROKER_SECONDS).topics[topic]).error is not None:
+            if time.monotonic() > deadline:
+                raise KafkaLogError(f"event log, topic {topic}: {found.error.str()}")
+            time.sleep(0.2)
+        ends = {}
+        for partition in found.partitions:
+            offsets = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=BROKER_SECONDS)
+            if offsets is None:
+                raise KafkaLogError(f"event log, topic {topic}: no answer within {BROKER_SECONDS} s")
+            ends[partition] = offsets[1]
+        return ends
+
+
+def _read(properties: dict[str, str], topic: str, wanted: dict[int, tuple[int, int]]) -> Iterator[list[Message]]:
+    """The messages of each partition from its first offset up to, and without, its end."""
+    ends = {partition: end for partition, (first, end) in wanted.items() if first < end and end > 0}
+    if not ends:
+        return
+    with _consumer(properties, topic) as consumer:
+        consumer.assign([TopicPartition(topic, partition, wanted[partition][0]) for partition in ends])
+        deadline = time.monotonic() + STALL_SECONDS
+        while ends:
+            found = consumer.consume(_CONSUMED_AT_ONCE, timeout=_CONSUME_SECONDS)
+            if found:
+                deadline = time.monotonic() + STALL_SECONDS
+            elif time.monotonic() > deadline:
+                raise KafkaLogError(f"event log, topic {topic}: the broker sends nothing for {STALL_SECONDS} s")
+            kept: list[Message] = []
+            for message in found:
+                partition, offset, error = message.partition(), message.offset(), message.error()
+                if error is not None and error.code() != KafkaError._PARTITION_EOF:
+                    raise KafkaLogError(
+                        f"event log, topic {topic}, partition {partition}: {error.str()}; if the offset is out of "
+                        "range, the topic's retention has removed messages that were not read yet"
+                    )
+                if partition is None or offset is None or partition not in ends:
+                    continue
+                if error is None and offset < ends[partition]:
+                    kept.append(message)
+                # The end may come as a message of its own: the last offsets of a topic need not hold any.
+                if error is not None or offset >= ends[partition] - 1:
+                    del ends[partition]
+            if kept:
+                yield kept
+
+
+@contextmanager
+def _consumer(properties: dict[str, str], topic: str) -> Iterator[Consumer]:
+    """A reader by offset: no group, nothing is committed; an offset that is gone is an error, not a jump."""
+    own: dict[str, Any] = {
+        **properties,
+        "group.id": f"intent-tracking-{uuid.uuid4().hex[:8]}",
+        "enable.auto.commit": False,
+        "auto.offset.reset": "error",
+        "enable.partition.eof": True,
+        "allow.auto.create.topics": True,
+        "log_level": 3,
+    }
+    with _reported(topic):
+        consumer = Consumer(own)
+        try:
+            yield consumer
+        finally:
+            consumer.close()
+
+
+@contextmanager
+def _reported(topic: str) -> Iterator[None]:
+    try:
+        yield
+    except KafkaException as error:
+        raise KafkaLogError(f"event log, topic {topic}: {error.args[0].str()}") from error
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)

@@ -1,0 +1,385 @@
+"""`SessionStore` in one SQLite file: the embedded store, safe with several threads and worker processes.
+
+Each call is a handful of statements, however many events it brings: ids and keys go in as one JSON list.
+"""
+
+# ruff: noqa: S608 - statements are put together from texts of this module alone; values are always parameters
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from intent_tracking.events.contract import Event, shopper_id
+from intent_tracking.sessions.state import (
+    GAP,
+    MAX_EVENTS_KEPT,
+    MAX_IDS_KEPT,
+    MAX_SESSIONS,
+    REPEATS,
+    Appended,
+    Claimed,
+    Erased,
+    LiveSession,
+    SessionStoreError,
+    from_body,
+    kept_event,
+    new_session_id,
+    to_body,
+    to_number,
+    to_time,
+)
+
+# `event` keeps its id after its body is gone, so that a repeat is still known. `size` counts sessions, because counting
+# them at each call would read them all.
+_TABLES: Final = """
+CREATE TABLE IF NOT EXISTS session (
+    number INTEGER PRIMARY KEY,
+    session_id TEXT NOT NULL UNIQUE,
+    shopper_id TEXT NOT NULL,
+    given_id TEXT NOT NULL,
+    user_id TEXT,
+    started_at INTEGER NOT NULL,
+    last_event_at INTEGER NOT NULL,
+    event_count INTEGER NOT NULL
+);
+CREATE INDEX IF NOT EXISTS session_of_shopper ON session (shopper_id, given_id, last_event_at);
+CREATE INDEX IF NOT EXISTS session_of_user ON session (user_id, last_event_at) WHERE user_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS session_by_activity ON session (last_event_at, number);
+CREATE TABLE IF NOT EXISTS device (
+    session INTEGER NOT NULL,
+    anonymous_id TEXT NOT NULL,
+    PRIMARY KEY (session, anonymous_id)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS event (
+    event_id TEXT PRIMARY KEY,
+    session INTEGER NOT NULL,
+    event_time INTEGER NOT NULL,
+    body BLOB
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS event_of_session ON event (session, event_time, event_id);
+CREATE INDEX IF NOT EXISTS event_kept ON event (session, event_time, event_id) WHERE body IS NOT NULL;
+CREATE TABLE IF NOT EXISTS claim (
+    event_id TEXT PRIMARY KEY,
+    mark TEXT NOT NULL,
+    claimed_at INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS size (sessions INTEGER NOT NULL);
+INSERT INTO size SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM size);
+CREATE TRIGGER IF NOT EXISTS session_added AFTER INSERT ON session BEGIN UPDATE size SET sessions = sessions + 1; END;
+CREATE TRIGGER IF NOT EXISTS session_removed AFTER DELETE ON session BEGIN
+    UPDATE size SET sessions = sessions - 1;
+    DELETE FROM event WHERE session = OLD.number;
+    DELETE FROM device WHERE session = OLD.number;
+END;
+"""
+_VERSION: Final = 2
+_LISTED: Final = "(SELECT value FROM json_each(?))"
+
+
+@dataclass(slots=True)
+class _Span:
+    """A session while a call adds to it."""
+
+    number: int
+    session_id: str
+    started_at: int
+    last_event_at: int
+    event_count: int
+    changed: bool = False
+
+
+class SqliteSessionStore:
+    """`SessionStore` in one SQLite file. Threads share one connection, processes share the file.
+
+    A commit reaches the disk with the next checkpoint: a power cut may lose the newest sessions but spoils nothing.
+    What was answered as accepted stands in the event log; this is only the state that answers are made from.
+
+    Raises:
+        SessionStoreError: the file cannot be opened.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        max_sessions: int = MAX_SESSIONS,
+        max_events: int = MAX_EVENTS_KEPT,
+        max_ids: int = MAX_IDS_KEPT,
+    ) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
+        self._max_sessions = max_sessions
+        self._max_events = max_events
+        self._max_ids = max(max_ids, max_events)
+        self._lock = threading.Lock()
+        with self._reported():
+            self._connection = sqlite3.connect(path, timeout=30.0, isolation_level=None, check_same_thread=False)
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = NORMAL")
+            # Erased text must be gone from the file, not only from the tables.
+            self._connection.execute("PRAGMA secure_delete = ON")
+        with self._transaction() as database:
+            _make_tables(database)
+
+    def claim(self, event_ids: Collection[str], mark: str) -> Claimed:
+        """Hold for `mark` those of `event_ids` that the store does not have."""
+        wanted = _listed(event_ids)
+        with self._transaction() as database:
+            rows = database.execute(f"SELECT event_id FROM event WHERE event_id IN {_LISTED}", (wanted,))
+            known = frozenset(row[0] for row in rows)
+            held = dict(database.execute(f"SELECT event_id, mark FROM claim WHERE event_id IN {_LISTED}", (wanted,)))
+            if not held:
+                now = time.time_ns() // 1000
+                new = [(event_id, mark, now) for event_id in event_ids if event_id not in known]
+                database.executemany("INSERT INTO claim VALUES (?, ?, ?)", new)
+        return Claimed(known, held)
+
+    def release(self, event_ids: Collection[str], mark: str) -> None:
+        """Give up the claims of `mark` on `event_ids`."""
+        with self._transaction() as database:
+            database.execute(f"DELETE FROM claim WHERE event_id IN {_LISTED} AND mark = ?", (_listed(event_ids), mark))
+
+    def append(self, events: Sequence[Event]) -> Appended:
+        """Take in `events` in one transaction: all of them are kept, or none. Claims on them end."""
+        # Scrubbing takes longest and needs no lock.
+        bodies = {event.event_id: to_body(kept_event(event)) for event in events}
+        wanted = _listed(bodies)
+        with self._transaction() as database:
+            rows = database.execute(
+                f"SELECT event_id, session_id FROM event JOIN session ON number = session WHERE event_id IN {_LISTED}",
+                (wanted,),
+            )
+            session_of: dict[str, str] = dict(rows)
+            new = []
+            for event in events:
+                # Of equal ids in one call the first is the event.
+                new.append(event.event_id not in session_of)
+                session_of.setdefault(event.event_id, "")
+            fresh = [event for event, is_new in zip(events, new, strict=True) if is_new]
+            session_of.update(self._place(database, fresh, bodies))
+            database.execute(f"DELETE FROM claim WHERE event_id IN {_LISTED}", (wanted,))
+            self._evict(database)
+        return Appended(tuple(session_of[event.event_id] for event in events), tuple(new))
+
+    def read(self, session_id: str) -> LiveSession | None:
+        """The session, or `None` where it is unknown, evicted or erased."""
+        return self.read_all([session_id])[0]
+
+    def read_all(self, session_ids: Sequence[str]) -> tuple[LiveSession | None, ...]:
+        """As `read`, many at once, in the order given."""
+        found = {
+            session.session_id: session for session in self._read(f"session_id IN {_LISTED}", _listed(session_ids))
+        }
+        return tuple(found.get(session_id) for session_id in session_ids)
+
+    def latest(self, user_id: str) -> LiveSession | None:
+        """The session of a known user with the newest activity."""
+        return next(self._read("user_id = ? ORDER BY last_event_at DESC, number DESC LIMIT 1", user_id), None)
+
+    def size(self) -> int:
+        """How many sessions are kept."""
+        with self._transaction("BEGIN") as database:
+            return int(database.execute("SELECT sessions FROM size").fetchone()[0])
+
+    def expire(self, before: datetime) -> int:
+        """Remove sessions without activity since `before`; how many."""
+        limit = to_number(before)
+        with self._transaction() as database:
+            database.execute("DELETE FROM claim WHERE claimed_at < ?", (limit,))
+            return database.execute("DELETE FROM session WHERE last_event_at < ?", (limit,)).rowcount
+
+    def erase(self, user_id: str) -> Erased:
+        """Remove every session of the user, and the anonymous ones of the devices seen with the user."""
+        with self._transaction() as database:
+            found = database.execute(
+                "SELECT number FROM session WHERE user_id = :user UNION SELECT number FROM session"
+                " WHERE user_id IS NULL AND shopper_id IN (SELECT 'anonymous:' || anonymous_id"
+                " FROM session JOIN device ON number = session WHERE user_id = :user)",
+                {"user": user_id},
+            ).fetchall()
+            count = "SELECT count(*) FROM event WHERE session = ?"
+            events = sum(database.execute(count, row).fetchone()[0] for row in found)
+            database.executemany("DELETE FROM session WHERE number = ?", found)
+        with self._lock, self._reported():
+            # The write-ahead log still holds the old pages; fold it in so that the text is nowhere on disk.
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        return Erased(sessions=len(found), events=events)
+
+    def close(self) -> None:
+        """Close the connection; the last one to close folds the write-ahead log into the file."""
+        with self._lock:
+            self._connection.close()
+
+    @contextmanager
+    def _reported(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise SessionStoreError(f"session state {self._path}: {error}") from error
+
+    @contextmanager
+    def _transaction(self, begin: str = "BEGIN IMMEDIATE") -> Iterator[sqlite3.Connection]:
+        # Immediate: two processes that both read first and then write would end in SQLITE_BUSY, not in waiting.
+        with self._lock, self._reported():
+            self._connection.execute(begin)
+            try:
+                yield self._connection
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+
+    def _place(self, database: sqlite3.Connection, events: Sequence[Event], bodies: dict[str, bytes]) -> dict[str, str]:
+        """Write new `events` into their sessions; the session of each."""
+        spans = self._spans(database, events)
+        next_number = database.execute("SELECT coalesce(max(number), 0) + 1 FROM session").fetchone()[0]
+        devices: set[tuple[int, str]] = set()
+        rows: list[tuple[str, int, int, bytes]] = []
+        session_of: dict[str, str] = {}
+        for event in events:
+            shopper, given, at = shopper_id(event), event.session_id or "", to_number(event.event_time)
+            near = spans.setdefault((shopper, given), [])
+            span = max(
+                (each for each in near if each.started_at - GAP <= at <= each.last_event_at + GAP),
+                key=lambda each: (each.last_event_at, each.number),
+                default=None,
+            )
+            if span is None:
+                taken = bool(given) and _is_taken(database, given)
+                session_id = new_session_id(shopper, event.session_id, event.event_id, taken=taken)
+                while _is_taken(database, session_id):  # a source may give an id that looks like one of ours
+                    session_id += "#"
+                span = _Span(next_number, session_id, at, at, 0)
+                next_number += 1
+                near.append(span)
+                database.execute(
+                    "INSERT INTO session VALUES (?, ?, ?, ?, ?, ?, ?, 0)",
+                    (span.number, session_id, shopper, given, event.user_id, at, at),
+                )
+            span.started_at = min(span.started_at, at)
+            span.last_event_at = max(span.last_event_at, at)
+            span.event_count += 1
+            span.changed = True
+            if event.anonymous_id is not None:
+                devices.add((span.number, event.anonymous_id))
+            rows.append((event.event_id, span.number, at, bodies[event.event_id]))
+            session_of[event.event_id] = span.session_id
+        changed = [span for near in spans.values() for span in near if span.changed]
+        database.executemany(
+            "UPDATE session SET started_at = ?, last_event_at = ?, event_count = ? WHERE number = ?",
+            [(span.started_at, span.last_event_at, span.event_count, span.number) for span in changed],
+        )
+        database.executemany("INSERT INTO event VALUES (?, ?, ?, ?)", rows)
+        database.executemany("INSERT OR IGNORE INTO device VALUES (?, ?)", sorted(devices))
+        for span in changed:
+            if span.event_count > self._max_events:
+                self._trim(database, span)
+        return session_of
+
+    @staticmethod
+    def _spans(database: sqlite3.Connection, events: Sequence[Event]) -> dict[tuple[str, str], list[_Span]]:
+        """The sessions that `events` may belong to, by shopper and given id."""
+        bounds: dict[tuple[str, str], tuple[int, int]] = {}
+        for event in events:
+            key, at = (shopper_id(event), event.session_id or ""), to_number(event.event_time)
+            first, last = bounds.get(key, (at, at))
+            bounds[key] = min(first, at), max(last, at)
+        wanted = orjson.dumps([(*key, first - GAP, last + GAP) for key, (first, last) in bounds.items()]).decode()
+        spans: dict[tuple[str, str], list[_Span]] = {}
+        for shopper, given, *span in database.execute(
+            "SELECT shopper_id, given_id, number, session_id, started_at, last_event_at, event_count"
+            " FROM json_each(?) AS wanted CROSS JOIN session ON shopper_id = wanted.value ->> 0"
+            " AND given_id = wanted.value ->> 1 AND last_event_at >= wanted.value ->> 2"
+            " AND started_at <= wanted.value ->> 3",
+            (wanted,),
+        ):
+            spans.setdefault((shopper, given), []).append(_Span(*span))
+        return spans
+
+    def _trim(self, database: sqlite3.Connection, span: _Span) -> None:
+        """Forget what events beyond the newest held. Their ids stay for a while, so that a repeat is still known."""
+        newest_first = "ORDER BY event_time DESC, event_id DESC LIMIT -1 OFFSET ?"
+        database.execute(
+            "UPDATE event SET body = NULL WHERE event_id IN"
+            f" (SELECT event_id FROM event WHERE session = ? AND body IS NOT NULL {newest_first})",
+            (span.number, self._max_events),
+        )
+        database.execute(
+            "DELETE FROM event WHERE session = ? AND event_time < ? AND body IS NULL",
+            (span.number, span.last_event_at - REPEATS),
+        )
+        if span.event_count > self._max_ids:
+            database.execute(
+                f"DELETE FROM event WHERE event_id IN (SELECT event_id FROM event WHERE session = ? {newest_first})",
+                (span.number, self._max_ids),
+            )
+
+    def _evict(self, database: sqlite3.Connection) -> None:
+        surplus = database.execute("SELECT sessions FROM size").fetchone()[0] - self._max_sessions
+        if surplus > 0:
+            database.execute(
+                "DELETE FROM session WHERE number IN"
+                " (SELECT number FROM session ORDER BY last_event_at, number LIMIT ?)",
+                (surplus,),
+            )
+
+    def _read(self, condition: str, value: str) -> Iterator[LiveSession]:
+        """The sessions that meet `condition`, a text of this class, with their events."""
+        columns = "number, session_id, shopper_id, user_id, started_at, last_event_at, event_count"
+        with self._transaction("BEGIN") as database:
+            sessions = database.execute(f"SELECT {columns} FROM session WHERE {condition}", (value,)).fetchall()
+            rows = database.execute(
+                f"SELECT session, event_id, event_time, body FROM event WHERE session IN {_LISTED}"
+                " AND body IS NOT NULL ORDER BY session, event_time, event_id",
+                (_listed(row[0] for row in sessions),),
+            ).fetchall()
+        events: dict[int, list[Any]] = {}
+        for number, *event in rows:
+            events.setdefault(number, []).append(event)
+        for number, session_id, shopper, user_id, started_at, last_event_at, event_count in sessions:
+            yield LiveSession(
+                session_id=session_id,
+                shopper_id=shopper,
+                user_id=user_id,
+                started_at=to_time(started_at),
+                last_event_at=to_time(last_event_at),
+                event_count=event_count,
+                events=tuple(from_body(*event) for event in events[number]),
+            )
+
+
+def _make_tables(database: sqlite3.Connection) -> None:
+    """Make what is missing. Tables of an older form are dropped: the state is short-lived, the event log keeps all."""
+    if database.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
+        for table in ("session", "device", "event", "claim", "size"):
+            database.execute(f"DROP TABLE IF EXISTS {table}")
+        database.execute(f"PRAGMA user_version = {_VERSION}")
+    for statement in _statements(_TABLES):
+        database.execute(statement)
+
+
+def _is_taken(database: sqlite3.Connection, session_id: str) -> bool:
+    return database.execute("SELECT 1 FROM session WHERE session_id = ?", (session_id,)).fetchone() is not None
+
+
+def _listed(values: Any) -> str:
+    return orjson.dumps(list(values)).decode()
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The statements of `script` one by one: `executescript` would commit on its own."""
+    statement = ""
+    for line in script.splitlines():
+        statement += line + "\n"
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

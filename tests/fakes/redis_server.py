@@ -1,0 +1,38 @@
+"""A real Redis of this machine, started on a socket of its own with nothing kept on disk."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+
+@contextmanager
+def redis_server() -> Iterator[str]:
+    """Start `redis-server` and give its address; a test skips where it is not installed."""
+    program = shutil.which("redis-server")
+    if program is None:
+        pytest.skip("redis-server is not installed: apt-get install redis-server")
+    # A short path of its own: the path of a socket may have 107 characters.
+    with tempfile.TemporaryDirectory(prefix="redis-") as folder:
+        socket = Path(folder) / "redis.sock"
+        process = subprocess.Popen(
+            [program, "--port", "0", "--unixsocket", str(socket), "--save", "", "--appendonly", "no", "--dir", folder],
+            stdout=subprocess.DEVNULL,
+        )
+        try:
+            deadline = time.monotonic() + 60
+            while not socket.exists():
+                assert process.poll() is None, "redis-server ended"
+                assert time.monotonic() < deadline, "redis-server does not listen"
+                time.sleep(0.02)
+            yield f"unix://{socket}"
+        finally:
+            process.terminate()
+            process.wait(30)

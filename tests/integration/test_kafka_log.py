@@ -1,0 +1,137 @@
+"""Events through a broker into the segments that the pipeline reads, and a broker that is gone."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Producer
+from pydantic import SecretStr
+
+from bentos.intent_service.metrics import Metrics
+from bentos.intent_service.tracking import Tracker
+from intent_tracking.events.ingest import collect
+from intent_tracking.events.kafka_log import KafkaAddress, KafkaLog, KafkaLogError, copy_topic
+from intent_tracking.events.segment_log import read_log
+from intent_tracking.settings import Settings
+from tests.fakes.kafka_broker import kafka_broker
+from tests.fakes.service_client import message
+
+pytestmark = pytest.mark.integration
+
+ROOT = Path(__file__).resolve().parents[2]
+# Dies in the rename of the second segment: the worst moment, when the first is there and the second nearly.
+KILLED_COPY = """
+import os, signal, sys
+from pathlib import Path
+renamed = []
+def die(event, arguments):
+    if event == "os.rename" and ".jsonl" in str(arguments[1]):
+        renamed.append(arguments)
+        if len(renamed) == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+sys.addaudithook(die)
+from intent_tracking.events.kafka_log import copy_topic
+copy_topic(sys.argv[1], Path(sys.argv[2]), segment_bytes=200)
+"""
+
+
+@pytest.fixture(scope="module")
+def broker() -> Iterator[str]:
+    with kafka_broker() as address:
+        yield address
+
+
+def copied(root: Path) -> list[bytes]:
+    return [line.data for line in read_log(root)]
+
+
+def test_tracked_events_go_through_the_topic_into_the_day(broker: str, tmp_path: Path) -> None:
+    address = f"kafka://{broker}/tracked"
+    tracker = Tracker(Settings(home=tmp_path, event_log_kafka=SecretStr(address)), Metrics())
+    now = datetime.now(UTC)
+    first = tracker.track([message(number) for number in range(5)], now)
+    again = tracker.track([message(number) for number in range(3, 8)], now)
+    tracker.close()
+    assert (first.accepted, again.accepted, again.duplicates) == (5, 3, 2)
+    assert copy_topic(address, tmp_path / "event_log").messages == 8
+    days = sorted({datetime.fromisoformat(message(0)["event_time"]).date(), now.date()})
+    rows = [row for _, table in collect(tmp_path, days) for row in table["raw"].to_pylist()]
+    assert sorted(json.loads(row)["event_id"] for row in rows) == [f"e{number}" for number in range(8)]
+
+
+def test_a_copy_takes_each_message_once_however_often_it_runs(broker: str, tmp_path: Path) -> None:
+    address = f"kafka://{broker}/copied"
+    log = KafkaLog(address)
+    written: list[bytes] = []
+    for turn in range(3):
+        lines = [b"%d-%d" % (turn, number) for number in range(40)]
+        log.append(lines)
+        written += lines
+        assert copy_topic(address, tmp_path, segment_bytes=100).messages == 40
+        assert copy_topic(address, tmp_path).messages == 0
+        assert sorted(copied(tmp_path)) == sorted(written)
+    log.close()
+
+
+def test_a_copy_that_is_killed_loses_and_doubles_nothing(broker: str, tmp_path: Path) -> None:
+    address = f"kafka://{broker}/killed"
+    log = KafkaLog(address)
+    written = [b"line-%03d-" % number + b"x" * 40 for number in range(200)]
+    log.append(written)
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED_COPY, address, str(tmp_path)], cwd=ROOT, timeout=120, check=False
+    )
+    assert killed.returncode == -signal.SIGKILL
+    halfway = copied(tmp_path)
+    assert 0 < len(halfway) < 200
+    log.append([b"later"])
+    log.close()
+    assert copy_topic(address, tmp_path).messages == 201 - len(halfway)
+    assert sorted(copied(tmp_path)) == sorted([*written, b"later"])
+    assert not list(tmp_path.glob(".kafka.*"))
+
+
+def test_a_message_of_somebody_else_stays_one_line(broker: str, tmp_path: Path) -> None:
+    producer = Producer({"bootstrap.servers": broker, "log_level": 0})
+    for value in (b"two\r\nlines", b"", None, b"plain"):
+        producer.produce("foreign", value, partition=0)
+    producer.flush(30)
+    address = f"kafka://{broker}/foreign"
+    assert copy_topic(address, tmp_path).messages == 4
+    assert copied(tmp_path) == [b"two  lines", b"plain"]
+    assert copy_topic(address, tmp_path).messages == 0
+
+
+def test_a_topic_that_ends_before_what_was_copied_was_made_anew(broker: str, tmp_path: Path) -> None:
+    (tmp_path / f"kafka.anew.0.{0:020d}-{99:020d}.jsonl").write_bytes(b"old\n")
+    with pytest.raises(KafkaLogError, match="made anew"):
+        copy_topic(f"kafka://{broker}/anew", tmp_path)
+
+
+def test_a_broker_that_is_gone_acknowledges_nothing() -> None:
+    with kafka_broker() as address:
+        log = KafkaLog(f"kafka://{address}/gone", delivery_seconds=1.0)
+        log.append([b"one"])
+    with pytest.raises(KafkaLogError, match="topic gone"):
+        log.append([b"two"])
+    log.close()
+
+
+def test_only_the_security_of_the_client_can_be_set() -> None:
+    parsed = KafkaAddress.parse("kafka://a:9092,b:9092/events?security.protocol=SASL_SSL&sasl.password=p%26q")
+    assert parsed.topic == "events"
+    assert parsed.properties == {
+        "bootstrap.servers": "a:9092,b:9092",
+        "security.protocol": "SASL_SSL",
+        "sasl.password": "p&q",
+    }
+    assert "p&q" not in repr(parsed)
+    with pytest.raises(ValueError, match="sets acks:"):
+        KafkaAddress.parse("kafka://a:9092/events?acks=1")
