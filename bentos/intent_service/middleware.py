@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bentos.intent_service.errors import ErrorCode, RequestError
@@ -34,8 +35,8 @@ class Deadline:
         async def watched(message: Message) -> None:
             nonlocal started
             started = True
-            if not limit.expired():
-                # What has begun cannot become a 504 any more, and a stream of events goes on for hours.
+            if message["type"] == "http.response.start" and _is_stream(message) and not limit.expired():
+                # A stream of events goes on for hours. Any other answer is sent in time, also to one who reads slowly.
                 limit.reschedule(None)
             await send(message)
 
@@ -58,3 +59,7 @@ class Deadline:
                 else RequestError(504, ErrorCode.TIMEOUT, f"no answer within {self._seconds:g} s; repeat the request")
             )
             await late.response()(scope, receive, send)
+
+
+def _is_stream(message: Message) -> bool:
+    return Headers(raw=message.get("headers", [])).get("content-type", "").startswith("text/event-stream")

@@ -10,6 +10,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from bentos.intent_service.app import OPERATIONS
 from bentos.intent_service.limits import MAX_BODY_BYTES, MAX_EVENTS, MAX_TEXT_CHARACTERS, MAX_TEXTS
 from intent_tracking.events.contract import PARAM_NAMES, EventName
 
@@ -19,23 +20,14 @@ EVENT_FIELDS = (
     *("event_id", "event_name", "event_time", "received_time", "user_id", "anonymous_id", "session_id", "source"),
     *("scene", "schema_version", "params"),
 )
-# Each POST path with a body that is right, from which the wrong ones are made.
+# Each path that takes a body, with one that is right, from which the wrong ones are made.
 BODIES: dict[str, dict[str, Any]] = {
-    "/v1/track": {
-        "events": [
-            {
-                "event_id": "e-1",
-                "event_name": "message",
-                "event_time": datetime.now(UTC).isoformat(timespec="seconds"),
-                "anonymous_id": "visitor-1",
-                "source": "web",
-                "params": {"text": "where is my parcel?"},
-            }
-        ]
-    },
-    "/v1/intent": {"texts": ["where is my parcel?", "我想退货"], "scene": "customer_service"},
-    "/v1/explain": {"text": "where is my parcel?", "scene": "customer_service", "intent": "track_order"},
+    operation.path: json.loads(json.dumps(operation.example))
+    for operation in OPERATIONS
+    if operation.request is not None
 }
+# An event of today is stored.
+BODIES["/v1/track"]["events"][0]["event_time"] = datetime.now(UTC).isoformat(timespec="seconds")
 # Numbers as text, since Python's own JSON would not write most of them.
 _NUMBERS = (
     *("1e999", "-1e999", "1e308", "1e-400", "-0", "-0.0", "9" * 5_000, "0." + "1" * 5_000, "1E+400", "1e" + "9" * 50),
