@@ -48,6 +48,10 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="The least that the service logs."
     )
+    otlp_endpoint: str | None = Field(
+        default=None, description="Address of an OTLP/HTTP collector of traces, as http://collector:4318."
+    )
+    trace_share: float = Field(default=1.0, ge=0, le=1, description="Share of the requests that are traced, 0 to 1.")
     trust_received_time: bool = Field(
         default=False, description="Keep a client's `received_time`: for replays of archived traffic only."
     )

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bentos.intent_service.metrics import Metrics
 from bentos.intent_service.request_context import RequestContext, handling
+from bentos.intent_service.tracing import request_span
 
 logger = logging.getLogger(__name__)
 
@@ -42,9 +43,14 @@ class Observed:
             await self._app(scope, receive, send)
             return
         route = scope["path"] if scope["path"] in self._routes else OTHER
-        answer = _Answer(send, request_id_of(Headers(scope=scope).get(REQUEST_ID_HEADER)))
+        method = scope["method"] if scope["method"] in METHODS else OTHER
+        headers = Headers(scope=scope)
+        answer = _Answer(send, request_id_of(headers.get(REQUEST_ID_HEADER)))
         self._metrics.in_flight.inc()
-        with handling(RequestContext(answer.request_id, route)) as request:
+        with (
+            request_span(method, route, answer.request_id, headers) as span,
+            handling(RequestContext(answer.request_id, route, span.trace_id)) as request,
+        ):
             try:
                 await self._app(scope, receive, answer)
             except Exception:
@@ -55,7 +61,8 @@ class Observed:
             finally:
                 self._metrics.in_flight.dec()
                 self._count(request, answer)
-                self._log(scope["method"], request, answer)
+                self._log(method, request, answer)
+                span.answered(answer.status, request.error, request.model_version)
 
     def _count(self, request: RequestContext, answer: _Answer) -> None:
         if answer.status is not None:
@@ -71,7 +78,7 @@ class Observed:
             level,
             "answered" if answer.complete else "not answered to the end",
             extra={
-                "method": method if method in METHODS else OTHER,
+                "method": method,
                 "status": answer.status,
                 "ms": round(1000 * answer.seconds, 2),
                 "model_version": request.model_version,

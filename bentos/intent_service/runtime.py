@@ -41,6 +41,7 @@ from bentos.intent_service.schemas import (
     TrackAnswer,
     WordWeight,
 )
+from bentos.intent_service.tracing import span
 from bentos.intent_service.tracking import Touched, Tracker
 from intent_tracking.events.contract import Scene
 from intent_tracking.inference import IntentPredictor, ModelInput, Prediction
@@ -129,7 +130,8 @@ class Runtime:
             OSError: the storage refuses; nothing is accepted.
         """
         loop = asyncio.get_running_loop()
-        tracked = await loop.run_in_executor(self._storage, self._tracker.track, documents, datetime.now(UTC))
+        with span("track events", events=len(documents)):
+            tracked = await loop.run_in_executor(self._storage, self._tracker.track, documents, datetime.now(UTC))
         self.metrics.events.labels("accepted").inc(tracked.accepted)
         self.metrics.events.labels("duplicate").inc(tracked.duplicates)
         self.metrics.count_rejected(refused.reason for refused in tracked.rejected)
@@ -138,8 +140,10 @@ class Runtime:
             shoppers = [session.shopper_id for session in tracked.touched]
             # The clock of the events: it is now for live traffic, and then for a replay of archived traffic.
             moment = max(session.event_time for session in tracked.touched)
-            features = await loop.run_in_executor(self._storage, self._features.of, shoppers, moment)
-            answered = await self._inference.predict([session.entry for session in tracked.touched], features)
+            with span("read features", shoppers=len(shoppers)):
+                features = await loop.run_in_executor(self._storage, self._features.of, shoppers, moment)
+            with span("inference", inputs=len(shoppers)):
+                answered = await self._inference.predict([session.entry for session in tracked.touched], features)
         sessions: list[SessionAnswer] = []
         if answered is not None:
             sessions = [
@@ -166,7 +170,8 @@ class Runtime:
         # Cleaning many long texts takes seconds, in which the event loop must go on with other requests.
         loop = asyncio.get_running_loop()
         entries = await loop.run_in_executor(self._storage, _rendered, request)
-        answered = await self._inference.predict(entries)
+        with span("inference", inputs=len(entries)):
+            answered = await self._inference.predict(entries)
         if answered is None:
             raise self._no_model()
         version = answered.serving.predictor.version
@@ -194,7 +199,8 @@ class Runtime:
         loop = asyncio.get_running_loop()
         entry = await loop.run_in_executor(self._storage, render_utterance, request.text, request.scene)
         try:
-            explained = await self._inference.explain(entry, request.intent)
+            with span("inference", inputs=1):
+                explained = await self._inference.explain(entry, request.intent)
         except UnknownIntentError as error:
             raise RequestError(422, ErrorCode.INVALID_REQUEST, str(error), "intent") from error
         if explained is None:

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bentos.intent_service.limits import WORKERS
 from bentos.intent_service.logs import configure_logging
+from bentos.intent_service.tracing import start_tracing, stop_tracing
 from intent_tracking.settings import load_settings
 
 
@@ -53,7 +54,10 @@ class IntentService:
 
         settings = load_settings()
         configure_logging(settings.log_format, settings.log_level)
-        self.runtime = Runtime(settings, worker=bentoml.server_context.worker_index or 1)
+        worker = bentoml.server_context.worker_index or 1
+        self.runtime = Runtime(settings, worker=worker)
+        if settings.otlp_endpoint:
+            start_tracing(settings.otlp_endpoint, settings.trace_share, worker)
         self.runtime.start()
         self.app = create_app(self.runtime, settings)
 
@@ -61,6 +65,7 @@ class IntentService:
     def close(self) -> None:
         """Finish and write what is under way."""
         self.runtime.close()
+        stop_tracing()
 
 
 IntentService.add_asgi_middleware(OwnSurface)

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,12 +52,16 @@ class RunningService:
 
 @contextmanager
 def running_service(
-    home: Path, target: str = SERVICE, source: Path = ROOT, port: int | None = None
+    home: Path,
+    target: str = SERVICE,
+    source: Path = ROOT,
+    port: int | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[RunningService]:
     """Start the documented command with `home`, wait until it lives, and stop it on leaving.
 
     `target` is what BentoML serves, `source` the folder that its packages come from.
-    Without a `port` it takes a free one.
+    Without a `port` it takes a free one. `environment` is added to the variables of this process.
     """
     port = port or free_port()
     log = home / "service.log"
@@ -78,6 +82,7 @@ def running_service(
                 "BENTOML_HOME": str(home / "bentoml"),
                 "BENTOML_DO_NOT_TRACK": "True",
                 "DO_NOT_TRACK": "1",
+                **(environment or {}),
             },
         )
     try:

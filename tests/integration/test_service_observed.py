@@ -1,0 +1,80 @@
+"""What an operator sees of the running service: every line of its log, its figures, and its traces."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from intent_tracking.release import publish
+from tests.artifacts import tiny_component
+from tests.fakes.service_process import RunningService, running_service
+from tests.fakes.trace_collector import TraceCollector, trace_collector
+
+pytestmark = pytest.mark.integration
+
+REQUEST = "0f6a2b3c4d5e4f608a9b0c1d2e3f4a5b"
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+
+
+@pytest.fixture(scope="module")
+def collector() -> Iterator[TraceCollector]:
+    with trace_collector() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory, collector: TraceCollector) -> Iterator[RunningService]:
+    home = tmp_path_factory.mktemp("observed")
+    publish(home / "release.json", {"intent_model": tiny_component(home, "m-seen")}, "first")
+    with running_service(home, environment={"INTENT_OTLP_ENDPOINT": collector.address}) as running:
+        running.wait_for_release(1)
+        yield running
+
+
+def test_a_request_is_found_by_its_id_in_answer_log_and_trace(
+    service: RunningService, collector: TraceCollector
+) -> None:
+    answer = httpx.post(
+        service.address + "/v1/intent?user=jane.doe",
+        json={"texts": ["where is Jane's parcel"]},
+        headers={"X-Request-Id": REQUEST, "traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"},
+        timeout=60,
+    )
+    assert answer.status_code == 200
+    assert answer.headers["x-request-id"] == REQUEST
+    spans = collector.wait_for(2, TRACE)
+    request = next(span for span in spans if span.name == "POST /v1/intent")
+    assert "inference" in {span.name for span in spans}
+    assert request.attributes["intent.request_id"] == REQUEST
+    assert request.attributes["intent.model_version"] == "m-seen"
+    [line] = [line for line in lines_of(service.log) if line.get("request_id") == REQUEST]
+    assert (line["status"], line["model_version"], line["trace_id"]) == (200, "m-seen", TRACE)
+
+
+def test_every_line_of_every_process_has_the_one_shape(service: RunningService) -> None:
+    lines = lines_of(service.log)
+    assert all({"time", "level", "message", "logger"} <= set(line) for line in lines)
+    loggers = {line["logger"] for line in lines}
+    # Of BentoML's parent process, of its worker, and of our own.
+    assert {"bentoml.serve", "bentos.intent_service.releases", "bentos.intent_service.observed"} <= loggers
+    assert "jane" not in service.log.read_text().lower()
+
+
+def test_figures_of_the_worker_processes_are_those_of_the_service(service: RunningService) -> None:
+    samples = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(service.call("/metrics")[1])
+        for sample in family.samples
+    }
+    assert samples["intent_model_info", "m-seen"] == 1
+    assert samples["intent_process_resident_bytes", "1"] > 1e8
+    assert samples["intent_http_request_seconds_count", "/v1/intent"] >= 1
+
+
+def lines_of(log: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in log.read_text().splitlines()]
