@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.quality.texts import evaluate_task, rows_of
-from benchmarks.quality.unit import Measured, Workplace
+from benchmarks.quality.unit import ROOT, Measured, Workplace
 from intent_tracking.datasets.rows import OUT_OF_SCOPE, Utterance
 from intent_tracking.datasets.tasks import write_labelled_csv
 
@@ -18,8 +19,16 @@ EXPLAINED_TEXTS = 200
 
 
 def model_folder(workplace: Workplace, name: str, seed: int) -> Path:
-    """Where the model of a task and seed is kept."""
-    return workplace.models / f"{name}-seed{seed}"
+    """Where the model of a task and seed is kept; one that other code trained lies elsewhere."""
+    return workplace.models / f"{name}-seed{seed}-{_modeling_code()}"
+
+
+def _modeling_code() -> str:
+    """Names the code that makes models by its content."""
+    digest = sha256()
+    for path in sorted((ROOT / "intent_tracking" / "modeling").glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def evaluate_and_keep(workplace: Workplace, seed: int, *, name: str) -> Measured:

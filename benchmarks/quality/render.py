@@ -145,8 +145,8 @@ def _intent(found: Figures) -> list[str]:
     return [
         *_table(head, rows),
         "CLINC150: 15,000 queries and 100 out-of-scope ones train, the threshold is chosen on validation; BERT of",
-        "Larson et al. 2019, trained on out-of-scope queries / with a threshold. Banking77 has no validation split: a",
-        "tenth of train is held back where labels have enough texts. Few-shot subsets are drawn by the seed.",
+        "Larson et al. 2019, trained on out-of-scope queries / with a threshold. Banking77 has no validation split:",
+        "500 texts of train are held back where labels have enough of them. Few-shot subsets are drawn by the seed.",
         "",
     ]
 

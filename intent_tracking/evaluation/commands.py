@@ -31,6 +31,8 @@ _VALIDATION_SHARE = 0.1
 # More than this tells little more, and would be missed in training.
 _MOST_VALIDATION_TEXTS = 500
 _STREAM = 1024
+# On a CPU ten thousand texts are learned within eight minutes, and more in as many times that.
+_LEAST_BUDGET, _SECONDS_A_TEXT = 480.0, 0.048
 
 
 def evaluate_command(
@@ -62,7 +64,7 @@ def evaluate_command(
         base_encoder: hub id, local folder or the packaged MiniLM.
         seed: of everything random.
         device: where to train.
-        max_seconds: training time to stay within.
+        max_seconds: training time to stay within; None: on a CPU, without a recipe, 8 minutes or 48 ms a text.
         recipe: how to train; None: chosen from the data.
         augment: how often each training text is written anew, to be learned beside it.
         model_dir: keep the trained artifact there.
@@ -88,6 +90,7 @@ def evaluate_command(
     from intent_tracking.modeling.distillation import unlabelled_examples
     from intent_tracking.modeling.examples import examples_from_labelled, model_inputs
     from intent_tracking.modeling.export import train_artifact
+    from intent_tracking.modeling.hardware import choose_device
     from intent_tracking.modeling.multi_label import answer_scores
     from intent_tracking.modeling.pretraining import adapt_encoder
     from intent_tracking.sessions.render import render_utterance
@@ -99,6 +102,8 @@ def evaluate_command(
     dev_rows = read_labelled_csv(dev) if dev is not None else None
     if dev_rows is None:
         train_rows, dev_rows = hold_back(train_rows, seed)
+    if max_seconds is None and recipe is None and choose_device(device).type == "cpu":
+        max_seconds = max(_LEAST_BUDGET, _SECONDS_A_TEXT * len(train_rows))
     # Labelled files carry no times: a fixed one keeps the dataset's fingerprint a function of the files.
     moment = datetime(1970, 1, 1, tzinfo=UTC)
     tables = [

@@ -9,7 +9,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-# Tokens and pairs share this many rows. Banking77 has 20,000 of them, so that few meet in one row.
+# Tokens and pairs share this many rows, and the linear model learns them as they are shared: of the 24,000 that
+# Banking77 has, half meet another in their row. With four times the rows the table would outgrow the int8 encoder.
 ROWS = 2**15
 _SPREAD = (2_654_435_761, 1_000_003, 7_919)
 

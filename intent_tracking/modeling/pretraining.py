@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from intent_tracking.modeling.batching import plan_pass
 from intent_tracking.modeling.checkpoint import optimizer_tensors, restore, restore_optimizer, snapshot, trainable
-from intent_tracking.modeling.encoder import ADAPTATION_FILE, allowed_config, find_encoder, load_encoder
+from intent_tracking.modeling.encoder import ADAPTATION_FILE, allowed_config, attend_for, find_encoder, load_encoder
 from intent_tracking.modeling.hardware import choose_device, has_fast_bf16
 from intent_tracking.modeling.masking import MaskingTable, guessable, mask_token, mask_words
 from intent_tracking.modeling.model import SplitEmbedding, extend_rows
@@ -209,6 +209,7 @@ class _Adapter:
         self._place[self._candidates] = torch.arange(len(table.words), device=device)
         self._optimizer = _optimizer(self._network, recipe)
         self._bf16 = has_fast_bf16(device)
+        attend_for(self._encoder, device, bf16=self._bf16)
         self._steps = recipe.passes * -(-len(texts) // recipe.batch_size)
         self._state = _State(key=self._key(base_encoder))
         self._stopped: Literal["finished", "time"] = "finished"

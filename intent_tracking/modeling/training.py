@@ -28,6 +28,7 @@ from intent_tracking.modeling.checkpoint import (
     snapshot,
 )
 from intent_tracking.modeling.dataset import TokenizedDataset
+from intent_tracking.modeling.encoder import attend_for, find_encoder, shape_of
 from intent_tracking.modeling.hardware import (
     choose_device,
     expected_tokens_per_second,
@@ -36,7 +37,7 @@ from intent_tracking.modeling.hardware import (
 )
 from intent_tracking.modeling.intent_head import prototypes_of
 from intent_tracking.modeling.lexical_fit import fit_lexical_head
-from intent_tracking.modeling.loading import load_labels
+from intent_tracking.modeling.loading import load_config, load_labels
 from intent_tracking.modeling.model import IntentModel
 from intent_tracking.modeling.objective import class_weights
 from intent_tracking.modeling.optimizer import make_optimizer, rate_at
@@ -169,6 +170,8 @@ class _Trainer:
                 "give all processes the same folder"
             )
         if found is None:
+            start = load_config(champion).encoder if champion else find_encoder(dataset.info.base_encoder).config()
+            layers, hidden = shape_of(start)
             chosen = recipe or choose_recipe(
                 len(self._train),
                 len(labels.intents),
@@ -179,7 +182,8 @@ class _Trainer:
                 versions=dataset.info.versions,
                 max_seconds=max_seconds,
                 doubtful=[not sure for sure in self._sure],
-                tokens_per_second=expected_tokens_per_second(device),
+                tokens_per_second=expected_tokens_per_second(device, layers, hidden),
+                hidden=hidden,
             )
             # How fast a device is is measured: the processes may have found different recipes.
             chosen = Recipe.model_validate_json(processes.agree(chosen.model_dump_json()))
@@ -199,6 +203,7 @@ class _Trainer:
             raise ValueError("the training split has no two intents, no slots and no outcomes; label some data")
         self._model.freeze_base_rows()
         self._model.to(device)
+        attend_for(self._model.encoder, device, bf16=self._recipe.bf16)
         if found is None and self._model.intent is not None:
             before = load_labels(champion) if champion is not None else None
             # A champion of one label has no head that could have learned it.
@@ -355,11 +360,12 @@ class _Trainer:
         restore(self._model, self._best)
         self._model.merge_rows()
         model = self._model.to("cpu").eval()
+        attend_for(model.encoder, torch.device("cpu"), bf16=False)
         outputs = None
         if len(self._validation):
             # In float32, as the model is served: calibration is fitted on what will be seen.
             outputs = run_split(model, self._validation, torch.device("cpu"), bf16=False)
-            head = fit_lexical_head(self._train, self._validation, outputs)
+            head = fit_lexical_head(self._train, self._validation, outputs) if self._recipe.lexical_head else None
             if head is not None:
                 model.add_lexical(head)
                 outputs = run_split(model, self._validation, torch.device("cpu"), bf16=False)

@@ -164,7 +164,10 @@ def break_event(event: dict[str, Any], raw: bytes, rng: random.Random) -> tuple[
         kept = {key: value for key, value in event.items() if key not in ("user_id", "anonymous_id")}
         return orjson.dumps(kept), QuarantineReason.MISSING_IDENTITY.value, "missing_identity"
     if drawn < 0.75:
-        named = {**event, "event_name": ("page_ping", "Order Completed", "viewItem", "scroll")[int(rng.random() * 4)]}
+        named = {
+            **event,
+            "event_name": ("page_ping", "Order Completed", "viewItem", "addCart")[int(rng.random() * 4)],
+        }
         return orjson.dumps(named), QuarantineReason.UNKNOWN_EVENT.value, "unknown_name"
     if drawn < 0.85:
         extra = {**event, "params": {**params, "debug": True}}

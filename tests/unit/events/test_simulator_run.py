@@ -171,7 +171,9 @@ def test_another_shop_is_not_written_over_silently(app: Typer, tmp_path: Path) -
     # Cause: a second run with another seed replaced the days that it shared with the first and left the others, so that
     # one folder held days of two shops.
     def run(*options: str) -> tuple[int, str]:
-        done = CliRunner().invoke(app, ["--out", str(tmp_path), "--quiet", "--sessions-per-day", "5", *options])
+        # A long temporary path fills the box of the message, which then breaks words.
+        wide = CliRunner(env={"COLUMNS": "400"})
+        done = wide.invoke(app, ["--out", str(tmp_path), "--quiet", "--sessions-per-day", "5", *options])
         return done.exit_code, " ".join(done.output.replace("│", " ").split())
 
     assert run("--seed", "1", "--days", "3")[0] == 0
