@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -14,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, 
 from intent_tracking.events.contract import Scene
 from intent_tracking.modeling.multi_label import names_in
 from intent_tracking.modeling.prediction import LABEL_SEPARATOR, OUT_OF_SCOPE_LABEL
+from intent_tracking.sessions.vocabulary import scene_token
 
 REQUIRED_COLUMNS = ("text", "intent")
 OPTIONAL_COLUMNS = ("scene", "language", "slots")
@@ -44,10 +46,35 @@ class Slot(BaseModel):
         return self
 
 
+def _apart(slots: tuple[Slot, ...]) -> tuple[Slot, ...]:
+    for one, other in pairwise(sorted(slots, key=lambda slot: slot.start)):
+        if other.start < one.end:
+            raise ValueError(
+                f"slot {other.name!r} at {other.start}:{other.end} overlaps {one.name!r} at {one.start}:{one.end}; "
+                "mark each character once"
+            )
+    return slots
+
+
+def _label(intent: str) -> str:
+    """The one way to write a label or several: `b | a` is `a|b`, as predictions write it."""
+    if LABEL_SEPARATOR in intent:
+        intent = LABEL_SEPARATOR.join(names_in(intent)) or OUT_OF_SCOPE_LABEL
+    if not intent.strip():
+        raise ValueError("is empty; give a label, `oos` for none of them")
+    return intent.strip()
+
+
+def _scene(scene: str) -> str:
+    scene_token(scene)
+    return scene
+
+
 class Annotation(BaseModel):
     """One label: of the message `event_id`, of the session `session_id`, or of a free utterance `text`.
 
-    With an `event_id`, `text` may repeat the message as it was written; slots are offsets in it.
+    With an `event_id`, `text` may repeat the message as it was written; slots are offsets in it. Without slots nobody
+    has looked for any, an empty list says that there are none. Several intents are written `a|b`, in any order.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -55,10 +82,10 @@ class Annotation(BaseModel):
     event_id: str | None = None
     session_id: str | None = None
     text: str | None = None
-    intent: str = Field(min_length=1)
+    intent: Annotated[str, AfterValidator(_label)]
     language: Literal["en", "zh"] | None = None
-    scene: Scene | None = None
-    slots: tuple[Slot, ...] = ()
+    scene: Annotated[str, AfterValidator(_scene)] | None = None
+    slots: Annotated[tuple[Slot, ...], AfterValidator(_apart)] | None = None
     annotated_at: Annotated[datetime, AfterValidator(_in_utc)]
 
     @model_validator(mode="after")
@@ -91,7 +118,7 @@ def _checked(line: str, where: str) -> Annotation:
 
 
 class LabelledText(BaseModel):
-    """One row of a labelled CSV file."""
+    """One row of a labelled CSV file; slots that are None were not marked by anybody, () says that there are none."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -99,14 +126,15 @@ class LabelledText(BaseModel):
     intent: str
     scene: str = Scene.CUSTOMER_SERVICE
     language: Literal["en", "zh"] | None = None
-    slots: tuple[Slot, ...] = ()
+    slots: tuple[Slot, ...] | None = None
 
 
 def read_labelled_csv(path: Path) -> list[LabelledText]:
     """Read columns `text,intent` and, if they are there, `scene,language,slots` (JSON list of name, start, end).
 
-    Several intents of one text are written `a|b`. Other columns are left alone. An empty optional cell is as if the
-    column were not there.
+    Several intents of one text are written `a|b`. A scene is one of the contract's or a shop's own. Other columns are
+    left alone. An empty optional cell is as if the column were not there: nobody has marked the slots of that text,
+    which `[]` says to have none.
 
     Raises:
         AnnotationError: the file, a column or a cell is not as described; file, line and column are named.
@@ -131,7 +159,7 @@ def read_labelled_csv(path: Path) -> list[LabelledText]:
     return rows
 
 
-_SLOTS = TypeAdapter(tuple[Slot, ...])
+_SLOTS = TypeAdapter(Annotated[tuple[Slot, ...], AfterValidator(_apart)])
 
 
 def _labelled(row: dict[str, str | None], path: Path, line: int) -> LabelledText:
@@ -141,16 +169,17 @@ def _labelled(row: dict[str, str | None], path: Path, line: int) -> LabelledText
     text, intent = (row["text"] or "").strip(), (row["intent"] or "").strip()
     if not text:
         raise AnnotationError(f"{where}, column text: is empty; remove the line or give the text")
-    if LABEL_SEPARATOR in intent:
-        intent = LABEL_SEPARATOR.join(names_in(intent)) or OUT_OF_SCOPE_LABEL
-    if not intent:
-        raise AnnotationError(f"{where}, column intent: is empty; give a label, `oos` for none of them")
     scene, language, slots = ((row.get(name) or "").strip() for name in OPTIONAL_COLUMNS)
-    if scene and scene not in set(Scene):
-        raise AnnotationError(f"{where}, column scene: {scene!r} is not one of {', '.join(Scene)}")
+    column = "intent"
+    try:
+        intent = _label(intent)
+        column = "scene"
+        scene = _scene(scene or Scene.CUSTOMER_SERVICE)
+    except ValueError as error:
+        raise AnnotationError(f"{where}, column {column}: {error}") from error
     if language not in ("", "en", "zh"):
         raise AnnotationError(f"{where}, column language: {language!r} is not one of en, zh")
-    marked: tuple[Slot, ...] = ()
+    marked: tuple[Slot, ...] | None = None
     if slots:
         try:
             marked = _SLOTS.validate_python(json.loads(slots))
@@ -164,7 +193,7 @@ def _labelled(row: dict[str, str | None], path: Path, line: int) -> LabelledText
     if moved and marked:
         shifted = [slot.model_copy(update={"start": slot.start - moved, "end": slot.end - moved}) for slot in marked]
         marked = tuple(slot for slot in shifted if slot.start >= 0)
-    too_long = [slot for slot in marked if slot.end > len(text)]
+    too_long = [slot for slot in marked or () if slot.end > len(text)]
     if too_long:
         raise AnnotationError(
             f"{where}, column slots: {too_long[0].name!r} ends at {too_long[0].end}, the text at {len(text)}"
@@ -172,7 +201,7 @@ def _labelled(row: dict[str, str | None], path: Path, line: int) -> LabelledText
     return LabelledText(
         text=text,
         intent=intent,
-        scene=Scene(scene) if scene else Scene.CUSTOMER_SERVICE,
+        scene=scene,
         language="zh" if language == "zh" else "en" if language == "en" else None,
         slots=marked,
     )

@@ -112,12 +112,18 @@ def build_examples(
     return BuiltExamples(_with_features(table, features), dict(counts))
 
 
-def examples_from_labelled(rows: Sequence[LabelledText], split: Split, time: datetime) -> pa.Table:
-    """Rows of `EXAMPLE_SCHEMA` for labelled texts, in their order; the language is detected where it is not given."""
+def examples_from_labelled(
+    rows: Sequence[LabelledText], split: Split, time: datetime, counts: Counter[str] | None = None
+) -> pa.Table:
+    """Rows of `EXAMPLE_SCHEMA` for labelled texts, in their order; the language is detected where it is not given.
+
+    Slots that cannot be kept are added to `counts`, by reason.
+    """
     built = []
+    counts = Counter() if counts is None else counts
     for number, row in enumerate(rows):
         rendered = render_utterance(row.text, row.scene)
-        found, _ = _slots(row.slots, row.text, rendered)
+        found = None if row.slots is None else _slots(row.slots, row.text, rendered, counts)
         example = _row(f"{split}-{number}", rendered, row.intent, None, found, 1.0, "utterance", None, time)
         example["split"] = split
         if row.language is not None:
@@ -189,8 +195,7 @@ def _session_rows(
         # A label of the whole session says nothing of its words, unless it marks some.
         found: list[dict[str, Any]] | None = None
         if label is not None and label.slots:
-            found, lost = _slots(label.slots, label.text, rendered)
-            counts["slot not found in its text"] += lost
+            found = _slots(label.slots, label.text, rendered, counts)
         row = _row(
             example_id,
             rendered,
@@ -230,8 +235,8 @@ def _message_rows(
                 continue
             alone = share(seed, "alone", event_id) < 0.5
             rendered = render_session(event.scene, events[place : place + 1] if alone else events[: place + 1])
-            found, lost = _marked(label, label.text or _as_written(event.text, label.slots), rendered)
-            counts["slot not found in its text"] += lost
+            written = label.text or _as_written(event.text, label.slots or ())
+            found = None if label.slots is None else _slots(label.slots, written, rendered, counts)
             del wanted[event_id]
             rows.append(
                 _row(
@@ -278,8 +283,7 @@ def _lone(example_id: str, label: Annotation, counts: Counter[str]) -> dict[str,
     rendered = (
         render_utterance(label.text or "") if label.scene is None else render_utterance(label.text or "", label.scene)
     )
-    found, lost = _marked(label, label.text, rendered)
-    counts["slot not found in its text"] += lost
+    found = None if label.slots is None else _slots(label.slots, label.text, rendered, counts)
     row = _row(example_id, rendered, label.intent, None, found, 1.0, "utterance", None, label.annotated_at)
     row["language"] = label.language or rendered.language
     return row
@@ -315,11 +319,6 @@ def _row(
     }
 
 
-def _marked(label: Annotation, written: str | None, rendered: ModelInput) -> tuple[list[dict[str, Any]] | None, int]:
-    """Slots of a labelled text as `_slots` gives them; None where the label does not speak of slots at all."""
-    return _slots(label.slots, written, rendered) if "slots" in label.model_fields_set else (None, 0)
-
-
 def _as_written(stored: str | None, slots: Sequence[Slot]) -> str | None:
     """The stored message, where the offsets of `slots` hold in it: no placeholder stands before the end of a slot."""
     if stored is None or any(slot.value is not None for slot in slots):
@@ -328,8 +327,13 @@ def _as_written(stored: str | None, slots: Sequence[Slot]) -> str | None:
     return stored if all(slot.end <= first for slot in slots) else None
 
 
-def _slots(slots: Sequence[Slot], written: str | None, rendered: ModelInput) -> tuple[list[dict[str, Any]], int]:
-    """Slots as offsets in the rendered text, and how many could not be located there."""
+def _slots(
+    slots: Sequence[Slot], written: str | None, rendered: ModelInput, counts: Counter[str]
+) -> list[dict[str, Any]]:
+    """Slots as offsets in the rendered text; those that cannot be kept are counted, by reason.
+
+    Slots inside one number or address, of which a placeholder is left, become one: of other names the first counts.
+    """
     utterance = rendered.text[rendered.utterance_start : rendered.utterance_end]
     mapped = free_text_with_offsets(written) if written is not None else None
     found: list[dict[str, Any]] = []
@@ -343,10 +347,15 @@ def _slots(slots: Sequence[Slot], written: str | None, rendered: ModelInput) -> 
             if places:
                 start = min(places, key=lambda candidate: abs(candidate - slot.start))
                 place = (start, start + len(value))
-        if place is not None and place[0] < place[1] <= len(utterance):
-            first = rendered.utterance_start
-            found.append({"name": slot.name, "start": first + place[0], "end": first + place[1]})
-    return found, len(slots) - len(found)
+        if place is None or not place[0] < place[1] <= len(utterance):
+            counts["slot not found in its text"] += 1
+            continue
+        start, end = (rendered.utterance_start + edge for edge in place)
+        if any(start < other["end"] and other["start"] < end for other in found):
+            counts["slot in the same personal data as another"] += 1
+            continue
+        found.append({"name": slot.name, "start": start, "end": end})
+    return found
 
 
 def _judge_by_people(rows: list[dict[str, Any]]) -> None:

@@ -12,6 +12,9 @@ from typing import Final
 from intent_tracking.events.contract import EventName, Scene
 from intent_tracking.text.personal_data import PLACEHOLDERS
 
+SCENE_NAME: Final = "[a-z0-9_]+"
+"""What a scene may be called: one of the contract or one of a shop's own."""
+
 
 def scene_token(scene: str) -> str:
     """The token of a scene, of the contract or of a shop's own.
@@ -19,7 +22,7 @@ def scene_token(scene: str) -> str:
     Raises:
         ValueError: the name is not made of small letters, digits and underscores.
     """
-    if not re.fullmatch("[a-z0-9_]+", scene):
+    if not re.fullmatch(SCENE_NAME, scene):
         raise ValueError(f"scene {scene!r}: name it in small letters, digits and underscores")
     return f"<scene:{scene}>"
 

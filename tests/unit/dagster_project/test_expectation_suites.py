@@ -101,6 +101,7 @@ PREDICTION = {
     "model_version": "v1",
 }
 SPLITS = [{**EXAMPLE, "example_id": name, "split": name} for name in ("train", "validation", "test")]
+SALON = [{**row, "scene": "salon"} for row in SPLITS]
 
 
 def features(schema: pa.Schema, key: str, **changes):
@@ -114,7 +115,7 @@ GOOD = [
     ("validated_events", EVENT_SCHEMA, [EVENT]),
     ("sessions", SESSION_SCHEMA, [SESSION]),
     ("session_texts", SESSION_TEXT_SCHEMA, [TEXT, {**TEXT, "kind": "message", "event_id": "e1", "outcome": None}]),
-    ("training_examples", EXAMPLE_SCHEMA, SPLITS),
+    ("training_examples", EXAMPLE_SCHEMA, SALON),
     ("served_predictions", PREDICTION_SCHEMA, [PREDICTION]),
     ("user_features", USER_FEATURE_SCHEMA, [features(USER_FEATURE_SCHEMA, "shopper_id")]),
     ("item_features", ITEM_FEATURE_SCHEMA, [features(ITEM_FEATURE_SCHEMA, "item_id")]),
@@ -135,6 +136,7 @@ BAD = [
     ("session_texts", SESSION_TEXT_SCHEMA, [{**TEXT, "text": f"{TEXT['text']} 13812345678"}], "text"),
     ("session_texts", SESSION_TEXT_SCHEMA, [{**TEXT, "outcome": None}], "outcome"),
     ("training_examples", EXAMPLE_SCHEMA, SPLITS[:2], "split"),
+    ("training_examples", EXAMPLE_SCHEMA, [*SPLITS[:2], {**SPLITS[2], "scene": "The Salon"}], "scene"),
     ("training_examples", EXAMPLE_SCHEMA, [*SPLITS, SPLITS[0]], "example_id"),
     ("training_examples", EXAMPLE_SCHEMA, [*SPLITS[:2], {**SPLITS[2], "intent": None}], "outcome"),
     ("served_predictions", PREDICTION_SCHEMA, [{**PREDICTION, "confidence": 1.2}], "confidence"),

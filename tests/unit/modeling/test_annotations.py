@@ -3,8 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
-from intent_tracking.modeling.annotations import AnnotationError, read_annotations, read_labelled_csv
+from intent_tracking.modeling.annotations import Annotation, AnnotationError, read_annotations, read_labelled_csv
 
 pytestmark = pytest.mark.unit
 
@@ -24,8 +25,9 @@ def test_optional_columns_are_read_and_others_left_alone(tmp_path: Path) -> None
     )
     first, second = read_labelled_csv(path)
     assert (first.scene, first.language) == ("search", "en")
+    assert first.slots is not None
     assert first.text[first.slots[0].start : first.slots[0].end] == "4711"
-    assert (second.scene, second.language, second.slots) == ("customer_service", None, ())
+    assert (second.scene, second.language, second.slots) == ("customer_service", None, None)
 
 
 def test_byte_order_mark_and_spaces_around_the_text_do_no_harm(tmp_path: Path) -> None:
@@ -34,6 +36,7 @@ def test_byte_order_mark_and_spaces_around_the_text_do_no_harm(tmp_path: Path) -
     )
     [row] = read_labelled_csv(path)
     assert row.text == "red coat"
+    assert row.slots is not None
     assert row.text[row.slots[0].start : row.slots[0].end] == "red"
 
 
@@ -47,7 +50,11 @@ def test_byte_order_mark_and_spaces_around_the_text_do_no_harm(tmp_path: Path) -
         ("text,intent\nhello,\n", "line 2, column intent: is empty"),
         ("text,intent\nhello\n", "line 2: has not as many cells"),
         ("text,intent\na, b,c\n", "line 2: has not as many cells"),
-        ("text,intent,scene\na,b,kitchen\n", "line 2, column scene: 'kitchen' is not one of search"),
+        ("text,intent,scene\na,b,The Kitchen\n", "line 2, column scene: scene 'The Kitchen': name it in small letters"),
+        (
+            'text,intent,slots\nabc,b,"[{""name"":""x"",""start"":0,""end"":2},{""name"":""y"",""start"":1,""end"":3}]"\n',
+            "line 2, column slots: .*'y' at 1:3 overlaps 'x' at 0:2; mark each character once",
+        ),
         ("text,intent,language\na,b,fr\n", "line 2, column language: 'fr'"),
         ("text,intent,slots\na,b,{oops\n", "line 2, column slots"),
         ('text,intent,slots\na,b,"[{""name"":""x"",""start"":0,""end"":9}]"\n', "'x' ends at 9, the text at 1"),
@@ -82,3 +89,34 @@ def test_annotation_without_a_target_is_refused_with_its_line(tmp_path: Path) ->
     )
     with pytest.raises(AnnotationError, match=r"day\.jsonl line 3.*give `event_id`"):
         list(read_annotations([path]))
+
+
+def test_a_text_that_nobody_marked_is_not_one_without_slots(tmp_path: Path) -> None:
+    """An empty cell was read as an empty list, so that whole columns of it taught that there is no key information."""
+    rows = read_labelled_csv(_file(tmp_path, "text,intent,slots\nred coat,find,\nhello,greet,[]\n"))
+    assert [row.slots for row in rows] == [None, ()]
+    plain = read_labelled_csv(_file(tmp_path, "text,intent\nred coat,find\n"))
+    assert plain[0].slots is None
+    written = {"text": "hi", "intent": "greet", "annotated_at": "2026-01-01T00:00:00Z"}
+    assert Annotation.model_validate(written).slots is None
+    assert Annotation.model_validate({**written, "slots": []}).slots == ()
+
+
+def test_a_shop_names_scenes_of_its_own(tmp_path: Path) -> None:
+    """Labelled files took the scenes of the contract alone, while models, `predict` and `explain` knew any."""
+    [row] = read_labelled_csv(_file(tmp_path, "text,intent,scene\nbook a seat,book,airline\n"))
+    assert row.scene == "airline"
+    written = {"text": "hi", "intent": "greet", "scene": "salon", "annotated_at": "2026-01-01T00:00:00Z"}
+    assert Annotation.model_validate(written).scene == "salon"
+    with pytest.raises(ValidationError, match="name it in small letters"):
+        Annotation.model_validate({**written, "scene": "The Salon"})
+
+
+def test_several_labels_are_written_in_one_way(tmp_path: Path) -> None:
+    """`b|a` of an annotation stayed as it was, and no answer, which is `a|b`, could be equal to it."""
+    written = {"text": "hi", "annotated_at": "2026-01-01T00:00:00Z"}
+    given = ("b | a", "a|b|b", "oos|", " a ")
+    wanted = ["a|b", "a|b", "oos", "a"]
+    assert [Annotation.model_validate({**written, "intent": intent}).intent for intent in given] == wanted
+    rows = read_labelled_csv(_file(tmp_path, "text,intent\n" + "".join(f"hi,{intent}\n" for intent in given)))
+    assert [row.intent for row in rows] == wanted

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -7,6 +8,7 @@ import pyarrow as pa
 import pytest
 
 from intent_tracking.modeling.annotations import LabelledText, Slot
+from intent_tracking.modeling.augmentation import augmented_examples
 from intent_tracking.modeling.examples import (
     BEHAVIOUR_WEIGHT,
     ENOUGH_ANNOTATED,
@@ -235,3 +237,20 @@ def test_labelled_texts_become_inputs_of_the_predictor() -> None:
     assert entry == render_utterance("red coat")
     [found] = table["slots"].to_pylist()[0]
     assert entry.text[found["start"] : found["end"]] == "red"
+
+
+def test_what_nobody_marked_stays_unmarked() -> None:
+    rows = [LabelledText(text="red coat", intent="find"), LabelledText(text="hello", intent="greet", slots=())]
+    assert examples_from_labelled(rows, "test", UNTIL)["slots"].to_pylist() == [None, []]
+
+
+def test_slots_in_one_number_do_not_overlap_when_its_placeholder_is_left() -> None:
+    """Both grew to the whole of `<phone>`, and augmenting such a text raised "overlaps another"."""
+    text = "call 13812345678 now"
+    slots = (Slot(name="area", start=5, end=8), Slot(name="line", start=8, end=16))
+    counts: Counter[str] = Counter()
+    table = examples_from_labelled([LabelledText(text=text, intent="call", slots=slots)], "train", UNTIL, counts)
+    [slot] = table["slots"].to_pylist()[0]
+    assert (slot["name"], table["text"][0].as_py()[slot["start"] : slot["end"]]) == ("area", "<phone>")
+    assert counts == {"slot in the same personal data as another": 1}
+    assert augmented_examples(table, 3)["slots"].to_pylist()[0][0]["name"] == "area"
