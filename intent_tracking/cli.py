@@ -173,10 +173,11 @@ def evaluate(
             layers=layers,
             progress=trained,
         )
-    oos = found.get("out_of_scope_recall")
+    oos, rejection = found.get("out_of_scope_recall"), found["rejection"]
     typer.echo(
         f"accuracy {found['accuracy']:.4f}  macro-F1 {found['macro_f1']:.4f}"
         + (f"  out-of-scope recall {oos:.4f}" if oos is not None else "")
+        + ("" if rejection["counted"] else f"  (rejects {rejection['rejected']:.1%}, then {rejection['accuracy']:.4f})")
         + f"  {found['seconds']:.0f} s  {found['tokens_per_second']:.0f} tokens/s  -> {report}"
     )
 

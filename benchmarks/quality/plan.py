@@ -9,6 +9,7 @@ from typing import Final
 
 from benchmarks.quality.adaptation import adapted_crosswoz
 from benchmarks.quality.kept_models import evaluate_and_keep, explanations, int8_loss
+from benchmarks.quality.label_sets import evaluate_label_sets
 from benchmarks.quality.scenes import added_scene, apart, together
 from benchmarks.quality.shoppers import boosting_baseline, boosting_ensemble
 from benchmarks.quality.students import student
@@ -79,6 +80,7 @@ _ENTRIES: Final = (
         for domain in MULTIDOGO_DOMAINS
     ),
     *_SCENES,
+    _Entry("multidogo-airline", "label_sets", 540, partial(evaluate_label_sets, name="multidogo-airline")),
 )
 
 

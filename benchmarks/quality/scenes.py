@@ -136,7 +136,7 @@ def _best(predictor: IntentPredictor, rows: Sequence[Utterance], scene: str) -> 
 
 
 def _macro_f1(predictor: IntentPredictor, rows: Sequence[Utterance], scene: str) -> float:
-    from intent_tracking.modeling.objective import macro_f1
+    from intent_tracking.modeling.scores import macro_f1
 
     truth = [row.intent for row in rows]
     guessed, _ = _best(predictor, rows, scene)

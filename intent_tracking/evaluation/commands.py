@@ -6,15 +6,18 @@ import json
 import math
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
+from operator import eq
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from intent_tracking.events.contract import Scene
 from intent_tracking.modeling.annotations import LabelledText, read_labelled_csv
+from intent_tracking.modeling.prediction import OUT_OF_SCOPE_LABEL
 from intent_tracking.settings import PACKAGED_ENCODER
 from intent_tracking.tables import atomic_write_text
 
@@ -58,6 +61,9 @@ def evaluate_command(
     Without `dev`, a tenth of each label of `train`, and at most about 500 texts, is held back where labels have 20
     texts or more; with fewer all of them train, and nothing is calibrated.
 
+    A rejection counts as the answer `oos` only where `train`, `dev` or the teacher know that label; else the figures
+    are those of the best label. `rejection` of the report says which, and what the artifact, which rejects, answers.
+
     Args:
         train, test, dev: CSV files with the columns `text,intent` and optionally `scene,language,slots`.
         report: JSON file to write; pictures go into the folder `<report name>_pictures` beside it.
@@ -86,7 +92,7 @@ def evaluate_command(
     import pyarrow as pa
 
     from intent_tracking.evaluation.report import evaluate_predictions
-    from intent_tracking.inference import OUT_OF_SCOPE_LABEL, IntentPredictor
+    from intent_tracking.inference import IntentPredictor
     from intent_tracking.modeling.distillation import unlabelled_examples
     from intent_tracking.modeling.examples import examples_from_labelled, model_inputs
     from intent_tracking.modeling.export import train_artifact
@@ -106,11 +112,12 @@ def evaluate_command(
         max_seconds = max(_LEAST_BUDGET, _SECONDS_A_TEXT * len(train_rows))
     # Labelled files carry no times: a fixed one keeps the dataset's fingerprint a function of the files.
     moment = datetime(1970, 1, 1, tzinfo=UTC)
+    lost: Counter[str] = Counter()
     tables = [
-        examples_from_labelled(train_rows, "train", moment),
-        examples_from_labelled(dev_rows, "validation", moment),
+        examples_from_labelled(train_rows, "train", moment, lost),
+        examples_from_labelled(dev_rows, "validation", moment, lost),
     ]
-    held_out = examples_from_labelled(test_rows, "test", moment)
+    held_out = examples_from_labelled(test_rows, "test", moment, lost)
     pictures = report.parent / f"{report.stem}_pictures"
     with tempfile.TemporaryDirectory(prefix="intent-evaluate-") as temporary:
         target = model_dir if model_dir is not None else Path(temporary) / "model"
@@ -147,11 +154,14 @@ def evaluate_command(
         started = time.monotonic()
         predictions = predictor.predict(model_inputs(held_out))
         predicting = time.monotonic() - started
-    if OUT_OF_SCOPE_LABEL not in {row.intent for row in (*train_rows, *dev_rows, *test_rows)}:
-        # "None of these" is no answer of this task: the best label counts, however unsure.
+    # The test's labels decide nothing: where training names nothing out of scope, "none of these" is no answer of the
+    # task, and the best label counts, however unsure. What the artifact would reject is said beside it.
+    counted = predictor.labels.out_of_scope_class or OUT_OF_SCOPE_LABEL in {r.intent for r in (*train_rows, *dev_rows)}
+    served = predictions
+    if not counted:
         predictions = [replace(prediction, out_of_scope=False) for prediction in predictions]
     training = trained.training
-    history = [(entry.epoch + 1, entry.loss, entry.scores.get("macro_f1", math.nan)) for entry in training.history]
+    history = [(entry.epoch + 1, entry.loss, entry.scores.get("score", math.nan)) for entry in training.history]
     figures = evaluate_predictions(
         held_out,
         predictions,
@@ -159,6 +169,7 @@ def evaluate_command(
         pictures,
         history=history,
         calibration=trained.calibration,
+        multi_label=predictor.labels.multi_label,
     ).to_dict()
     content: dict[str, Any] = {
         "accuracy": _value(figures["accuracy"]),
@@ -174,12 +185,14 @@ def evaluate_command(
     if predictor.labels.multi_label:
         answered = [prediction.labels for prediction in predictions]
         content["label_sets"] = answer_scores([row.intent for row in test_rows], answered, predictor.labels.intents)
+    content["rejection"] = {"counted": counted, **_as_served([row.intent for row in test_rows], served)}
     content |= {
         "seconds": round(time.monotonic() - began, 3),
         "training_seconds": round(training.seconds, 3),
         "tokens_per_second": round(training.tokens_per_second, 1),
         "prediction_texts_per_second": round(len(predictions) / max(predicting, 1e-9), 1),
         "examples": {"train": len(train_rows), "dev": len(dev_rows), "test": len(test_rows)},
+        "slots_left_out": dict(lost),
         "training": {
             "steps": training.steps,
             "best_epoch": training.best_epoch,
@@ -212,27 +225,51 @@ def _lines(path: Path) -> list[str]:
     return [line for line in lines if line.strip()]
 
 
+def _as_served(truth: Sequence[str], predictions: Sequence[Prediction]) -> dict[str, float | None]:
+    """Share of the texts that the artifact rejects, and its accuracy and out-of-scope recall if each rejection counts.
+
+    The recall is None where no text is labelled `oos`.
+    """
+    answered = [prediction.label for prediction in predictions]
+    foreign = [answer for intent, answer in zip(truth, answered, strict=True) if intent == OUT_OF_SCOPE_LABEL]
+    return {
+        "rejected": sum(prediction.out_of_scope for prediction in predictions) / len(predictions),
+        "accuracy": sum(map(eq, truth, answered)) / len(answered),
+        "out_of_scope_recall": foreign.count(OUT_OF_SCOPE_LABEL) / len(foreign) if foreign else None,
+    }
+
+
 def _value(figure: Any) -> float:
     return float(figure["value"] if isinstance(figure, dict) else figure)
 
 
 def hold_back(rows: Sequence[LabelledText], seed: int) -> tuple[list[LabelledText], list[LabelledText]]:
-    """Training and validation rows: a tenth of each label, or nothing where labels are few-shot."""
-    from intent_tracking.modeling.splits import share
+    """Training and validation rows: about a tenth of each label, or nothing where labels are few-shot.
 
-    by_label: dict[str, list[int]] = {}
-    for place, row in enumerate(rows):
-        by_label.setdefault(row.intent, []).append(place)
-    if len(rows) < _ENOUGH_FOR_VALIDATION * len(by_label):
+    Rows of the same words stand on one side, whatever their labels: what was learned by heart would judge itself.
+    """
+    from intent_tracking.modeling.splits import share, words_of
+
+    if len(rows) < _ENOUGH_FOR_VALIDATION * len({row.intent for row in rows}):
         return list(rows), []
-    held: set[int] = set()
+    counts = Counter(words_of(row.text) for row in rows)
+    by_label: dict[str, list[str]] = {}
+    for words, intent in {words_of(row.text): row.intent for row in rows}.items():
+        by_label.setdefault(intent, []).append(words)
     part = min(_VALIDATION_SHARE, _MOST_VALIDATION_TEXTS / len(rows))
-    for places in by_label.values():
-        order = sorted(places, key=lambda place: share(seed, rows[place].intent, rows[place].text, str(place)))
-        held.update(order[: round(len(places) * part)])
+    held: set[str] = set()
+    for texts in by_label.values():
+        wanted, taken = round(sum(counts[words] for words in texts) * part), 0
+        for words in sorted(texts, key=lambda words: share(seed, "held back", words)):
+            # Up to half of a text's rows too many, so at most twice what is wanted: a label is never all held back.
+            if taken + counts[words] / 2 <= wanted:
+                held.add(words)
+                taken += counts[words]
+            if taken >= wanted:
+                break
     return (
-        [row for place, row in enumerate(rows) if place not in held],
-        [row for place, row in enumerate(rows) if place in held],
+        [row for row in rows if words_of(row.text) not in held],
+        [row for row in rows if words_of(row.text) in held],
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from intent_tracking.evaluation.metrics import Floats
+from intent_tracking.modeling.multi_label import names_in
 
 GRID = 201
 
@@ -69,8 +70,15 @@ def _thin(x: Floats, y: Floats, label: str, area: float, support: int) -> Curve:
     return Curve(label, tuple(map(float, x[keep])), tuple(map(float, y[keep])), float(area), support)
 
 
-def _one_hot(truth: Sequence[str], labels: Sequence[str]) -> Floats:
-    return np.array([[float(t == label) for label in labels] for t in truth])
+def _targets(truth: Sequence[str], labels: Sequence[str]) -> Floats:
+    """1 where an example has a label: one of them, or several, written `a|b`."""
+    place = {label: column for column, label in enumerate(labels)}
+    target = np.zeros((len(truth), len(labels)))
+    for row, intent in enumerate(truth):
+        for name in names_in(intent) or (intent,):
+            if name in place:
+                target[row, place[name]] = 1.0
+    return target
 
 
 def _scorable(target: Floats) -> list[int]:
@@ -98,7 +106,7 @@ def _one_against_rest(
     labels: Sequence[str],
     trace: Callable[[Floats, Floats], tuple[Floats, Floats, float]],
 ) -> Curves | None:
-    target = _one_hot(truth, labels)
+    target = _targets(truth, labels)
     columns = _scorable(target)
     if not columns:
         return None
@@ -138,7 +146,7 @@ def group_curves(
     for group in sorted({g for g in groups if g is not None}):
         rows = [i for i, g in enumerate(groups) if g == group]
         own = [truth[i] for i in rows]
-        target = _one_hot(own, labels)
+        target = _targets(own, labels)
         columns = _scorable(target)
         if not columns:
             continue

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from intent_tracking.evaluation import metrics
+from intent_tracking.evaluation import label_sets, metrics
 from intent_tracking.evaluation.behavioural import BehaviouralReport
 from intent_tracking.evaluation.metrics import EvaluationError, Interval
 from intent_tracking.modeling.calibration import CALIBRATION_BINS
 from intent_tracking.modeling.prediction import Prediction
+from intent_tracking.modeling.scores import macro_f1_of
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ def paired_difference(
     draws: int = 1000,
     level: float = 0.95,
     seed: int = 0,
+    multi_label: bool = False,
 ) -> Interval:
     """Macro-F1 of the challenger minus that of the champion, with the interval over resampled examples.
 
@@ -76,11 +78,13 @@ def paired_difference(
     cells = np.array([[place[name] for name in row] for row in zip(truth, challenger, champion, strict=True)])
     kinds, counts = np.unique(cells, axis=0, return_counts=True)
 
+    macro_f1 = label_sets.macro_f1_over(labels) if multi_label else macro_f1_of
+
     def difference(weights: NDArray[np.int64]) -> float:
         found = []
         for column in (1, 2):
             flat = np.bincount(kinds[:, 0] * size + kinds[:, column], weights=weights, minlength=size * size)
-            found.append(metrics.macro_f1_of(flat.reshape(size, size).astype(np.int64)))
+            found.append(macro_f1(flat.reshape(size, size).astype(np.int64)))
         return found[0] - found[1]
 
     generator = np.random.default_rng(seed)
@@ -96,6 +100,8 @@ def decide(
     challenger_labels: Sequence[str],
     behaviour: BehaviouralReport | None,
     policy: GatePolicy | None = None,
+    *,
+    multi_label: bool = False,
 ) -> GateDecision:
     """Promote the challenger when it is better, or not worse within the margin, and it behaves and is calibrated.
 
@@ -105,6 +111,8 @@ def decide(
             that lacks a new label gets its examples wrong, as it does in service.
         challenger_labels: the challenger's label set.
         behaviour: of the challenger; None refuses, because an untested model does not go live.
+        policy: None: the defaults.
+        multi_label: the challenger gives sets of labels: accuracy is of sets, the rest of single labels.
 
     Raises:
         EvaluationError: predictions are missing.
@@ -118,8 +126,10 @@ def decide(
         return GateDecision(False, (reason,), {"examples": float(len(truth))})
 
     said = [p.label for p in challenger]
-    matrix = metrics.confusion_matrix(truth, said, sorted({*truth, *said, *challenger_labels}))
-    f1, accuracy = metrics.macro_f1_of(matrix), metrics.accuracy_of(matrix)
+    answered = sorted({*truth, *said})
+    matrix = metrics.confusion_matrix(truth, said, answered)
+    macro_f1 = label_sets.macro_f1_over(answered) if multi_label else macro_f1_of
+    f1, accuracy = macro_f1(matrix), metrics.accuracy_of(matrix)
     figures: dict[str, float | None] = {
         "examples": float(len(truth)),
         "challenger_macro_f1": f1,
@@ -129,13 +139,22 @@ def decide(
         tests = [_against_floors(f1, accuracy, policy)]
     else:
         answers = [p.label for p in champion]
-        change = paired_difference(truth, said, answers, draws=policy.draws, level=policy.level, seed=policy.seed)
+        change = paired_difference(
+            truth,
+            said,
+            answers,
+            draws=policy.draws,
+            level=policy.level,
+            seed=policy.seed,
+            multi_label=multi_label,
+        )
         figures |= {"champion_macro_f1": f1 - change.value, "difference": change.value}
         figures |= {"difference_low": change.low, "difference_high": change.high}
         tests = [_against_champion(change, policy)]
     # Few examples in many bins look badly calibrated whatever the model: about 40 a bin.
     bins = min(CALIBRATION_BINS, max(5, len(truth) // 40))
-    calibration = metrics.calibration_figures(truth, challenger, challenger_labels, bins)
+    calibrated = label_sets.calibration_figures if multi_label else metrics.calibration_figures
+    calibration = calibrated(truth, challenger, challenger_labels, bins)
     figures["ece"] = calibration.ece if calibration else None
     tests.append(_calibrated(figures["ece"], policy))
     figures["behaviour_pass_rate"] = behaviour.pass_rate if behaviour else None

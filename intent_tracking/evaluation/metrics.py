@@ -137,23 +137,10 @@ def accuracy_of(matrix: Counts) -> float:
     return float(np.trace(matrix) / total) if total else float("nan")
 
 
-def _f1_by_class(matrix: Counts) -> tuple[Floats, NDArray[np.bool_]]:
-    """F1 a class, and which classes occur in the truth or among the predictions."""
-    both = matrix.sum(axis=1) + matrix.sum(axis=0)
-    present = both > 0
-    return np.where(present, 2.0 * np.diag(matrix) / np.maximum(both, 1), 0.0), present
-
-
-def macro_f1_of(matrix: Counts) -> float:
-    """Mean F1 over the labels that occur in the truth or among the predictions: scikit-learn's default `macro`."""
-    f1, present = _f1_by_class(matrix)
-    return float(f1[present].mean()) if present.any() else float("nan")
-
-
 def class_figures(matrix: Counts, labels: Sequence[str]) -> tuple[ClassFigures, ...]:
     """Figures of each label, in the order of `labels`; a figure with an empty denominator is 0, as in scikit-learn."""
     hits, support, named = np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
-    return tuple(_figures(label, int(hits[i]), int(named[i]), int(support[i])) for i, label in enumerate(labels))
+    return tuple(figures_of(label, int(hits[i]), int(named[i]), int(support[i])) for i, label in enumerate(labels))
 
 
 def bootstrap_matrices(matrix: Counts, draws: int, seed: int) -> Iterable[Counts]:
@@ -260,12 +247,12 @@ def span_figures(
         marked.update(name for name, _, _ in w)
         said.update(name for name, _, _ in f)
         hits.update(name for name, _, _ in w & f)
-    overall = _figures("", hits.total(), said.total(), marked.total())
-    by_name = tuple(_figures(n, hits[n], said[n], marked[n]) for n in sorted(marked | said))
+    overall = figures_of("", hits.total(), said.total(), marked.total())
+    by_name = tuple(figures_of(n, hits[n], said[n], marked[n]) for n in sorted(marked | said))
     return SpanFigures(overall.precision, overall.recall, overall.f1, marked.total(), said.total(), by_name)
 
 
-def _figures(label: str, hits: int, said: int, support: int) -> ClassFigures:
+def figures_of(label: str, hits: int, said: int, support: int) -> ClassFigures:
     """Precision, recall and F1 from counts; a figure with an empty denominator is 0, as in scikit-learn."""
     return ClassFigures(
         label,

@@ -55,7 +55,11 @@ def calibration(
 
 
 def learning_curve(history: Sequence[tuple[int, float, float]]) -> Figure:
-    """Training loss and validation macro-F1 by epoch, from (epoch, loss, macro-F1); NaN where none was measured."""
+    """Training loss and validation score by epoch, from (epoch, loss, score); NaN where none was measured.
+
+    The score is the one that chooses the best pass (`modeling.validation.scores_of`): the macro-F1 of single intents,
+    the micro-F1 of sets of them, and without intents that of another head.
+    """
     picture = style.figure(7.6, 4.6)
     axes = picture.add_subplot()
     steps = [step for step, _, _ in history]
@@ -76,13 +80,11 @@ def learning_curve(history: Sequence[tuple[int, float, float]]) -> Figure:
             f"best {top:.3f}", (step, top), xytext=(0, 10), textcoords="offset points", ha="center", fontsize=8.5
         )
     other.set_ylim(0, 1.08)
-    other.set_ylabel("validation macro-F1", color=style.INK, fontsize=9.5)
+    other.set_ylabel("validation score", color=style.INK, fontsize=9.5)
     other.tick_params(length=0, labelsize=8.5, colors=style.INK)
     for side in ("top", "right", "left", "bottom"):
         other.spines[side].set_visible(False)
-    axes.legend(
-        [loss, score], ["training loss", "validation macro-F1"], frameon=False, fontsize=8.5, loc="center right"
-    )
+    axes.legend([loss, score], ["training loss", "validation score"], frameon=False, fontsize=8.5, loc="center right")
     return picture
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from intent_tracking.evaluation import curves, metrics, style
+from intent_tracking.evaluation import curves, label_sets, metrics, style
 from intent_tracking.evaluation.abstention import AbstentionCurve, abstention_curve
 from intent_tracking.evaluation.curves import Curves, GroupCurves, ScopeCurves
 from intent_tracking.evaluation.metrics import (
@@ -22,7 +22,9 @@ from intent_tracking.evaluation.metrics import (
     SpanFigures,
 )
 from intent_tracking.modeling.calibration import Calibration
+from intent_tracking.modeling.multi_label import names_in
 from intent_tracking.modeling.prediction import OUT_OF_SCOPE_LABEL, Prediction
+from intent_tracking.modeling.scores import macro_f1_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -128,8 +130,9 @@ def _slices(
     examples: pa.Table,
     truth: list[str],
     predicted: list[str],
-    labels: list[str],
+    labels: Sequence[str],
     areas: Mapping[str, Sequence[GroupCurves]],
+    macro_f1: Callable[[metrics.Counts], float],
 ) -> tuple[SliceFigures, ...]:
     found = []
     for column, groups in areas.items():
@@ -144,7 +147,7 @@ def _slices(
                     value,
                     len(rows),
                     metrics.bootstrap(matrix, metrics.accuracy_of),
-                    metrics.bootstrap(matrix, metrics.macro_f1_of),
+                    metrics.bootstrap(matrix, macro_f1),
                     area[value].roc.area if value in area else None,
                     area[value].precision_recall.area if value in area else None,
                 )
@@ -192,6 +195,7 @@ def evaluate_predictions(
     *,
     history: Sequence[tuple[int, float, float]] = (),
     calibration: Calibration | None = None,
+    multi_label: bool = False,
 ) -> EvaluationReport:
     """Compare predictions with the labels of the examples.
 
@@ -200,18 +204,29 @@ def evaluate_predictions(
         predictions: one for each example, in order.
         labels: the model's label set.
         out_dir: where the pictures and `report.json` go; None makes figures alone.
-        history: learning curve as (epoch, training loss, validation macro-F1), for its picture.
+        history: learning curve as (epoch, training loss, validation score), for its picture.
         calibration: the artifact's, for the calibration error before it and for its figures on validation.
+        multi_label: the model gives sets of labels. Then an answer is right where its set is, macro-F1, classes, curves
+            and calibration are of single labels, and the confusion is one of sets.
 
     Raises:
         EvaluationError: a prediction is missing, or no example is labelled.
     """
     kept, answers, truth = _labelled(examples, predictions)
     predicted = [p.label for p in answers]
-    unknown = sorted(set(truth) - set(labels) - {OUT_OF_SCOPE_LABEL})
-    extra = sorted((set(truth) | set(predicted)) - set(labels))
-    every = [*labels, *extra]
-    matrix = metrics.confusion_matrix(truth, predicted, every)
+    if multi_label:
+        unknown = sorted({name for intent in truth for name in names_in(intent)} - set(labels))
+        every = [*labels, *unknown]
+        answered = sorted({*truth, *predicted})
+        macro_f1, calibrated = label_sets.macro_f1_over(answered), label_sets.calibration_figures
+        matrix = metrics.confusion_matrix(truth, predicted, answered)
+        classes = label_sets.class_figures(matrix, answered, every)
+    else:
+        unknown = sorted(set(truth) - set(labels) - {OUT_OF_SCOPE_LABEL})
+        answered = every = [*labels, *sorted((set(truth) | set(predicted)) - set(labels))]
+        macro_f1, calibrated = macro_f1_of, metrics.calibration_figures
+        matrix = metrics.confusion_matrix(truth, predicted, answered)
+        classes = metrics.class_figures(matrix, every)
     scores = metrics.score_matrix(answers, every)
     roc = curves.roc_curves(truth, scores, every)
     pr = curves.precision_recall_curves(truth, scores, every)
@@ -222,7 +237,7 @@ def evaluate_predictions(
     }
     is_out = [t == OUT_OF_SCOPE_LABEL for t in truth]
     rejected = [p.out_of_scope for p in answers]
-    right = [bool(p.intents) and p.intents[0].name == t for p, t in zip(answers, truth, strict=True)]
+    right = [bool(p.intents) and replace(p, out_of_scope=False).label == t for p, t in zip(answers, truth, strict=True)]
     scope = curves.scope_curves(is_out, [-p.familiarity for p in answers], rejected)
     outcomes = _outcomes(examples)
     buys = [p.purchase_probability for p in predictions]
@@ -230,16 +245,14 @@ def evaluate_predictions(
     report = EvaluationReport(
         count=len(truth),
         accuracy=metrics.bootstrap(matrix, metrics.accuracy_of),
-        macro_f1=metrics.bootstrap(matrix, metrics.macro_f1_of),
-        classes=metrics.class_figures(matrix, every),
-        confusion=Confusion(tuple(every), tuple(tuple(map(int, row)) for row in matrix)),
+        macro_f1=metrics.bootstrap(matrix, macro_f1),
+        classes=classes,
+        confusion=Confusion(tuple(answered), tuple(tuple(map(int, row)) for row in matrix)),
         roc_auc_macro=roc.macro.area if roc else None,
         roc_auc_micro=roc.micro.area if roc else None,
         average_precision_macro=pr.macro.area if pr else None,
         average_precision_micro=pr.micro.area if pr else None,
-        calibration=metrics.calibration_figures(
-            truth, answers, labels, temperature=calibration.temperature if calibration else None
-        ),
+        calibration=calibrated(truth, answers, labels, temperature=calibration.temperature if calibration else None),
         outcome_calibration=metrics.outcome_calibration(
             outcomes, buys, temperature=calibration.outcome_temperature if calibration else None
         ),
@@ -250,7 +263,7 @@ def evaluate_predictions(
         abstention=abstention_curve([p.familiarity for p in answers], right, rejected),
         spans=_spans(kept, answers),
         outcome_auc=curves.outcome_auc(outcomes, buys),
-        slices=_slices(kept, truth, predicted, every, groups),
+        slices=_slices(kept, truth, predicted, answered, groups, macro_f1),
         unknown_labels=tuple(unknown),
         pictures={},
     )

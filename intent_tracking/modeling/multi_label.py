@@ -84,10 +84,13 @@ def _best_threshold(probabilities: FloatArray, truth: BoolArray) -> float:
 
 
 def label_set_scores(truth: BoolArray, chosen: BoolArray) -> dict[str, float]:
-    """Scores of sets of labels [N, K]: F1 over all decisions, its mean over the labels that occur, and equal sets."""
+    """Scores of sets of labels [N, K]: F1 over all decisions, its mean over the labels that occur, and equal sets.
+
+    A label occurs where it is true or chosen, as in `scores.macro_f1_of`.
+    """
     right = (truth & chosen).sum(0)
     total = truth.sum(0) + chosen.sum(0)
-    occurs = truth.any(0)
+    occurs = total > 0
     return {
         "accuracy": float((truth == chosen).all(1).mean()),
         "macro_f1": float(np.mean(2 * right[occurs] / total[occurs])) if occurs.any() else 0.0,

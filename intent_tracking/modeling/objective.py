@@ -144,15 +144,6 @@ def rows_of(output: ModelOutput, rows: torch.Tensor | slice) -> ModelOutput:
     return ModelOutput(*(None if part is None else part[rows] for part in (pooled, intents, None, outcomes)))  # type: ignore[arg-type]
 
 
-def macro_f1(truth: IntArray, predicted: IntArray) -> float:
-    """Mean F1 over the classes that occur in `truth`."""
-    scores = []
-    for label in np.unique(truth):
-        right = float(((truth == label) & (predicted == label)).sum())
-        scores.append(2 * right / float((truth == label).sum() + (predicted == label).sum()))
-    return float(np.mean(scores)) if scores else 0.0
-
-
 def tag_f1(truth: IntArray, predicted: IntArray) -> float:
     """Micro F1 of the tags other than O, over words."""
     right = float(((truth == predicted) & (truth != 0)).sum())

@@ -39,7 +39,9 @@ def piece(rows: UtteranceSet) -> UtteranceSet:
     return replace(rows, **{split: tuple(part[:: max(1, len(part) // 60)]) for split, part in parts.items()})
 
 
-@pytest.mark.parametrize("name", ["banking77", "clinc150", "bitext_intents", "crosswoz", "multidogo-airline"])
+@pytest.mark.parametrize(
+    "name", ["banking77", "clinc150", "bitext_intents", "crosswoz", "multidogo-airline", "multidogo"]
+)
 def test_evaluate_reads_the_export_of_each_task(name: str, data_dir: Path, encoder: Path, tmp_path: Path) -> None:
     task = TASKS[name]
     if not (data_dir / task.dataset).is_dir():
@@ -62,6 +64,9 @@ def test_evaluate_reads_the_export_of_each_task(name: str, data_dir: Path, encod
     assert (report["details"]["spans"] is not None) is (rows.train[0].spans is not None)
     languages = {entry["value"] for entry in report["details"]["slices"] if entry["column"] == "language"}
     assert languages == {"zh" if name == "crosswoz" else "en"}
+    # A file with scenes of its own was written here and refused there.
+    scenes = {entry["value"] for entry in report["details"]["slices"] if entry["column"] == "scene"}
+    assert scenes == ({row.scene for row in rows.test} if name == "multidogo" else {"customer_service"})
 
 
 def test_the_command_exports_what_the_reader_gives(data_dir: Path, tmp_path: Path) -> None:

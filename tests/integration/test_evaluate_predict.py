@@ -50,7 +50,7 @@ def _csv(path: Path, rows: list[LabelledText]) -> Path:
         writer = csv.writer(file)
         writer.writerow(["text", "intent", "slots"])
         for row in rows:
-            writer.writerow([row.text, row.intent, json.dumps([slot.model_dump() for slot in row.slots])])
+            writer.writerow([row.text, row.intent, json.dumps([slot.model_dump() for slot in row.slots or ()])])
     return path
 
 
@@ -74,9 +74,42 @@ def test_report_has_the_figures_of_the_contract(report: dict[str, Any]) -> None:
     assert 0 < report["in_scope_accuracy"] <= 1
     assert report["accuracy"] > 0.6
     assert 0 < report["macro_f1"] <= 1
+    assert report["rejection"]["counted"] is True
+    assert report["rejection"]["accuracy"] == report["accuracy"]
     assert report["seconds"] > 0
     assert report["tokens_per_second"] > 0
     assert report["recipe"]["epochs"] > 1
+
+
+def test_the_labels_of_the_test_decide_nothing(tmp_path: Path, encoder: Path) -> None:
+    """One test text labelled `oos` made every rejection count, and none of them hid what the artifact rejects."""
+    rows = labelled()
+    train, dev = _csv(tmp_path / "train.csv", rows[1::2]), _csv(tmp_path / "dev.csv", rows[::3])
+    foreign = [LabelledText(text=f"{word} 77 {word}", intent="oos") for word in ("zebra", "quark", "jazz", "fjord")]
+    test = _csv(tmp_path / "test.csv", [*rows[::2], *foreign])
+    found = evaluate_command(
+        train,
+        test,
+        dev,
+        tmp_path / "report.json",
+        base_encoder=str(encoder),
+        device="cpu",
+        recipe=RECIPE.model_copy(update={"epochs": 10}),
+        model_dir=tmp_path / "model",
+    )
+    texts = [row.text for row in (*rows[::2], *foreign)]
+    answers = list(predict_command(tmp_path / "model", texts, device="cpu"))
+    said = [answer["intent"] for answer in answers]
+    assert "oos" in said
+    best = [answer["intents"][0]["name"] for answer in answers]
+    inside = [label == row.intent for label, row in zip(best, rows[::2], strict=False)]
+    assert (found["in_scope_accuracy"], found["out_of_scope_recall"]) == (sum(inside) / len(inside), 0.0)
+    rejection = found["rejection"]
+    assert rejection["counted"] is False
+    assert rejection["rejected"] == said.count("oos") / len(said)
+    assert rejection["out_of_scope_recall"] == said[-len(foreign) :].count("oos") / len(foreign)
+    kept = [label == row.intent for label, row in zip(said, (*rows[::2], *foreign), strict=True)]
+    assert rejection["accuracy"] == sum(kept) / len(kept)
 
 
 def test_pictures_are_where_the_report_says(report: dict[str, Any]) -> None:
@@ -108,6 +141,23 @@ def test_validation_is_held_back_only_where_labels_can_spare_it() -> None:
     assert (len(train), len(held)) == (72, 8)
     assert hold_back(many, 0) == (train, held)
     assert hold_back(many[:15] + many[40:55], 0)[1] == []
+
+
+def test_equal_texts_are_held_back_together() -> None:
+    """Rows were drawn one by one: in logs, where people repeat themselves, validation judged what was trained on."""
+    texts = [(f"{intent} {n}", intent) for intent in "abc" for n in range(20)]
+    rows = [
+        LabelledText(text=text.upper() if turn % 2 else text, intent=intent)
+        for turn in range(10)
+        for text, intent in texts
+    ]
+    rows += [LabelledText(text=text, intent="c") for text, _ in texts[:3]]
+    train, held = hold_back(rows, 0)
+    assert {row.text.lower() for row in train}.isdisjoint({row.text.lower() for row in held})
+    assert {row.intent for row in held} == set("abc")
+    assert len(held) == pytest.approx(60, abs=10)
+    alike = [LabelledText(text="hello", intent="greet") for _ in range(60)]
+    assert {row.intent for row in hold_back([*rows, *alike], 0)[0]} == {*"abc", "greet"}
 
 
 def test_artifact_is_whole_and_answers_its_golden_requests(artifact: Path) -> None:

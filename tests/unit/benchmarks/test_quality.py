@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from benchmarks.quality.label_sets import as_label_sets
 from benchmarks.quality.plan import SEEDS, units
 from benchmarks.quality.render import BEGIN, END, MISSING, render, write_section
 from benchmarks.quality.texts import accuracy_unseen, few_shot, scope_figures
@@ -125,3 +127,10 @@ def test_figures_of_scope_and_of_unseen_texts() -> None:
     rows = UtteranceSet((Utterance("Hello ", "a"),), (), (Utterance("hello", "a"), Utterance("bye", "b")))
     assert accuracy_unseen(rows, ["a", "a"]) == 0.0
     assert accuracy_unseen(rows, ["b", "b"]) == 1.0
+
+
+def test_turns_of_two_intents_become_label_sets() -> None:
+    """MultiDoGO's two-intent turns are one `<div>` label each, so that no public set measured the head of several."""
+    turn = Utterance("thanks, bye", "thankyou<div>closing", spans=())
+    rows = as_label_sets(UtteranceSet((turn,), (turn,), (replace(turn, intent="closing"),)))
+    assert [row.intent for row in (*rows.train, *rows.dev, *rows.test)] == ["closing|thankyou"] * 2 + ["closing"]

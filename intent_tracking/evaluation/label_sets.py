@@ -1,0 +1,74 @@
+"""Figures of a model that gives a text several labels, written `a|b`, or none of them, `oos`.
+
+Sets are counted in one confusion matrix, as single labels are (`metrics.confusion_matrix`); what is said of one label
+is counted from it, so that the figures of a report cannot contradict each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from intent_tracking.evaluation.metrics import CalibrationFigures, ClassFigures, Counts, figures_of, score_matrix
+from intent_tracking.modeling.calibration import CALIBRATION_BINS, expected_calibration_error, reliability_bins
+from intent_tracking.modeling.multi_label import names_in
+from intent_tracking.modeling.prediction import Prediction
+
+
+def membership(sets: Sequence[str], labels: Sequence[str]) -> NDArray[np.int64]:
+    """Which of `labels` each set holds, 0 or 1 [sets, labels]; a name that is not among them is left out."""
+    return np.array([[name in held for name in labels] for held in map(names_in, sets)], dtype=np.int64).reshape(
+        len(sets), len(labels)
+    )
+
+
+def class_figures(matrix: Counts, sets: Sequence[str], labels: Sequence[str]) -> tuple[ClassFigures, ...]:
+    """Figures of each label over the texts that have it or were given it, in the order of `labels`."""
+    right, support, said = _by_label(matrix, membership(sets, labels))
+    return tuple(figures_of(label, int(right[i]), int(said[i]), int(support[i])) for i, label in enumerate(labels))
+
+
+def macro_f1_over(sets: Sequence[str]) -> Callable[[Counts], float]:
+    """Mean F1 over the labels that occur, as a figure of confusion matrices whose rows and columns are `sets`."""
+    held = membership(sets, sorted({name for each in sets for name in names_in(each)}))
+
+    def figure(matrix: Counts) -> float:
+        right, support, said = _by_label(matrix, held)
+        both = support + said
+        present = both > 0
+        return float((2.0 * right[present] / both[present]).mean()) if present.any() else float("nan")
+
+    return figure
+
+
+def _by_label(matrix: Counts, held: NDArray[np.int64]) -> tuple[Counts, Counts, Counts]:
+    """For each label the texts that have it and were given it, that have it, and that were given it."""
+    return np.einsum("ik,ij,jk->k", held, matrix, held), matrix.sum(axis=1) @ held, matrix.sum(axis=0) @ held
+
+
+def calibration_figures(
+    truth: Sequence[str],
+    predictions: Sequence[Prediction],
+    labels: Sequence[str],
+    bins: int = CALIBRATION_BINS,
+    *,
+    temperature: float | None = None,
+) -> CalibrationFigures | None:
+    """Calibration of every decision, label by label: does this text have it? None without a text or a label.
+
+    With the `temperature` that the predictions were made at, the error without it is given too: the probabilities are
+    sigmoids, of which p at T is p^T / (p^T + (1 - p)^T) at 1. `brier` is 0..1.
+    """
+    if not truth or not labels:
+        return None
+    stated = score_matrix(predictions, labels).ravel()
+    true = membership(truth, labels).ravel().astype(bool)
+    found = reliability_bins(stated, true, bins)
+    before = None
+    if temperature is not None:
+        yes, no = stated**temperature, (1.0 - stated) ** temperature
+        before = expected_calibration_error(reliability_bins(yes / (yes + no), true, bins))
+    brier = float(((stated - true) ** 2).mean())
+    return CalibrationFigures(expected_calibration_error(found), before, brier, len(truth), found)

@@ -1,0 +1,97 @@
+"""What is said of a model that gives sets of labels, against scikit-learn and against what a perfect one must get."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from sklearn.metrics import f1_score, precision_recall_fscore_support
+
+from intent_tracking.evaluation import gate, label_sets
+from intent_tracking.evaluation.behavioural import BehaviouralReport
+from intent_tracking.evaluation.metrics import confusion_matrix
+from intent_tracking.evaluation.report import evaluate_predictions
+from intent_tracking.modeling.calibration import Calibration
+from intent_tracking.modeling.multi_label import names_in
+from intent_tracking.modeling.prediction import Prediction
+from tests.fakes.prediction_tables import answer
+
+pytestmark = pytest.mark.unit
+LABELS = ("a", "b", "c")
+SETS = ("a", "b", "a|b", "b|c", "oos")
+BEHAVES = BehaviouralReport(True, "behaviour: all 100%", 1.0, (), (), (), 0)
+
+
+def _given(intent: str, sure: float = 0.95) -> Prediction:
+    """The answer of a model that gives `intent`, each of its labels with this probability."""
+    names = names_in(intent)
+    scores = {name: sure if name in names else 1.0 - sure for name in LABELS}
+    return replace(answer(scores, out_of_scope=not names), labels=names)
+
+
+def _table(truth: list[str]) -> pa.Table:
+    return pa.table({"text": truth, "intent": truth, "scene": ["search"] * len(truth), "language": ["en"] * len(truth)})
+
+
+def test_a_perfect_model_of_sets_has_perfect_figures() -> None:
+    """`a|b` was an unknown label of its own: such a model had a full accuracy of .667 and an area of .833."""
+    truth = [SETS[place % 4] for place in range(40)]
+    answers = [_given(intent) for intent in truth]
+    report = evaluate_predictions(_table(truth), answers, LABELS, multi_label=True)
+    assert report.unknown_labels == ()
+    assert report.abstention is not None
+    assert (report.accuracy.value, report.macro_f1.value, report.abstention.full_accuracy) == (1.0, 1.0, 1.0)
+    assert (report.roc_auc_macro, report.roc_auc_micro, report.average_precision_micro) == (1.0, 1.0, 1.0)
+    assert [(found.label, found.f1, found.support) for found in report.classes] == [
+        ("a", 1.0, 20),
+        ("b", 1.0, 30),
+        ("c", 1.0, 10),
+    ]
+    assert report.calibration is not None
+    assert report.calibration.ece == pytest.approx(0.05)
+    assert [part.macro_f1.value for part in report.slices] == [1.0, 1.0]
+    unknown = evaluate_predictions(_table([*truth, "a|new"]), [*answers, _given("a")], LABELS, multi_label=True)
+    assert unknown.unknown_labels == ("new",)
+    assert unknown.accuracy.value == pytest.approx(40 / 41)
+
+
+def test_figures_of_single_labels_equal_scikit_learn() -> None:
+    random = np.random.default_rng(0)
+    truth, said = (list(random.choice(SETS, 200)) for _ in range(2))
+    sets = sorted({*truth, *said})
+    matrix = confusion_matrix(truth, said, sets)
+    true, given = (label_sets.membership(side, LABELS) for side in (truth, said))
+    assert label_sets.macro_f1_over(sets)(matrix) == pytest.approx(f1_score(true, given, average="macro"))
+    precision, recall, f1, support = precision_recall_fscore_support(true, given)
+    for place, found in enumerate(label_sets.class_figures(matrix, sets, LABELS)):
+        wanted = (precision[place], recall[place], f1[place], support[place])
+        assert (found.precision, found.recall, found.f1, found.support) == pytest.approx(wanted)
+
+
+def test_the_temperature_of_decisions_is_taken_back_as_that_of_sigmoids() -> None:
+    """It was taken back as that of a softmax, whose probabilities sum to one."""
+    logits = np.random.default_rng(1).normal(size=(4000, 3)).astype(np.float32)
+    true = np.random.default_rng(2).random((4000, 3)) < 1 / (1 + np.exp(-logits))
+    truth = ["|".join(name for name, held in zip(LABELS, row, strict=True) if held) or "oos" for row in true]
+    served = Calibration(temperature=4.0).label_probabilities(logits)
+    answers = [answer(dict(zip(LABELS, map(float, row), strict=True))) for row in served]
+    found = label_sets.calibration_figures(truth, answers, LABELS, temperature=4.0)
+    assert found is not None
+    assert found.ece_before is not None
+    assert found.ece_before < 0.02
+    assert found.ece > 0.1
+
+
+def test_a_challenger_that_gives_sets_goes_live_by_its_sets() -> None:
+    """With nothing but `a|b` to be found it was refused: "the challenger knows no label"."""
+    truth = ["a|b", "b|c"] * 100
+    good, poor = [_given(intent) for intent in truth], [_given("a") for _ in truth]
+    first = gate.decide(truth, good, None, LABELS, BEHAVES, multi_label=True)
+    assert first.promote, first.reasons
+    assert first.figures["challenger_macro_f1"] == 1.0
+    assert first.figures["ece"] == pytest.approx(0.05)
+    better = gate.decide(truth, good, poor, LABELS, BEHAVES, multi_label=True)
+    assert better.promote, better.reasons
+    assert not gate.decide(truth, poor, good, LABELS, BEHAVES, multi_label=True).promote
