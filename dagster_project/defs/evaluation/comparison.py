@@ -1,5 +1,6 @@
 """A model version against the held-out days, its behavioural tests, and the champion on the same examples."""
 
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -12,7 +13,7 @@ from dagster_project.defs.training.examples import read_examples
 from dagster_project.defs.training.model import learning_history
 from dagster_project.versions import champion_directory
 from intent_tracking.artifact import Manifest
-from intent_tracking.evaluation import behavioural
+from intent_tracking.evaluation import behaviour_cases, behavioural
 from intent_tracking.evaluation.behavioural import BehaviouralReport
 from intent_tracking.evaluation.faithfulness import Faithfulness, deletion_curves, deletion_test
 from intent_tracking.evaluation.gate import GateDecision, GatePolicy, decide
@@ -22,7 +23,9 @@ from intent_tracking.evaluation.report import EvaluationReport, evaluate_predict
 from intent_tracking.inference import IntentPredictor
 from intent_tracking.modeling.dataset import fingerprint
 from intent_tracking.modeling.examples import EXAMPLE_SCHEMA, model_inputs
+from intent_tracking.modeling.loading import load_config, load_tokenizer
 from intent_tracking.modeling.prediction import Prediction
+from intent_tracking.sessions.render import render_utterance
 from intent_tracking.settings import Settings
 
 BEHAVIOUR_FILE = "behaviour.json"
@@ -53,20 +56,38 @@ def predict_examples(predictor: IntentPredictor, examples: pa.Table) -> list[Pre
     return predictor.predict(model_inputs(examples), features)
 
 
-def cases_for(labels: list[str], examples: pa.Table) -> list[behavioural.Case]:
-    """The shop's behavioural cases in the languages of the examples; for other label sets, cases made from these.
+def cases_for(
+    labels: list[str], examples: pa.Table, own: Path, tokens: Callable[[str], Hashable]
+) -> list[behavioural.Case]:
+    """The packaged cases in the languages of the examples; for other label sets the shop's own, and label-free ones.
 
-    A model that shares a name or two with the shop's intents, such as `cancel_order`, does not mean the same by it: the
-    shop's cases count where it knows at least half of the shop's intents.
+    A model that shares a name or two with the packaged intents, such as `cancel_order`, does not mean the same by it:
+    those cases count where it knows at least half of their intents.
+
+    Args:
+        labels: of the model.
+        examples: whose texts make the label-free cases.
+        own: the shop's `behaviour_cases.yaml`, which may be missing.
+        tokens: what the model reads of an utterance.
+
+    Raises:
+        BehaviourCasesError: the shop's file is not as described.
     """
-    cases = behavioural.shop_cases()
-    intents = {case.intent for case in cases}
+    packaged = behaviour_cases.shop_cases()
+    intents = {case.intent for case in packaged}
+    written = behaviour_cases.own_cases(own) if own.is_file() else []
     if 2 * len(intents & set(labels)) >= len(intents):
         languages = set(examples["language"].to_pylist())
-        return [case for case in cases if case.intent in labels and case.language in languages]
+        return [case for case in packaged if case.language in languages] + written
     inputs = model_inputs(examples)
     texts = [(given.text[given.utterance_start : given.utterance_end], given.language) for given in inputs]
-    return behavioural.label_free_cases((text, language) for text, language in texts if text)
+    return written + behavioural.label_free_cases(((t, language) for t, language in texts if t), tokens=tokens)
+
+
+def reader(directory: Path) -> Callable[[str], tuple[int, ...]]:
+    """What the model in `directory` reads of an utterance, as token ids."""
+    tokenizer = load_tokenizer(directory, load_config(directory).max_tokens)
+    return lambda text: tuple(tokenizer.encode([render_utterance(text).text])[0].ids)
 
 
 def compare(settings: Settings, version: str, policy: GatePolicy) -> Comparison:
@@ -102,8 +123,10 @@ def compare(settings: Settings, version: str, policy: GatePolicy) -> Comparison:
         folder,
         history=learning_history(settings.models / ".work" / version),
         calibration=challenger.calibration,
+        multi_label=challenger.labels.multi_label,
     )
-    behaviour = behavioural.run(challenger, labels, cases_for(labels, held_out))
+    cases = cases_for(labels, held_out, settings.home / behaviour_cases.CASES_FILE, reader(settings.models / version))
+    behaviour = behavioural.run(challenger, labels, cases)
     faithfulness = explanations_of(challenger, held_out)
     drawn = {"behaviour": behavioural.picture(folder, behaviour)}
     if faithfulness is not None:
@@ -123,6 +146,7 @@ def compare(settings: Settings, version: str, policy: GatePolicy) -> Comparison:
         labels,
         behaviour,
         policy,
+        multi_label=challenger.labels.multi_label,
     )
     if champion is not None and (unfair := seen_by_champion(champion.manifest, on_disk, held_out)):
         decision = replace(decision, promote=False, reasons=(*decision.reasons, f"refused: {unfair}"))
