@@ -40,6 +40,7 @@ TAKEN_BACK = {
     "freed memory kept": "glibc gives it back after each step",
     "no dropout of attention": "attention weights are dropped, by torch's own dropout",
     "dropout by bytes": "torch's own dropout, attention weights kept",
+    "attention in products": "torch's fused attention, in bf16 too",
     "fused AdamW": "AdamW, one parameter after the other",
     "number format": "bf16 instead of float32, or the other way round",
 }

@@ -10,7 +10,7 @@ on what the words are.
   rows of the base encoder's words are not trained.
 
 Rounds alternate; the first steps of each are not timed, the median round counts. Real tokens are those of the texts,
-padding left out. MFU is counted as `intent_tracking.modeling.utilisation` says, against the best bf16 product measured
+padding left out. MFU is counted as `benchmarks.utilisation` says, against the best bf16 product measured
 on the device and against its data sheet.
 """
 
@@ -30,6 +30,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
+from benchmarks.utilisation import datasheet_peak, measured_peak, training_flops, wait_for
 from intent_tracking.modeling.batching import ExampleArrays, plan_pass
 from intent_tracking.modeling.dataset import TOKENIZED_SCHEMA
 from intent_tracking.modeling.labels import IGNORED
@@ -39,7 +40,6 @@ from intent_tracking.modeling.packing import why_padded
 from intent_tracking.modeling.processes import Processes
 from intent_tracking.modeling.recipe import Recipe
 from intent_tracking.modeling.stepping import Stepper
-from intent_tracking.modeling.utilisation import datasheet_peak, measured_peak, training_flops, wait_for
 
 Shape = dict[str, str | int | float | None]
 

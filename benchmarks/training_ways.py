@@ -275,12 +275,18 @@ def take_back(choice: str) -> None:
 
             def with_attention_dropout(base: Any) -> Any:
                 encoder = load(base)
-                for name, layer in encoder.named_modules():
-                    if name.endswith("attention.self.dropout"):
-                        layer.p = 0.1
+                dropped = [layer for name, layer in encoder.named_modules() if name.endswith("attention.self.dropout")]
+                if not dropped:
+                    raise ValueError(f"{base.name}: no layer drops attention weights by the name that is looked for")
+                for layer in dropped:
+                    layer.p = 0.1
                 return encoder
 
             _replace(assembly, "load_encoder", with_attention_dropout)
+    elif choice == "attention in products":
+        _replace(training, "attend_for", lambda encoder, device, *, bf16: None)
+    elif choice != "number format":
+        raise ValueError(f"there is no choice {choice!r} to take back")
 
 
 def _replace(owner: Any, name: str, value: Any) -> None:

@@ -1,5 +1,6 @@
 """The encoder that has read the shop's own texts: made by its own job, used where `INTENT_BASE_ENCODER` asks for it."""
 
+import hashlib
 import time
 from datetime import date
 
@@ -67,7 +68,9 @@ def domain_adapted_encoder(
                 f"contrast {progress.contrast_loss:.3f}, {progress.seconds:.0f} s"
             )
 
-    name = f"{days[-1]:%Y%m%d}-seed{config.seed}"
+    # Trainings find their encoder by this name: another reading must not take the place of the one they tokenized for.
+    read = "\n".join([config.base_encoder, f"{config.max_seconds}", *texts])
+    name = f"{days[-1]:%Y%m%d}-seed{config.seed}-{hashlib.sha256(read.encode()).hexdigest()[:8]}"
     made = adapt_encoder(
         texts,
         config.base_encoder,

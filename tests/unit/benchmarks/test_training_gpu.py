@@ -8,8 +8,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.bench_training_gpu import BASE, Shape, compare, make_examples
+from benchmarks.utilisation import datasheet_peak, product_parameters, training_flops
 from intent_tracking.modeling.encoder import build_encoder
-from intent_tracking.modeling.utilisation import datasheet_peak, product_parameters, training_flops
 
 pytestmark = pytest.mark.unit
 
