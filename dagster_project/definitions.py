@@ -11,6 +11,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     Programs that run the graph themselves take a job from it:
     `defs.resolve_job_def("ingest_job").execute_in_process(tags=range_tags(first, last), instance=instance)`.
     """
+    from dagster_project.defs.erasure.jobs import erasure_job, erasure_sensor
     from dagster_project.defs.evaluation import assets as evaluation_assets
     from dagster_project.defs.evaluation import checks as evaluation_checks
     from dagster_project.defs.features import assets as feature_assets
@@ -71,9 +72,9 @@ def build_definitions(settings: Settings) -> dg.Definitions:
                 monitoring_checks,
             ]
         ),
-        jobs=[ingest_job, features_job, retrain_job, adaptation_job, search_job, drift_job, rollback_job],
+        jobs=[ingest_job, features_job, retrain_job, adaptation_job, search_job, drift_job, rollback_job, erasure_job],
         schedules=[daily_ingestion, daily_features, daily_drift_check],
-        sensors=[drift_sensor, failure_alert, freshness_alert],
+        sensors=[drift_sensor, erasure_sensor, failure_alert, freshness_alert],
         resources={
             "settings": settings,
             "tables": Tables(settings.tables),

@@ -247,6 +247,13 @@ def prediction_days(root: Path) -> list[date]:
     return sorted(date.fromisoformat(folder.name.removeprefix("day=")) for folder in root.glob("day=*"))
 
 
+def prediction_segments(root: Path) -> Iterator[tuple[date, Path]]:
+    """Every segment with the day of its events, oldest day first."""
+    for day in prediction_days(root):
+        for path in _segments(root, day):
+            yield day, path
+
+
 def _segments(root: Path, day: date) -> list[Path]:
     return sorted((root / f"day={day.isoformat()}").glob("*.jsonl"))
 
@@ -254,6 +261,8 @@ def _segments(root: Path, day: date) -> list[Path]:
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
     whole, _, _ = path.read_bytes().rpartition(b"\n")
     for number, line in enumerate(whole.splitlines(), start=1):
+        if line.startswith(b" "):  # erased
+            continue
         try:
             row = orjson.loads(line)
             yield {**row, **{name: datetime.fromisoformat(row[name]) for name in _TIMES}}

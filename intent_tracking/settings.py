@@ -126,6 +126,16 @@ class Settings(BaseSettings):
         return self.home / "training"
 
     @property
+    def training_examples(self) -> Path:
+        """The one file of `training_examples`."""
+        return self.training / "training_examples" / "examples.parquet"
+
+    @property
+    def tokenized_sessions(self) -> Path:
+        """The folder of `tokenized_sessions`."""
+        return self.training / "tokenized_sessions"
+
+    @property
     def search(self) -> Path:
         """Studies of recipe searches, one folder each."""
         return self.home / "search"

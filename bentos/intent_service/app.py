@@ -30,6 +30,8 @@ from bentos.intent_service.rates import RateLimit
 from bentos.intent_service.request_context import note_model
 from bentos.intent_service.runtime import Runtime
 from bentos.intent_service.schemas import (
+    EraseAnswer,
+    EraseRequest,
     ExplainAnswer,
     ExplainRequest,
     Health,
@@ -114,6 +116,23 @@ OPERATIONS = (
         errors=(400, 408, 413, 415, 422, 503),
     ),
     Operation(
+        path="/v1/erase",
+        method="post",
+        name="erase",
+        summary="Remove one person.",
+        description=(
+            "Everything up to now: at once from live sessions, online features, and the logs of the service itself; by "
+            "the erasure job, which starts by itself, from every other place in `left_to_job`; then it searches all "
+            "files for what is left. The request is on disk before the answer leaves. A repeat is the same request, "
+            "with a later moment. Events of the time before, which come late or again, are refused from now on."
+        ),
+        request=EraseRequest,
+        answer=EraseAnswer,
+        scope=Scope.ADMIN,
+        example={"user_id": "u-1842"},
+        errors=(400, 413, 415, 422, 503),
+    ),
+    Operation(
         path="/v1/release",
         method="get",
         name="release",
@@ -184,6 +203,9 @@ def create_app(runtime: Runtime, settings: Settings) -> ASGIApp:
     async def explain(request: Request) -> Response:
         return _json(await runtime.explain(await read_record(request, ExplainRequest)))
 
+    async def erase(request: Request) -> Response:
+        return _json(await runtime.erase((await read_record(request, EraseRequest)).user_id))
+
     async def release(_: Request) -> Response:
         return _json(runtime.release())
 
@@ -212,6 +234,7 @@ def create_app(runtime: Runtime, settings: Settings) -> ASGIApp:
         "track": track,
         "intent": intent,
         "explain": explain,
+        "erase": erase,
         "release": release,
         "livez": livez,
         "readyz": readyz,

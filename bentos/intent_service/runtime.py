@@ -29,6 +29,8 @@ from bentos.intent_service.releases import Predictor, ReleaseWatcher, Serving
 from bentos.intent_service.request_context import RequestExecutor
 from bentos.intent_service.schemas import (
     BehaviourWeight,
+    EraseAnswer,
+    ErasedPlace,
     ExplainAnswer,
     ExplainRequest,
     IntentAnswer,
@@ -43,6 +45,7 @@ from bentos.intent_service.schemas import (
 )
 from bentos.intent_service.tracing import span
 from bentos.intent_service.tracking import Touched, Tracker
+from intent_tracking.erasure.live import LEFT_TO_JOB
 from intent_tracking.events.contract import Scene
 from intent_tracking.inference import IntentPredictor, ModelInput, Prediction
 from intent_tracking.modeling.explaining import UnknownIntentError
@@ -206,6 +209,27 @@ class Runtime:
         if explained is None:
             raise self._no_model()
         return await loop.run_in_executor(self._storage, _explain_answer, request.text, explained)
+
+    async def erase(self, user_id: str) -> EraseAnswer:
+        """Remove one person from what the service holds, and leave the rest to the erasure job.
+
+        Raises:
+            OSError, sqlite3.Error: a store refuses; the request may be sent again.
+        """
+
+        def remove() -> EraseAnswer:
+            self._predictions.flush()
+            erasure, removed = self._tracker.erase(user_id, datetime.now(UTC))
+            return EraseAnswer(
+                request=erasure.request,
+                until=erasure.requested_at,
+                removed=[
+                    ErasedPlace(place=each.place, records=each.records, complete=each.complete) for each in removed
+                ],
+                left_to_job=[*LEFT_TO_JOB, *(each.place for each in removed if not each.complete)],
+            )
+
+        return await asyncio.get_running_loop().run_in_executor(self._storage, remove)
 
     def release(self) -> ReleaseAnswer:
         """What is served.

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from bentos.intent_service.limits import MAX_EVENTS, MAX_NAME_CHARACTERS, MAX_TEXT_CHARACTERS, MAX_TEXTS
-from intent_tracking.events.contract import Scene
+from intent_tracking.events.contract import Identifier, Scene
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT_CHARACTERS)]
@@ -37,6 +37,31 @@ class ExplainRequest(_Record):
     text: Text
     scene: Annotated[Scene, Field(strict=False)] = Scene.CUSTOMER_SERVICE
     intent: Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARACTERS)] | None = None
+
+
+class EraseRequest(_Record):
+    """The person to be erased, as events name the user."""
+
+    model_config = ConfigDict(str_strip_whitespace=True)
+
+    user_id: Identifier
+
+
+class ErasedPlace(_Record):
+    """What was removed from one place; `complete` is false where the time did not do and the erasure job goes on."""
+
+    place: str
+    records: Annotated[int, Field(ge=0)]
+    complete: bool
+
+
+class EraseAnswer(_Record):
+    """What was removed at once, and where the erasure job goes on; `request` names its record and its proof."""
+
+    request: str
+    until: AwareDatetime
+    removed: list[ErasedPlace]
+    left_to_job: list[str]
 
 
 class Intent(_Record):

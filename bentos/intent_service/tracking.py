@@ -14,15 +14,18 @@ from typing import Any, Final
 import orjson
 
 from bentos.intent_service.metrics import Metrics
+from intent_tracking.erasure.live import Removed, erase_live
 from intent_tracking.events.adapters.native import parse_document
 from intent_tracking.events.arrival import arrival_problem, arrival_refusal
 from intent_tracking.events.contract import Event
+from intent_tracking.events.erased import erasure_refusal
 from intent_tracking.events.log import LogRefusedError, open_event_log
 from intent_tracking.events.scrubbing import scrubbed_line
 from intent_tracking.inference import ModelInput
 from intent_tracking.sessions.render import render_session
 from intent_tracking.sessions.state import LiveSession, open_session_store
 from intent_tracking.settings import Settings
+from intent_tracking.tombstones import Erasure, LiveTombstones
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +81,8 @@ class Tracker:
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self._metrics = metrics
+        self._settings = settings
+        self._tombstones = LiveTombstones(settings.home)
         self._keep_received_time = settings.trust_received_time
         self._log = open_event_log(settings)
         self._sessions = open_session_store(settings)
@@ -93,6 +98,7 @@ class Tracker:
         """
         events: dict[str, Event] = {}
         duplicates = 0
+        tombstones = self._tombstones.current()
         rejected: list[Refused] = []
         for index, document in enumerate(documents):
             parsed = parse_document(document, received_time, keep_received_time=self._keep_received_time)
@@ -100,6 +106,7 @@ class Tracker:
             if parsed.event is not None:
                 # What validation would quarantine later is refused while the sender can still hear of it.
                 refusal = arrival_refusal(parsed.event.event_time, parsed.event.received_time)
+                refusal = refusal or erasure_refusal(parsed.event, tombstones)
                 refusals = () if refusal is None else (refusal,)
             if parsed.event is None or refusals:
                 explanation = "; ".join(f"{each.reason}: {each.detail}" for each in refusals)
@@ -120,6 +127,14 @@ class Tracker:
                 self._append([lines[event_id] for event_id in new], new, mark)
             touched = self._take_in(list(events.values()))
         return Tracked(len(new), duplicates + len(known), tuple(rejected), touched)
+
+    def erase(self, user_id: str, at: datetime) -> tuple[Erasure, tuple[Removed, ...]]:
+        """Remove a person up to `at` from the live sessions and the logs, after the request is on disk.
+
+        Raises:
+            OSError, sqlite3.Error: a store refuses; the request may be sent again.
+        """
+        return erase_live(self._settings, self._sessions, user_id, at)
 
     def expire(self, before: datetime) -> int:
         """Forget the sessions without activity since `before`; how many. Their events stay in the log.

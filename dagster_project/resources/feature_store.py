@@ -26,7 +26,7 @@ import yaml
 from intent_tracking.features.batch import AVAILABLE_AFTER, snapshot_moment
 from intent_tracking.features.catalogue import FEATURES, features_of
 from intent_tracking.features.declaration import Entity, Feature
-from intent_tracking.features.online import OnlineFeatures, table_name
+from intent_tracking.features.online import OnlineFeatures, remove_online, table_name
 from intent_tracking.features.schema import EVENT_TIMESTAMP, TIMESTAMP, arrow_type, snapshot_schema, views
 
 if TYPE_CHECKING:
@@ -217,6 +217,13 @@ class FeastStore:
             if features[0].entity is entity:
                 columns = [*schema.names[:3], *(feature.name for feature in features)]
                 self._store.write_to_online_store(view, df=frame[columns].copy())
+
+    def remove(self, keys: Sequence[str], entity: Entity = Entity.USER) -> int:
+        """Delete what is online of `keys` from every view, which Feast itself cannot; the rows deleted.
+
+        A snapshot that still holds a key brings it back with the next materialization.
+        """
+        return remove_online(self.online_path, entity, keys)
 
     def online(self, keys: Sequence[str], service: str = "intent_model") -> list[dict[str, Any]]:
         """What Feast itself serves for `keys`: one record each, None where it holds nothing; ages are not checked."""

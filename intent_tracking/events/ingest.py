@@ -16,9 +16,11 @@ from typing import Any, Final
 import orjson
 import pyarrow as pa
 
-from intent_tracking.events.adapters import Adapter, SourceRecord, get_adapter
+from intent_tracking.events.adapters import Adapter, SourceRecord, Times, get_adapter
 from intent_tracking.events.adapters.mapping import mapping_path
 from intent_tracking.events.arrival import arrival_days, partition_day
+from intent_tracking.events.erased import erased_by
+from intent_tracking.events.nesting import TooDeepError, loads
 from intent_tracking.events.quarantine import RAW_SCHEMA
 from intent_tracking.events.scrubbing import scrub_record
 from intent_tracking.events.segment_log import read_segment
@@ -33,6 +35,7 @@ from intent_tracking.events.sources import (
     write_source,
 )
 from intent_tracking.tables import atomic_file, atomic_write_text
+from intent_tracking.tombstones import Erasures, Tombstones
 
 Progress = Callable[[str, int, int], None]
 """Called with (file, files done, files to read) before each file and once at the end."""
@@ -129,7 +132,7 @@ def days_of(home: Path, source: str, files: Iterable[Path]) -> dict[date, int]:
         if file.source == source and file.path in wanted:
             days = _indexed_days(home, file)
             if days is None:
-                for _ in _records_indexed(home, file):
+                for _ in _records_indexed(home, file, Erasures(home).tombstones(), Counter()):
                     pass
                 days = _indexed_days(home, file) or Counter()
             total.update(days)
@@ -137,9 +140,16 @@ def days_of(home: Path, source: str, files: Iterable[Path]) -> dict[date, int]:
 
 
 def collect(
-    home: Path, days: Sequence[date], *, progress: Progress | None = None, spool_rows: int = SPOOL_ROWS
+    home: Path,
+    days: Sequence[date],
+    *,
+    progress: Progress | None = None,
+    spool_rows: int = SPOOL_ROWS,
+    erased: Counter[date] | None = None,
 ) -> Iterator[tuple[date, pa.Table]]:
     """The raw records of each of `days` (RAW_SCHEMA), oldest day first; a day without records has an empty table.
+
+    Records of shoppers who were erased are left out, and counted in `erased` by day.
 
     Rows stand in the order of source, file and line. Files that cannot hold a record of these days are not read:
     by their arrival date, or by what was found in them when they were read before. Memory holds one day and
@@ -156,10 +166,12 @@ def collect(
     _remove_stale_spools(home)
     with tempfile.TemporaryDirectory(prefix=_SPOOL_PREFIX, dir=home) as folder:
         spool = _Spool(Path(folder), frozenset(wanted), spool_rows)
+        tombstones = Erasures(home).tombstones()
+        left_out = Counter[date]() if erased is None else erased
         for done, file in enumerate(files):
             if progress is not None:
                 progress(file.name, done, len(files))
-            for day, row in _records_indexed(home, file):
+            for day, row in _records_indexed(home, file, tombstones, left_out):
                 spool.add(day, row)
         if progress is not None:
             progress("", len(files), len(files))
@@ -182,34 +194,34 @@ def _may_hold(home: Path, file: LogFile, days: list[date]) -> bool:
     return known is None or not known.keys().isdisjoint(days)
 
 
-def _records_indexed(home: Path, file: LogFile) -> Iterator[tuple[date, dict[str, Any]]]:
+def _records_indexed(
+    home: Path, file: LogFile, tombstones: Tombstones, erased: Counter[date]
+) -> Iterator[tuple[date, dict[str, Any]]]:
     """As `_records`, and remember the days that were found, so that the next run knows whether it needs the file."""
     # Taken before reading: what a live writer appends meanwhile must make the index stale, not part of it.
     fingerprint = _fingerprint(file)
     found: Counter[date] = Counter()
-    yield from _records(file, found)
+    yield from _records(file, found, tombstones, erased)
     days = {day.isoformat(): count for day, count in sorted(found.items())}
     index = orjson.dumps({"fingerprint": fingerprint, "days": days}).decode()
     atomic_write_text(_index_path(home, file), index)
 
 
-def _records(file: LogFile, found: Counter[date]) -> Iterator[tuple[date, dict[str, Any]]]:
-    """The rows of a file with their days; `found` counts the log lines of each day."""
+def _records(
+    file: LogFile, found: Counter[date], tombstones: Tombstones, erased: Counter[date]
+) -> Iterator[tuple[date, dict[str, Any]]]:
+    """The rows of a file with their days; `found` and `erased` count the log lines of each day."""
     adapter = get_adapter(file.adapter)
-    last_received: datetime | None = None
-    for record in _read(adapter, file):
+    arrivals = Arrivals(file)
+    for record in read_file(adapter, file):
         raw, document = scrub_record(record.raw, adapter.free_text)
         times = adapter.times(document)
-        received = {
-            "file_date": None,
-            "event_time": times.event_time,
-            "field": times.received_time,
-        }[file.received]
-        # A record that does not say when it arrived came with its neighbours: the file's date, else the record before.
-        received = received or file.latest_arrival or last_received or _modified(file.path)
-        last_received = received
+        received = arrivals.of(times)
         day = partition_day(times.event_time, received)
         found[day] += record.record_count
+        if erased_by(tombstones, adapter, record.raw, document, times.event_time, received) is not None:
+            erased[day] += record.record_count
+            continue
         yield (
             day,
             {
@@ -224,7 +236,31 @@ def _records(file: LogFile, found: Counter[date]) -> Iterator[tuple[date, dict[s
         )
 
 
-def _read(adapter: Adapter, file: LogFile) -> Iterator[SourceRecord]:
+def decoded(raw: str) -> object:
+    """The JSON document of a record; None where it is unreadable: no JSON, or too deep."""
+    try:
+        return loads(raw)
+    except (orjson.JSONDecodeError, TooDeepError):
+        return None
+
+
+class Arrivals:
+    """When the records of a file arrived, asked for in their order."""
+
+    def __init__(self, file: LogFile) -> None:
+        self._file = file
+        self._last: datetime | None = None
+
+    def of(self, times: Times) -> datetime:
+        """The arrival of the next record, which says `times` of itself."""
+        told = {"file_date": None, "event_time": times.event_time, "field": times.received_time}[self._file.received]
+        # A record that does not say when it arrived came with its neighbours: the file's date, else the record before.
+        self._last = told or self._file.latest_arrival or self._last or _modified(self._file.path)
+        return self._last
+
+
+def read_file(adapter: Adapter, file: LogFile) -> Iterator[SourceRecord]:
+    """The records of a log file or a segment, in file order."""
     if not file.is_segment:
         yield from adapter.read(file.path)
         return

@@ -23,7 +23,7 @@ class EventLog(Protocol):
         """Write `lines` and return when they are safe.
 
         Raises:
-            ValueError: a line is empty or holds a newline; nothing of this call is written.
+            ValueError: a line is empty, holds a newline or begins with a space; nothing of this call is written.
             LogRefusedError: nothing of this call is in the log.
             OSError: the log failed, and it is not known whether the lines are in it.
         """
@@ -77,8 +77,10 @@ def require_lines(lines: Sequence[bytes]) -> None:
     """Refuse what would break a log of lines.
 
     Raises:
-        ValueError: a line is empty or holds a newline.
+        ValueError: a line is empty, holds a newline or begins with a space.
     """
     for line in lines:
-        if not line or b"\n" in line:
-            raise ValueError("a log line must hold text and no newline: write one JSON document a line")
+        if not line or b"\n" in line or line.startswith(b" "):
+            raise ValueError(
+                "a log line must hold text, no newline and no space before it: write one JSON document a line"
+            )

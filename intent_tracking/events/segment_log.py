@@ -3,6 +3,7 @@
 Each process writes segments of its own, so several workers never meet in one file. Concurrent appends share one write
 and one fsync (group commit). A reader takes whole lines only: the torn tail of a killed writer was never acknowledged.
 A writer holds the lock of a hidden file of its own as long as it lives, which the kernel gives back however it dies.
+A line that begins with a space is erased (`intent_tracking.erasure.lines`): it keeps its place and is read no more.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from intent_tracking.events.log import LogRefusedError, require_lines
 
 SEGMENT_SUFFIX: Final = ".jsonl"
 SEGMENT_BYTES: Final = 64 * 2**20
+ERASED: Final = b" "  # how an erased line begins; `require_lines` lets none be appended that does
 _READ_BYTES: Final = 2**20
 
 
@@ -196,7 +198,7 @@ def read_log(root: Path) -> Iterator[LogLine]:
 
 
 def read_segment(segment: Path, skipped: int = 0) -> Iterator[LogLine]:
-    """The whole lines of one segment, streamed; a tail without a newline is cut.
+    """The whole lines of one segment, streamed; a tail without a newline is cut, erased lines are left out.
 
     Where a line ends at byte `skipped`, reading begins there; else (the segment was rewritten) at its start. Numbers
     count from where reading began.
@@ -212,7 +214,8 @@ def read_segment(segment: Path, skipped: int = 0) -> Iterator[LogLine]:
             *lines, rest = (rest + chunk).split(b"\n")
             for line in lines:
                 number += 1
-                yield LogLine(segment, number, line)
+                if not line.startswith(ERASED):
+                    yield LogLine(segment, number, line)
 
 
 def _number_of(segment: Path) -> int:

@@ -11,6 +11,7 @@ import sqlite3
 import struct
 import threading
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -83,6 +84,30 @@ def decode_value(message: bytes) -> Scalar | None:
     if message[:2] == b"\x98\x01":  # field 19, `null_val`
         return None
     raise ValueError(f"online store: value of protobuf field {field} is no scalar that features have")
+
+
+def remove_online(path: Path, entity: Entity, keys: Sequence[str], project: str = PROJECT) -> int:
+    """Delete what every view holds of `keys`; the rows deleted.
+
+    Raises:
+        sqlite3.OperationalError: the store is locked for longer than 30 seconds.
+    """
+    if not path.is_file():
+        return 0
+    removed = 0
+    with closing(sqlite3.connect(path, timeout=30)) as database:
+        database.execute("PRAGMA secure_delete = ON")
+        with database:
+            for view in dict.fromkeys(feature.view for feature in features_of(entity)):
+                table = table_name(view, project)
+                if database.execute(
+                    "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (table,)
+                ).fetchone():
+                    statement = f'DELETE FROM "{table}" WHERE entity_key = ?'  # noqa: S608 - declared name
+                    for key in keys:
+                        removed += database.execute(statement, (entity_key(entity, key),)).rowcount
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    return removed
 
 
 def _varint(message: bytes, start: int) -> int:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +75,15 @@ class TokenizedDataset:
     def split(self, name: str) -> pa.Table:
         """Rows of `train`, `validation` or `test`."""
         return self.table.filter(pc.equal(self.table["split"], name))
+
+    def without(self, example_ids: Collection[str], *, fingerprint: str) -> TokenizedDataset:
+        """The dataset without some examples and what was written anew of them; `fingerprint` is that of the rest."""
+        gone = frozenset(example_ids)
+        kept = [
+            name not in gone and name.rpartition("~")[0] not in gone for name in self.table["example_id"].to_pylist()
+        ]
+        table = self.table.filter(pa.array(kept, pa.bool_()))
+        return replace(self, table=table, info=self.info.model_copy(update={"fingerprint": fingerprint}))
 
     def save(self, directory: Path) -> None:
         """Write the dataset atomically: `dataset.arrow`, `tokenizer.json`, `labels.json`, `dataset.json`."""

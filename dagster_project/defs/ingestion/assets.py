@@ -1,5 +1,6 @@
 """Log lines as they came, and the split into accepted and quarantined."""
 
+from collections import Counter
 from collections.abc import Iterator
 from datetime import date
 
@@ -37,7 +38,7 @@ def raw_events(
     From every source under `landing/` and from the event log of the service, whose Kafka topic, where it has one, is
     copied into segments first. A record belongs to the UTC day of its
     event if it arrived at most three days after it, else to the day of its arrival. Personal data is masked here,
-    before anything is stored.
+    before anything is stored; records of people who were erased are counted (`erased`) and not stored.
     """
     from intent_tracking.events.ingest import collect
 
@@ -47,7 +48,8 @@ def raw_events(
         copied = copy_topic(settings.event_log_kafka.get_secret_value(), settings.event_log)
         context.log.info(f"{copied.messages} messages copied from Kafka into {len(copied.segments)} segments")
     records = 0
-    for day, table in collect(settings.home, days_of(context)):
+    erased: Counter[date] = Counter()
+    for day, table in collect(settings.home, days_of(context), erased=erased):
         tables.raw_events.write(day, table)
         found = records_in(tables.raw_events, day)
         records += found
@@ -55,8 +57,9 @@ def raw_events(
             {
                 "dagster/partition_row_count": table.num_rows,
                 "records": found,
+                "erased": erased[day],
                 "records_by_adapter": counts(table, "adapter"),
-                "sample": sample(table, ["source_file", "source_line", "event_time", "raw"]),
+                "sample": sample(table, ["source_file", "source_line", "record_count", "event_time", "received_time"]),
             },
             partition_key=day.isoformat(),
         )
@@ -128,7 +131,7 @@ def validate_events(
                 "quarantined_share": count.quarantined_share,
                 "events_by_name": counts(result.accepted, "event_name"),
                 "sample": sample(
-                    result.accepted, ["event_time", "event_name", "shopper_id", "scene", "search_term", "text"]
+                    result.accepted, ["event_time", "event_name", "scene", "language", "source_file", "source_line"]
                 ),
             },
             asset_key="validated_events",
@@ -139,7 +142,7 @@ def validate_events(
                 "dagster/partition_row_count": result.quarantined.num_rows,
                 "quarantined_share": count.quarantined_share,
                 "reasons": counts(result.quarantined, "reason"),
-                "sample": sample(result.quarantined, ["reason", "detail", "source_file", "source_line", "raw"]),
+                "sample": sample(result.quarantined, ["reason", "detail", "source_file", "source_line"]),
             },
             asset_key="quarantined_events",
             partition_key=day.isoformat(),

@@ -115,7 +115,7 @@ def served_predictions(
                 **means(figures),
                 "by_intent": counts(table, "intent"),
                 "by_model": counts(table, "model_version"),
-                "sample": sample(table, ["event_time", "scene", "language", "text", "intent", "confidence"]),
+                "sample": sample(table, ["event_time", "scene", "language", "text_length", "intent", "confidence"]),
             },
             partition_key=day.isoformat(),
         )

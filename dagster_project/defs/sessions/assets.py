@@ -45,7 +45,7 @@ def sessions(context: dg.AssetExecutionContext, tables: dg.ResourceParam[Tables]
                 "purchase_share": _mean(table["purchased"]),
                 "events_per_session": _mean(table["event_count"]),
                 "sessions_by_scene": counts(table, "scene"),
-                "sample": sample(table, ["session_id", "started_at", "event_count", "scene", "language", "purchased"]),
+                "sample": sample(table, ["started_at", "event_count", "scene", "language", "purchased"]),
             },
             partition_key=day.isoformat(),
         )
@@ -87,7 +87,7 @@ def session_texts(
                 "chinese_share": _mean(pc.equal(table["language"], "zh")),
                 "tokens_per_utterance": _mean(pc.list_value_length(table["tokens"])),
                 "behaviour_intents": counts(table, "behaviour_intent"),
-                "sample": sample(table, ["kind", "scene", "language", "text", "behaviour_intent", "outcome"]),
+                "sample": sample(table, ["kind", "scene", "language", "visible_events", "behaviour_intent", "outcome"]),
             },
             partition_key=day.isoformat(),
         )

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from dagster_project.defs.training.progress import EveryFewSeconds
 from dagster_project.metadata import counts, picture, rows_as_markdown, sample
+from dagster_project.partitions import TABLES_POOL
 from dagster_project.resources.feature_store import FeastStore
 from dagster_project.resources.tables import Tables
 from dagster_project.versions import MODEL_VERSION, champion_directory
@@ -32,6 +33,7 @@ class ExamplesConfig(dg.Config):
     group_name="training",
     kinds={"python", "feast", "parquet"},
     owners=OWNERS,
+    pool=TABLES_POOL,
 )
 def training_examples(
     config: ExamplesConfig,
@@ -77,7 +79,7 @@ def training_examples(
             "by_kind": counts(built.table, "kind"),
             "by_intent": counts(built.table, "intent"),
             "left_out": built.counts,
-            "sample": sample(built.table, ["split", "kind", "scene", "language", "intent", "outcome", "text"]),
+            "sample": sample(built.table, ["split", "kind", "scene", "language", "intent", "outcome"]),
         }
     )
 
@@ -95,6 +97,7 @@ class TokenizedConfig(dg.Config):
     group_name="training",
     kinds={"arrow", "huggingface"},
     owners=OWNERS,
+    pool=TABLES_POOL,
 )
 def tokenized_sessions(config: TokenizedConfig, settings: dg.ResourceParam[Settings]) -> dg.MaterializeResult:
     """`training_examples` as token ids of dynamic length, with the tokenizer and the label set that give them meaning.

@@ -31,7 +31,6 @@ def training_examples_unleaked(settings: dg.ResourceParam[Settings]) -> dg.Asset
         passed=not shared and in_order,
         metadata={
             "shared_shoppers": len(shared),
-            "some_of_them": ", ".join(sorted(shared)[:10]) or "none",
             "newest_learned_from": str(newest),
             "oldest_tested": str(oldest),
         },

@@ -65,12 +65,12 @@ def training_window(written: Sequence[date], until: date | None, window_days: in
 
 def examples_path(settings: Settings) -> Path:
     """The one file of `training_examples`."""
-    return settings.training / "training_examples" / "examples.parquet"
+    return settings.training_examples
 
 
 def tokenized_path(settings: Settings) -> Path:
     """The folder of `tokenized_sessions`."""
-    return settings.training / "tokenized_sessions"
+    return settings.tokenized_sessions
 
 
 def recipe_path(settings: Settings) -> Path:

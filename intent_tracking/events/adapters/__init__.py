@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final
 
-from intent_tracking.events.adapters.base import Adapter, Parsed, SourceRecord, Times
+from intent_tracking.events.adapters.base import Adapter, Identity, Parsed, SourceRecord, Times
 from intent_tracking.events.adapters.columns import ColumnsAdapter
 from intent_tracking.events.adapters.ga4 import Ga4Adapter
 from intent_tracking.events.adapters.mapping import load_mapping
@@ -15,7 +15,7 @@ from intent_tracking.events.adapters.snowplow import SnowplowAdapter
 
 ADAPTER_NAMES: Final = ("native", "segment", "ga4", "snowplow", "columns:<mapping>")
 
-__all__ = ["ADAPTER_NAMES", "Adapter", "Parsed", "SourceRecord", "Times", "get_adapter"]
+__all__ = ["ADAPTER_NAMES", "Adapter", "Identity", "Parsed", "SourceRecord", "Times", "get_adapter"]
 
 
 @lru_cache(maxsize=64)

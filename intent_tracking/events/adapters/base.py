@@ -40,6 +40,19 @@ class Times:
 
 
 @dataclass(frozen=True, slots=True)
+class Identity:
+    """Whom a log line is about, by the ids that an event has of its shopper; at least one."""
+
+    user_id: str | None
+    anonymous_id: str | None
+
+    @property
+    def shopper_id(self) -> str:
+        """As `contract.shopper_id` of the event."""
+        return self.user_id if self.user_id is not None else f"anonymous:{self.anonymous_id}"
+
+
+@dataclass(frozen=True, slots=True)
 class Parsed:
     """What became of one record: an event, refusals, and the number of its log lines that repeat another of its lines.
 
@@ -76,6 +89,13 @@ class Adapter(Protocol):
         """When the record of a decoded JSON `document` happened; the same times that `parse` gives its event."""
         ...
 
+    def identities(self, document: object) -> tuple[Identity, ...]:
+        """Whom a decoded JSON `document` is about, one for each of its log lines that says so readably.
+
+        The same ids that `parse` gives its event, also where the record would be refused.
+        """
+        ...
+
     def parse(self, raw: str, received_time: datetime) -> Parsed:
         """The event of `raw`, received at `received_time` (UTC)."""
         ...
@@ -84,6 +104,12 @@ class Adapter(Protocol):
 def refused(reason: QuarantineReason | str, detail: str) -> Parsed:
     """A record that gives no event."""
     return Parsed(event=None, quarantined=(refuse(reason, detail),))
+
+
+def identity(user_id: object, anonymous_id: object) -> tuple[Identity, ...]:
+    """The identity of one log line as the contract reads its ids; none where neither is a text."""
+    user, anonymous = (each.strip() or None if isinstance(each, str) else None for each in (user_id, anonymous_id))
+    return (Identity(user, anonymous),) if user or anonymous else ()
 
 
 def build_event(fields: dict[str, Any]) -> Parsed:

@@ -21,11 +21,13 @@ import orjson
 
 from intent_tracking.events.adapters import fields as f
 from intent_tracking.events.adapters.base import (
+    Identity,
     Parsed,
     SourceRecord,
     Times,
     build_event,
     decode,
+    identity,
     log_format,
     open_log,
     parquet_columns,
@@ -136,6 +138,20 @@ class ColumnsAdapter:
                         row = _unreadable(record.raw, f"line {record.source_line}: {row.quarantined[0].detail}")
                     yield record.source_line, row
 
+    def csv_rows(self, path: Path) -> Iterator[tuple[int, int]]:
+        """First and last line of each row of a CSV file, its header included, by the numbers of `source_line`."""
+        before = 0
+        with self._csv_reader(path) as reader:
+            while True:
+                try:
+                    next(reader)
+                except StopIteration:
+                    return
+                except csv.Error:
+                    pass  # quarantined where it is read; here its place is all that counts
+                yield before + 1, reader.line_num
+                before = reader.line_num
+
     def _csv_lines(self, path: Path) -> Iterator[_Line]:
         with self._csv_reader(path) as reader:
             header = next(reader, _NO_CELLS)
@@ -199,6 +215,10 @@ class ColumnsAdapter:
         except (ValueError, OverflowError, OSError):
             return None
 
+    def identities(self, document: object) -> tuple[Identity, ...]:
+        found = (self._envelope_of(row) for _, row in _members(f.mapping(document)))
+        return tuple(each for row in found for each in identity(row.get("user_id"), row.get("anonymous_id")))
+
     def parse(self, raw: str, received_time: datetime) -> Parsed:
         document = decode(raw)
         if isinstance(document, Parsed):
@@ -250,10 +270,7 @@ class ColumnsAdapter:
         if moment is None:
             column = self.mapping.event_time.column
             return refused(QuarantineReason.INVALID_VALUE, f"{column}: not a time of the form that the mapping states")
-        envelope = {field: value for field, read in self._envelope.items() if (value := read(head)) is not None}
-        guest = envelope.pop("guest_id", None)
-        if guest is not None and "user_id" not in envelope:
-            envelope.setdefault("anonymous_id", guest)
+        envelope = self._envelope_of(head)
         params: dict[str, Any] = {field: read(head) for field, read in self._params[name].items()}
         if self._items:
             read_items = (
@@ -279,6 +296,13 @@ class ColumnsAdapter:
             }
         )
 
+    def _envelope_of(self, row: Row) -> dict[str, str]:
+        envelope = {field: value for field, read in self._envelope.items() if (value := read(row)) is not None}
+        guest = envelope.pop("guest_id", None)
+        if guest is not None and "user_id" not in envelope:
+            envelope.setdefault("anonymous_id", guest)
+        return envelope
+
     def _event_name(self, row: Row) -> EventName | None:
         rule = self.mapping.event_name
         if not isinstance(rule, EventNames):
@@ -292,6 +316,11 @@ class ColumnsAdapter:
 
 def _unreadable(line: str, because: str) -> Row:
     return {_UNREADABLE: line, _BECAUSE: because}
+
+
+def lines_of(document: object) -> tuple[int, ...]:
+    """Numbers of the log lines that a grouped record holds; none for a record of one line."""
+    return tuple(line for line, _ in _members(f.mapping(document)) if line)
 
 
 def _text(value: object) -> str:

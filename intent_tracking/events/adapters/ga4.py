@@ -13,11 +13,13 @@ from typing import Any, Final
 
 from intent_tracking.events.adapters import fields as f
 from intent_tracking.events.adapters.base import (
+    Identity,
     Parsed,
     SourceRecord,
     Times,
     build_event,
     decode,
+    identity,
     read_json_records,
     refused,
 )
@@ -85,6 +87,10 @@ class Ga4Adapter:
 
     def times(self, document: object) -> Times:
         return Times(event_time=f.microseconds(f.mapping(document).get("event_timestamp")))
+
+    def identities(self, document: object) -> tuple[Identity, ...]:
+        source = f.mapping(document)
+        return identity(f.text(source, "user_id"), f.text(source, "user_pseudo_id"))
 
     def parse(self, raw: str, received_time: datetime) -> Parsed:
         document = decode(raw)

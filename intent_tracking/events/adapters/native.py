@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Final
 
 from intent_tracking.events.adapters.base import (
+    Identity,
     Parsed,
     SourceRecord,
     Times,
     build_event,
     decode,
+    identity,
     read_json_records,
     refused,
     utc_time,
@@ -62,6 +64,11 @@ class NativeAdapter:
         if not isinstance(document, dict):
             return Times()
         return Times(utc_time(document.get("event_time")), utc_time(document.get("received_time")))
+
+    def identities(self, document: object) -> tuple[Identity, ...]:
+        if not isinstance(document, dict):
+            return ()
+        return identity(document.get("user_id"), document.get("anonymous_id"))
 
     def parse(self, raw: str, received_time: datetime) -> Parsed:
         document = decode(raw)

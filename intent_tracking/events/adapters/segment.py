@@ -15,11 +15,13 @@ import orjson
 
 from intent_tracking.events.adapters import fields as f
 from intent_tracking.events.adapters.base import (
+    Identity,
     Parsed,
     SourceRecord,
     Times,
     build_event,
     decode,
+    identity,
     read_json_records,
     refused,
 )
@@ -157,6 +159,10 @@ class SegmentAdapter:
             f.event_time(f.first(source, "timestamp", "originalTimestamp", "sentAt")),
             f.event_time(f.first(source, "receivedAt", "received_at", "created_at")),
         )
+
+    def identities(self, document: object) -> tuple[Identity, ...]:
+        source = f.mapping(document)
+        return identity(**_identity(source, _properties(source)))
 
     def parse(self, raw: str, received_time: datetime) -> Parsed:
         document = decode(raw)

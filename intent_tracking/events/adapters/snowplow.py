@@ -14,11 +14,13 @@ from typing import Any, Final
 
 from intent_tracking.events.adapters import fields as f
 from intent_tracking.events.adapters.base import (
+    Identity,
     Parsed,
     SourceRecord,
     Times,
     build_event,
     decode,
+    identity,
     read_json_records,
     refused,
 )
@@ -124,6 +126,11 @@ class SnowplowAdapter:
             f.event_time(f.first(source, "derived_tstamp", "dvce_created_tstamp", "collector_tstamp")),
             f.event_time(f.first(source, "collector_tstamp", "etl_tstamp")),
         )
+
+    def identities(self, document: object) -> tuple[Identity, ...]:
+        source = f.mapping(document)
+        user = f.text(source, "user_id") or f.text(_entity(source, "user"), "id")
+        return identity(user, f.text(source, "domain_userid", "network_userid"))
 
     def parse(self, raw: str, received_time: datetime) -> Parsed:
         document = decode(raw)

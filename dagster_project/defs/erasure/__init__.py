@@ -1,0 +1,1 @@
+"""The erasure of people who asked for it."""

@@ -1,0 +1,183 @@
+"""What the service removes at once: live sessions, online features, and the segments that it writes itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Final
+
+import orjson
+
+from intent_tracking.erasure.lines import erase_log_lines
+from intent_tracking.events.adapters.native import NativeAdapter
+from intent_tracking.events.erased import erased_by
+from intent_tracking.events.segment_log import ERASED, read_segment, segments
+from intent_tracking.features.declaration import Entity
+from intent_tracking.features.online import remove_online
+from intent_tracking.prediction_log import prediction_segments
+from intent_tracking.sessions.feed import SessionFeed
+from intent_tracking.sessions.state import SessionStore
+from intent_tracking.settings import Settings
+from intent_tracking.tombstones import ANONYMOUS, Erasure, Erasures, Tombstones
+
+SESSION_STATE: Final = "session_state"
+CONSOLE_FEED: Final = "console_feed"
+ONLINE_FEATURES: Final = "online_features"
+EVENT_LOG: Final = "event_log"
+PREDICTION_LOG: Final = "prediction_log"
+LEFT_TO_JOB: Final = ("landing", "annotations", "tables", "training")
+LIVE_SECONDS: Final = 10.0
+"""How long a request may go through segments; what it does not reach is left to the erasure job."""
+
+_NATIVE: Final = NativeAdapter()
+
+
+@dataclass(frozen=True)
+class Removed:
+    """How many records (rows, log lines) went from a place, and whether all of it was gone through."""
+
+    place: str
+    records: int
+    complete: bool = True
+
+
+def erase_live(
+    settings: Settings, sessions: SessionStore, user_id: str, at: datetime, *, seconds: float = LIVE_SECONDS
+) -> tuple[Erasure, tuple[Removed, ...]]:
+    """Accept the erasure of a person up to `at`, and remove what the service holds.
+
+    The request is on the disk before anything is removed, and so are the devices of the person, which the removed
+    lines alone may tell: whatever is interrupted, the erasure job finds it and goes on.
+
+    Raises:
+        OSError, sqlite3.Error: a store refuses; the same request may be sent again.
+    """
+    erasures = Erasures(settings.home)
+    erasure = erasures.request(user_id, at)
+    tombstones = erasures.tombstones()
+    until = time.monotonic() + seconds
+    logged = [path for path in segments(settings.event_log) if _names(path, user_id)]
+    devices, event_ids = _told_by(logged, user_id)
+    erasures.note(erasure.request, devices=devices, event_ids=event_ids)
+    shoppers = [user_id, *(f"{ANONYMOUS}{device}" for device in sorted(devices))]
+    removed = [
+        Removed(SESSION_STATE, sessions.erase(user_id).events),
+        Removed(CONSOLE_FEED, erase_feed(settings, shoppers)),
+        Removed(ONLINE_FEATURES, remove_online(settings.feast / "online.db", Entity.USER, [user_id])),
+    ]
+    removed.append(_erased(EVENT_LOG, logged, until, lambda path: erase_events(path, tombstones, erasure.request)))
+    predictions = [(day, path) for day, path in prediction_segments(settings.prediction_log) if _names(path, user_id)]
+    days = {path: day for day, path in predictions}
+    removed.append(
+        _erased(
+            PREDICTION_LOG,
+            days,
+            until,
+            lambda path: erase_predictions(path, days[path], tombstones, erasure.request),
+        )
+    )
+    erasures.note(erasure.request, removed={each.place: each.records for each in removed if each.records})
+    return erasure, tuple(removed)
+
+
+def erase_feed(settings: Settings, shoppers: Sequence[str]) -> int:
+    """Remove what the console shows of shoppers; how many moments.
+
+    Raises:
+        sqlite3.Error: the feed cannot be written.
+    """
+    if not settings.console_feed.is_file():
+        return 0
+    with closing(SessionFeed(settings.console_feed)) as feed:
+        return feed.erase(shoppers)
+
+
+def erase_events(segment: Path, tombstones: Tombstones, request: str | None = None) -> dict[str, int]:
+    """Erase events of one segment of the event log, those of `request` alone where it is given; lines by request."""
+    counts: dict[str, int] = {}
+
+    def is_erased(line: bytes) -> bool:
+        text = line.decode("utf-8", "backslashreplace")
+        document = _decoded(line)
+        times = _NATIVE.times(document)
+        return _counted(
+            counts, erased_by(tombstones, _NATIVE, text, document, times.event_time, times.received_time), request
+        )
+
+    erase_log_lines(segment, is_erased)
+    return counts
+
+
+def erase_predictions(segment: Path, day: date, tombstones: Tombstones, request: str | None = None) -> dict[str, int]:
+    """Erase the predictions of one segment, of events of `day`; lines by request."""
+    counts: dict[str, int] = {}
+
+    def is_erased(line: bytes) -> bool:
+        document = _decoded(line)
+        shopper = document.get("shopper_id") if isinstance(document, dict) else None
+        return _counted(counts, tombstones.derived(shopper, day), request)
+
+    erase_log_lines(segment, is_erased)
+    return counts
+
+
+def _counted(counts: dict[str, int], found: str | None, wanted: str | None) -> bool:
+    if found is None or wanted not in (None, found):
+        return False
+    counts[found] = counts.get(found, 0) + 1
+    return True
+
+
+def _erased(place: str, segments: Iterable[Path], until: float, erase: Callable[[Path], dict[str, int]]) -> Removed:
+    records = 0
+    for segment in segments:
+        if time.monotonic() > until:
+            return Removed(place, records, complete=False)
+        records += sum(erase(segment).values())
+    return Removed(place, records)
+
+
+def _told_by(segments: Iterable[Path], user_id: str) -> tuple[set[str], set[str]]:
+    """Anonymous ids seen with the user, and the ids of the user's events."""
+    needle = _written(user_id)
+    devices: set[str] = set()
+    event_ids: set[str] = set()
+    for segment in segments:
+        for line in read_segment(segment):
+            document = _decoded(line.data) if needle in line.data else None
+            for identity in _NATIVE.identities(document):
+                if identity.user_id == user_id and isinstance(document, dict):
+                    event_ids.add(str(document.get("event_id")))
+                    if identity.anonymous_id is not None:
+                        devices.add(identity.anonymous_id)
+    return devices, event_ids
+
+
+def _names(segment: Path, user_id: str) -> bool:
+    """Whether a segment holds the name at all: most hold it not, and are read by far faster than line by line."""
+    needle = _written(user_id)
+    rest = b""
+    with segment.open("rb") as file:
+        while chunk := file.read(1 << 22):
+            if needle in rest + chunk:
+                return True
+            rest = chunk[-len(needle) :]
+    return False
+
+
+def _written(user_id: str) -> bytes:
+    """How the service's own logs write an id."""
+    return orjson.dumps(user_id)[1:-1]
+
+
+def _decoded(line: bytes) -> object:
+    if line.startswith(ERASED):
+        return None
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
