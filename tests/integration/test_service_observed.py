@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from intent_tracking.release import publish
 from tests.artifacts import tiny_component
-from tests.fakes.service_process import RunningService, running_service
+from tests.fakes.service_process import ROOT, RunningService, free_port, running_service
 from tests.fakes.trace_collector import TraceCollector, trace_collector
 
 pytestmark = pytest.mark.integration
 
 REQUEST = "0f6a2b3c4d5e4f608a9b0c1d2e3f4a5b"
+OBSERVABILITY = ROOT / "deploy" / "observability"
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
@@ -74,6 +80,53 @@ def test_figures_of_the_worker_processes_are_those_of_the_service(service: Runni
     assert samples["intent_model_info", "m-seen"] == 1
     assert samples["intent_process_resident_bytes", "1"] > 1e8
     assert samples["intent_http_request_seconds_count", "/v1/intent"] >= 1
+
+
+def test_prometheus_scrapes_the_service_by_our_configuration_and_no_alert_fires(
+    service: RunningService, tmp_path: Path
+) -> None:
+    program = shutil.which("prometheus")
+    if program is None:
+        pytest.skip("prometheus is not installed: apt-get install prometheus")
+    configuration = yaml.safe_load((OBSERVABILITY / "prometheus.yml").read_text())
+    configuration["global"] = {"scrape_interval": "500ms", "evaluation_interval": "500ms"}
+    configuration["rule_files"] = [str(OBSERVABILITY / "alerts.yml")]
+    [scrape] = configuration["scrape_configs"]
+    scrape["static_configs"] = [{"targets": [service.address.removeprefix("http://")]}]
+    scrape["authorization"]["credentials_file"] = str(tmp_path / "key")
+    (tmp_path / "key").write_text("none is asked for on this machine")
+    (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(configuration))
+    address = f"127.0.0.1:{free_port()}"
+    command = [program, f"--config.file={tmp_path}/prometheus.yml", f"--storage.tsdb.path={tmp_path}/data"]
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen([*command, f"--web.listen-address={address}"], stdout=log, stderr=log)
+    try:
+        up = asked(address, "up", tmp_path / "log")
+        assert [each["value"][1] for each in up] == ["1"]
+        [model] = asked(address, "intent_model_info", tmp_path / "log")
+        assert (model["metric"]["model_version"], model["metric"]["job"]) == ("m-seen", "intent-service")
+        groups = httpx.get(f"http://{address}/api/v1/rules").json()["data"]["groups"]
+        rules = [rule for group in groups for rule in group["rules"]]
+        assert {rule["health"] for rule in rules} <= {"ok", "unknown"}
+        assert [rule["name"] for rule in rules if rule.get("state") == "firing"] == []
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def asked(address: str, query: str, log: Path) -> list[dict[str, Any]]:
+    """The series that Prometheus has for `query`, once there are some."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            answer = httpx.get(f"http://{address}/api/v1/query", params={"query": query}, timeout=20)
+        except httpx.TransportError:
+            answer = None
+        if answer is not None and answer.status_code == 200 and answer.json()["data"]["result"]:
+            found: list[dict[str, Any]] = answer.json()["data"]["result"]
+            return found
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.1)
 
 
 def lines_of(log: Path) -> list[dict[str, object]]:
