@@ -15,20 +15,27 @@ from bentos.intent_service.limits import MAX_BODY_BYTES
 # Of all requests in flight together. A decoded body takes several times its bytes.
 MAX_BODY_BYTES_IN_FLIGHT: Final = 16 * MAX_BODY_BYTES
 MAX_RETRY_SECONDS: Final = 30
+# Share of the limit that somebody must have waited before the pace of the last answers counts.
+_EVIDENCE: Final = 0.25
+# What the newest answer weighs in the pace.
+_NEWEST: Final = 0.2
 
 
 class LoadShedding:
     """Answers 503 with Retry-After while this process has as much to do as it can answer in time.
 
     Requests are answered about in the order in which they came, by one inference thread. So the longest that a request
-    now waits is what the next one has to wait, whatever those before it ask for: that time is measured, not estimated.
-    It counts from the end of the body to the begin of the answer, since a caller that sends or reads slowly waits for
-    itself. Short requests reach the limit on their number first.
+    now waits is the least that the next one has to wait, whatever those before it ask for. It counts from the end of
+    the body to the begin of the answer, since a caller that sends or reads slowly waits for itself.
+
+    It grows only as fast as the clock, while a queue may grow faster: once somebody waits for a part of the limit, the
+    number of those who wait, at the pace of the last answers, counts too. Before that it does not: the pace of long
+    requests says nothing about the short ones that come after them.
 
     Args:
         paths: what is shed; probes, figures, and what administrators ask for are answered in any case.
         max_in_flight: requests at once.
-        max_wait_seconds: longest wait of a request in flight.
+        max_wait_seconds: longest wait that the next request is let in for.
         clock: seconds that only grow.
     """
 
@@ -49,16 +56,17 @@ class LoadShedding:
         self._body_bytes = 0
         # When the body of each request in flight was complete, oldest first.
         self._waiting: dict[object, float] = {}
+        self._answered_at = clock()
+        self._seconds_an_answer: float | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on or refuse it."""
         if scope["type"] != "http" or scope["path"] not in self._paths:
             await self._app(scope, receive, send)
             return
-        oldest = next(iter(self._waiting.values()), None)
-        waited = 0.0 if oldest is None else self._clock() - oldest
-        if self._in_flight >= self._max_in_flight or waited > self._max_wait_seconds:
-            await _overloaded(waited).response()(scope, receive, send)
+        wait = self._expected_wait()
+        if self._in_flight >= self._max_in_flight or wait > self._max_wait_seconds:
+            await _overloaded(wait).response()(scope, receive, send)
             return
         request = object()
         size = 0
@@ -71,14 +79,14 @@ class LoadShedding:
                 size += received
                 self._body_bytes += received
                 if self._body_bytes > MAX_BODY_BYTES_IN_FLIGHT:
-                    raise _overloaded(waited)
+                    raise _overloaded(wait)
                 if not message.get("more_body", False):
                     self._waiting.setdefault(request, self._clock())
             return message
 
         async def answered(message: Message) -> None:
-            # A caller that reads slowly waits for itself as well.
-            self._waiting.pop(request, None)
+            if message["type"] == "http.response.start":
+                self._note_answer(request)
             await send(message)
 
         self._in_flight += 1
@@ -89,9 +97,28 @@ class LoadShedding:
             self._body_bytes -= size
             self._waiting.pop(request, None)
 
+    def _expected_wait(self) -> float:
+        if not self._waiting:
+            return 0.0
+        longest = self._clock() - next(iter(self._waiting.values()))
+        if self._seconds_an_answer is None or longest < _EVIDENCE * self._max_wait_seconds:
+            return longest
+        return max(longest, len(self._waiting) * self._seconds_an_answer)
 
-def _overloaded(waited: float) -> RequestError:
-    seconds = min(MAX_RETRY_SECONDS, max(1, math.ceil(waited)))
+    def _note_answer(self, request: object) -> None:
+        asked_at = self._waiting.pop(request, None)
+        if asked_at is None:
+            # Refused before its body was complete: it took nobody's time.
+            return
+        now = self._clock()
+        took = now - max(asked_at, self._answered_at)
+        self._answered_at = now
+        before = took if self._seconds_an_answer is None else self._seconds_an_answer
+        self._seconds_an_answer = before + _NEWEST * (took - before)
+
+
+def _overloaded(wait: float) -> RequestError:
+    seconds = min(MAX_RETRY_SECONDS, max(1, math.ceil(wait)))
     return RequestError(
         503,
         ErrorCode.OVERLOADED,

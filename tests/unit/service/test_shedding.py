@@ -104,6 +104,43 @@ def test_while_one_waits_for_long_the_next_are_told_for_how_long() -> None:
     asyncio.run(scenario())
 
 
+def test_a_queue_that_grows_fast_is_noticed_before_its_first_has_waited_for_long() -> None:
+    async def scenario() -> None:
+        gate, clock = Gate(), Clock()
+        app = _shedding(gate, clock, at_once=100)
+        first = asyncio.create_task(_ask(app))
+        await asyncio.sleep(0)
+        clock.now = 1.0
+        gate.opened.set()
+        assert (await first)[0] == 200
+        # One answer took a second; four wait, so the next would wait for four, above the limit of two.
+        gate.opened.clear()
+        under_way = [asyncio.create_task(_ask(app)) for _ in range(3)]
+        await asyncio.sleep(0)
+        # What waits may be much shorter than what was answered: nobody has waited long enough to tell.
+        clock.now = 1.4
+        under_way.append(asyncio.create_task(_ask(app)))
+        await asyncio.sleep(0)
+        assert not under_way[-1].done()
+        clock.now = 1.6
+        status, headers = await _ask(app)
+        assert (status, headers["retry-after"]) == (503, "4")
+        gate.opened.set()
+        assert [status for status, _ in await asyncio.gather(*under_way)] == [200] * 4
+        # They were answered together: the pace is known to be faster now.
+        gate.opened.clear()
+        again = asyncio.create_task(_ask(app))
+        await asyncio.sleep(0)
+        clock.now = 2.2
+        last = asyncio.create_task(_ask(app))
+        await asyncio.sleep(0)
+        assert not last.done()
+        gate.opened.set()
+        assert [status for status, _ in await asyncio.gather(again, last)] == [200] * 2
+
+    asyncio.run(scenario())
+
+
 def test_a_caller_that_sends_slowly_makes_nobody_wait() -> None:
     async def scenario() -> None:
         gate, clock = Gate(), Clock()
