@@ -147,6 +147,8 @@ def personal_requests() -> Iterator[tuple[str, str, Any, dict[str, str]]]:
     yield "POST", "/v1/intent", {"texts": [TEXT], "scene": TEXT}, headers
     yield "POST", "/v1/intent?user=jane.doe", {"texts": [TEXT] * 300}, headers
     yield "POST", "/v1/explain", {"text": TEXT, "intent": TEXT}, headers
+    for person in ("user-7788", TEXT, {TEXT: TEXT}):
+        yield "POST", "/v1/erase", {"user_id": person}, headers
     yield "POST", f"/v1/{TEXT}", {}, headers
     yield "GET", "/v1/release?user=user-7788&email=jane.doe@example.org", None, headers
     yield "JANE", "/v1/release", None, headers
