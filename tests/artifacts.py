@@ -30,6 +30,34 @@ def tiny_artifact(directory: Path, version: str, *, seed: int = 0, true_golden: 
     checksummed would.
     """
     directory.mkdir(parents=True)
+    pipeline, model = _untrained(seed)
+    inputs = [render_utterance(text) for text in TEXTS]
+    cases = [golden_case(entry, answer) for entry, answer in zip(inputs, pipeline.predict(inputs), strict=True)]
+    if not true_golden:
+        cases = [case.model_copy(update={"intents": dict.fromkeys(case.intents, 0.0)}) for case in cases]
+    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, directory / "model.safetensors")
+    (directory / "config.json").write_text(model.config.model_dump_json())
+    (directory / "tokenizer.json").write_text(pipeline.tokenizer.to_json())
+    (directory / "labels.json").write_text(pipeline.labels.model_dump_json())
+    (directory / "calibration.json").write_text(pipeline.calibration.model_dump_json())
+    (directory / "golden.jsonl").write_text("".join(case.model_dump_json() + "\n" for case in cases))
+    return write_manifest(
+        directory,
+        kind=INTENT_MODEL,
+        version=version,
+        code_version="0",
+        dataset_fingerprint="none",
+        labels=pipeline.labels.class_names(),
+        key_information=pipeline.labels.key_information,
+    )
+
+
+def tiny_pipeline(seed: int = 0) -> PredictionPipeline:
+    """The same model without an artifact."""
+    return _untrained(seed)[0]
+
+
+def _untrained(seed: int) -> tuple[PredictionPipeline, IntentModel]:
     tokenizer = SessionTokenizer(_tokenizer(), MAX_TOKENS)
     labels = LabelSet.of(INTENTS, ("product", "colour"))
     config = ModelConfig(
@@ -56,25 +84,7 @@ def tiny_artifact(directory: Path, version: str, *, seed: int = 0, true_golden: 
             torch.nn.init.normal_(model.intent.weight, std=1.0)
     calibration = Calibration()
     pipeline = PredictionPipeline(TorchBackend(model, torch.device("cpu")), tokenizer, labels, calibration)
-    inputs = [render_utterance(text) for text in TEXTS]
-    cases = [golden_case(entry, answer) for entry, answer in zip(inputs, pipeline.predict(inputs), strict=True)]
-    if not true_golden:
-        cases = [case.model_copy(update={"intents": dict.fromkeys(case.intents, 0.0)}) for case in cases]
-    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, directory / "model.safetensors")
-    (directory / "config.json").write_text(config.model_dump_json())
-    (directory / "tokenizer.json").write_text(tokenizer.to_json())
-    (directory / "labels.json").write_text(labels.model_dump_json())
-    (directory / "calibration.json").write_text(calibration.model_dump_json())
-    (directory / "golden.jsonl").write_text("".join(case.model_dump_json() + "\n" for case in cases))
-    return write_manifest(
-        directory,
-        kind=INTENT_MODEL,
-        version=version,
-        code_version="0",
-        dataset_fingerprint="none",
-        labels=labels.class_names(),
-        key_information=labels.key_information,
-    )
+    return pipeline, model
 
 
 def tiny_component(home: Path, version: str, *, seed: int = 0, true_golden: bool = True) -> Component:

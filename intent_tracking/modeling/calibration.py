@@ -67,14 +67,14 @@ class Calibration(BaseModel):
         thresholds = np.asarray(self.label_thresholds or (0.5,), dtype=np.float32)
         return np.asarray(probabilities >= thresholds)
 
-    def familiarity_of(self, logits: FloatArray, known: int) -> float:
-        """How much an input looks like what the model knows, 0..1, from its intent logits [K].
+    def familiarity_of(self, logits: FloatArray, known: int) -> npt.NDArray[np.floating]:
+        """How much each input looks like what the model knows, 0..1 [N], from its intent logits [N, K].
 
         `known` labels come first; a further logit is that of the out-of-scope class.
         """
         if self.familiarity is None:
-            return float(self.intent_probabilities(logits)[:known].max(initial=0.0))
-        return float(self.familiarity.of(logits[None], known)[0])
+            return self.intent_probabilities(logits)[:, :known].max(axis=1, initial=0.0)
+        return self.familiarity.of(logits, known)
 
     def is_out_of_scope(self, familiarity: float) -> bool:
         """Whether the input is too unfamiliar to act on."""

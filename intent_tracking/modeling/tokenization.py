@@ -7,13 +7,16 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tokenizers import AddedToken, Tokenizer
 
 from intent_tracking.modeling.lexicon import glosses
 from intent_tracking.sessions.vocabulary import SPECIAL_TOKENS
+
+_Entry = TypeVar("_Entry")
 
 MAX_ADDED_CHARACTERS = 8000
 # A vocabulary with fewer Chinese characters is of another language: it met them too rarely to know what they mean.
@@ -23,21 +26,46 @@ _CHUNK = 1024
 _NAMED = re.compile(r"<[a-z0-9_:+-]+>")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class EncodedText:
     """One text as the model reads it, boundary tokens included.
 
+    Where its tokens lie is worked out when it is asked for: most texts that are served have no key information.
+
     Attributes:
         ids: token ids.
-        spans: character offsets (start, end) of each token in the text; (0, 0) for the boundary tokens.
-        word_starts: whether the token begins a word; boundary tokens do not.
         unknown_share: share of the whole text's tokens, before truncation, that the vocabulary does not hold.
     """
 
     ids: list[int]
-    spans: list[tuple[int, int]]
-    word_starts: list[bool]
     unknown_share: float
+    _text: str
+    _encoding: Any
+
+    @cached_property
+    def spans(self) -> list[tuple[int, int]]:
+        """Character offsets (start, end) of each token in the text; (0, 0) for the boundary tokens."""
+        return [(0, 0), *self._kept(self._encoding.offsets), (0, 0)]
+
+    @cached_property
+    def word_starts(self) -> list[bool]:
+        """Whether the token begins a word; boundary tokens do not."""
+        spans: list[tuple[int, int]] = self._encoding.offsets
+        words: list[int | None] = self._encoding.word_ids
+        # Tokenizers that part words by blanks take a Chinese sentence for one word; its words are its characters.
+        starts = [
+            place == 0
+            or word is None
+            or word != words[place - 1]
+            or (is_ideograph(self._text[start : start + 1]) and spans[place - 1][1] <= start)
+            for place, (word, (start, _)) in enumerate(zip(words, spans, strict=True))
+        ]
+        return [False, *self._kept(starts), False]
+
+    def _kept(self, tokens: list[_Entry]) -> list[_Entry]:
+        """What the budget kept of something for each token of the whole text."""
+        room = len(self.ids) - 2
+        return tokens if len(tokens) <= room else [tokens[0], *tokens[1 - room :]]
 
 
 @dataclass(frozen=True)
@@ -108,28 +136,11 @@ class SessionTokenizer:
 
     def _cut(self, text: str, encoding: Any) -> EncodedText:
         ids: list[int] = encoding.ids
-        spans: list[tuple[int, int]] = encoding.offsets
-        words: list[int | None] = encoding.word_ids
-        # Tokenizers that part words by blanks take a Chinese sentence for one word; its words are its characters.
-        starts = [
-            place == 0
-            or word is None
-            or word != words[place - 1]
-            or (is_ideograph(text[start : start + 1]) and spans[place - 1][1] <= start)
-            for place, (word, (start, _)) in enumerate(zip(words, spans, strict=True))
-        ]
         unknown = ids.count(self._unknown) / len(ids) if ids and self._unknown is not None else 0.0
         room = self.max_tokens - 2
         if len(ids) > room:
             ids = [ids[0], *ids[1 - room :]]
-            spans = [spans[0], *spans[1 - room :]]
-            starts = [starts[0], *starts[1 - room :]]
-        return EncodedText(
-            ids=[self._first, *ids, self._last],
-            spans=[(0, 0), *spans, (0, 0)],
-            word_starts=[False, *starts, False],
-            unknown_share=unknown,
-        )
+        return EncodedText([self._first, *ids, self._last], unknown, text, encoding)
 
 
 def _unknown_id(tokenizer: Tokenizer) -> int | None:

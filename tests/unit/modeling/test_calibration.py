@@ -45,7 +45,7 @@ def test_separable_validation_does_not_ask_for_endless_confidence() -> None:
 def test_rejection_costs_at_most_what_is_allowed(allowed: float) -> None:
     logits, targets = _drawn(1.0)
     found = calibrate(logits, targets, None, NONE, LabelSet.of("abcde", []), allowed_loss=allowed)
-    rejected = np.array([found.is_out_of_scope(found.familiarity_of(row, 5)) for row in logits])
+    rejected = found.familiarity_of(logits, 5) < found.out_of_scope_threshold
     cost = float((rejected & (logits.argmax(1) == targets)).mean())
     assert cost <= allowed
     assert cost > allowed - 0.002  # and all of it is used: what more it finds is free
@@ -57,14 +57,14 @@ def test_foreign_texts_are_rejected_where_none_was_seen_before() -> None:
     inside = (np.eye(4)[np.arange(400) % 4] * 8 + random.normal(size=(400, 4))).astype(np.float32)
     foreign = random.normal(size=(100, 4)).astype(np.float32)
     found = calibrate(inside, np.arange(400) % 4, None, NONE, LabelSet.of("abcd", []))
-    said = [found.is_out_of_scope(found.familiarity_of(row, 4)) for row in foreign]
+    said = (found.familiarity_of(foreign, 4) < found.out_of_scope_threshold).tolist()
     assert np.mean(said) > 0.9
 
 
 def test_an_artifact_without_familiarity_goes_by_its_best_probability() -> None:
     calibration = Calibration(temperature=2.0, out_of_scope_threshold=0.5)
-    logits = np.array([2.0, 0.0, 3.0], dtype=np.float32)
-    assert calibration.familiarity_of(logits, 2) == pytest.approx(float(softmax(logits / 2)[0]))
+    logits = np.array([[2.0, 0.0, 3.0]], dtype=np.float32)
+    assert calibration.familiarity_of(logits, 2) == pytest.approx(softmax(logits / 2)[0, :1])
 
 
 def test_the_calibration_of_the_purchase_is_measured_before_and_after() -> None:
@@ -83,7 +83,7 @@ def test_calibration_survives_its_file() -> None:
     found = calibrate(logits, targets, None, NONE, LabelSet.of("abcde", []))
     again = Calibration.model_validate_json(found.model_dump_json())
     assert again == found
-    assert again.familiarity_of(logits[0], 5) == found.familiarity_of(logits[0], 5)
+    assert again.familiarity_of(logits, 5).tolist() == found.familiarity_of(logits, 5).tolist()
 
 
 def test_calibration_error_of_honest_confidence_is_small_and_of_boasting_is_the_gap() -> None:

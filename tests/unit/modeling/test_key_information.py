@@ -44,6 +44,8 @@ TOKENIZERS = {
 class _Told:
     """A network that answers with tags that it was told for each text."""
 
+    run_tokens = 16
+
     def __init__(self, tags: dict[tuple[int, ...], list[int]]) -> None:
         self._tags = tags
 

@@ -1,0 +1,1 @@
+"""What `benchmarks.bench_service` measures, one module for each thing it starts or asks."""

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from intent_tracking.modeling.predicting import batches_by_length, best_first
+from intent_tracking.modeling.prediction import Prediction
+from intent_tracking.sessions.render import render_utterance
+from tests.artifacts import TEXTS, tiny_pipeline
+
+pytestmark = pytest.mark.unit
+
+SCORES = st.lists(st.lists(st.integers(0, 4), min_size=6, max_size=6), min_size=1, max_size=5)
+
+
+@given(st.lists(st.integers(1, 60), max_size=50), st.integers(1, 20), st.integers(0, 40))
+def test_batches_hold_every_text_once_and_pad_at_most_what_a_run_costs(
+    lengths: list[int], batch_size: int, run_tokens: int
+) -> None:
+    batches = batches_by_length(lengths, batch_size, run_tokens)
+    assert sorted(place for batch in batches for place in batch) == list(range(len(lengths)))
+    for batch in batches:
+        assert len(batch) <= batch_size
+        ordered = [lengths[place] for place in batch]
+        assert ordered == sorted(ordered)
+        for taken in range(1, len(batch)):
+            assert taken * (ordered[taken] - ordered[taken - 1]) <= run_tokens
+    assert len(batches_by_length([5, 9, 60], 64)) == 1
+
+
+@given(SCORES, st.one_of(st.none(), st.integers(1, 12)))
+def test_the_best_come_first_and_of_equals_the_first(rows: list[list[int]], top_k: int | None) -> None:
+    found = best_first(np.asarray(rows, dtype=np.float32), top_k)
+    expected = [sorted(range(6), key=lambda place: (-row[place], place))[:top_k] for row in rows]
+    assert found.tolist() == expected
+
+
+def test_a_text_is_answered_alike_alone_and_in_a_batch_of_any_company() -> None:
+    pipeline = tiny_pipeline()
+    inputs = [render_utterance(text) for text in (*TEXTS, "red " * 40, "size m", "")]
+    together = pipeline.predict(inputs)
+    for entry, expected in zip(inputs, together, strict=True):
+        _assert_same(pipeline.predict([entry])[0], expected)
+    for batch_size in (1, 3):
+        for one, other in zip(pipeline.predict(inputs, batch_size=batch_size), together, strict=True):
+            _assert_same(one, other)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.permutations(range(len(TEXTS))))
+def test_predictions_come_in_the_order_given(order: Sequence[int]) -> None:
+    pipeline = tiny_pipeline()
+    inputs = [render_utterance(text) for text in TEXTS]
+    expected = pipeline.predict(inputs)
+    for place, found in zip(order, pipeline.predict([inputs[place] for place in order], top_k=2), strict=True):
+        assert found.token_count == expected[place].token_count
+        assert [score.name for score in found.intents] == [score.name for score in expected[place].intents[:2]]
+
+
+def _assert_same(found: Prediction, expected: Prediction) -> None:
+    assert found.key_information == expected.key_information
+    assert (found.out_of_scope, found.token_count, found.unknown_share) == (
+        expected.out_of_scope,
+        expected.token_count,
+        expected.unknown_share,
+    )
+    assert [score.name for score in found.intents] == [score.name for score in expected.intents]
+    for one, other in zip(found.intents, expected.intents, strict=True):
+        assert one.probability == pytest.approx(other.probability, abs=1e-5)
+    assert np.allclose(found.embedding, expected.embedding, atol=1e-5)
