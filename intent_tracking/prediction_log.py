@@ -19,6 +19,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
+import numpy as np
+import numpy.typing as npt
 import orjson
 import pyarrow as pa
 
@@ -50,6 +52,7 @@ PREDICTION_SCHEMA = pa.schema(list(_COLUMNS.items()))
 # Four digits keep cosines to 1e-4 and halve the size of a segment.
 EMBEDDING_DIGITS = 4
 _TIMES = ("event_time", "served_at")
+_AS_LINE = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
 # A Chinese character counts as a word: Chinese puts no spaces between words.
 _WORD = re.compile(r"[㐀-鿿豈-﫿]|[^\W㐀-鿿豈-﫿]+")
 
@@ -69,8 +72,8 @@ class TextDescriptors:
 
 def describe_text(text: str) -> TextDescriptors:
     """The figures that the drift check compares, computed alike for what was served and for the reference."""
-    visible = [character for character in text if not character.isspace()]
-    letters = sum(character.isalpha() for character in visible)
+    visible = "".join(text.split())
+    letters = sum(map(str.isalpha, visible))
     share = 1.0 - letters / len(visible) if visible else 0.0
     return TextDescriptors(len(text), len(_WORD.findall(text)), share)
 
@@ -92,7 +95,7 @@ class ServedPrediction:
     purchase_probability: float
     unknown_share: float
     event_count: int
-    embedding: Sequence[float]
+    embedding: Sequence[float] | npt.NDArray[np.float32]
     model_version: str
 
     def as_row(self, served_at: datetime) -> dict[str, Any]:
@@ -117,7 +120,8 @@ class ServedPrediction:
             "unknown_share": self.unknown_share,
             "non_letter_share": described.non_letter_share,
             "event_count": self.event_count,
-            "embedding": [round(float(value), EMBEDDING_DIGITS) for value in self.embedding],
+            # As an array, which is rounded and written without a Python number for each of its hundreds of values.
+            "embedding": np.round(np.asarray(self.embedding, np.float64), EMBEDDING_DIGITS).astype(np.float32),
             "model_version": self.model_version,
         }
 
@@ -174,7 +178,8 @@ class PredictionLog:
             lines: dict[date, list[bytes]] = {}
             for served_at, prediction in taken:
                 day = prediction.event_time.astimezone(UTC).date()
-                lines.setdefault(day, []).append(orjson.dumps(prediction.as_row(served_at)) + b"\n")
+                row = orjson.dumps(prediction.as_row(served_at), option=_AS_LINE)
+                lines.setdefault(day, []).append(row)
             unwritten = len(taken)
             try:
                 for day, rows in lines.items():

@@ -52,6 +52,8 @@ class Settings(BaseSettings):
         default=None, description="Address of an OTLP/HTTP collector of traces, as http://collector:4318."
     )
     trace_share: float = Field(default=1.0, ge=0, le=1, description="Share of the requests that are traced, 0 to 1.")
+    workers: int = Field(default=1, ge=1, description="Processes of the service, at most one for each core.")
+    cached_predictions: int = Field(default=4096, ge=0, description="Most predictions a process keeps; 0: none.")
     trust_received_time: bool = Field(
         default=False, description="Keep a client's `received_time`: for replays of archived traffic only."
     )

@@ -1,4 +1,4 @@
-"""The models that are served: trained on public texts in a minute, since speed does not depend on how well they learned."""
+"""The models that are served, trained on public texts in a minute: speed does not depend on how well they learned."""
 
 from __future__ import annotations
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from bentos.intent_service.schemas import Intent, KeyInformation
 from intent_tracking.inference import OUT_OF_SCOPE_LABEL, ModelInput, Prediction
 from intent_tracking.prediction_log import ServedPrediction
-from intent_tracking.sessions.render import FreeText
+from intent_tracking.sessions.render import free_text_with_offsets
 
 
 def intents_of(prediction: Prediction) -> list[Intent]:
@@ -31,19 +31,37 @@ def key_information_of(prediction: Prediction) -> list[KeyInformation]:
     ]
 
 
-def key_information_in(original: str, read: FreeText, prediction: Prediction) -> list[KeyInformation]:
+def key_information_in(original: str, entry: ModelInput, prediction: Prediction) -> list[KeyInformation]:
     """Key information with offsets in the text that the caller sent, `original[start:end] == value`.
 
     The model reads a clean text without personal data; the caller knows the one that was typed. A span that cleaning
     made out of nothing visible is left out.
     """
-    back = read.map_span.inverted()
+    if entry.text[entry.utterance_start : entry.utterance_end] == original:
+        # Nothing was cleaned away, as in most texts: the offsets are those of the text that was typed.
+        return key_information_of(prediction)
+    back = free_text_with_offsets(original).map_span.inverted()
     found: list[KeyInformation] = []
     for span in prediction.key_information:
         start, end = back(span.start, span.end)
         if start < end:
             found.append(KeyInformation(name=span.name, value=original[start:end], start=start, end=end))
     return found
+
+
+def text_answer(text: str, entry: ModelInput, prediction: Prediction) -> dict[str, Any]:
+    """A `TextPrediction` as plain values: a call may have 256 of them, whose records would be checked for nothing."""
+    return {
+        "intents": [
+            {"name": score.name, "probability": probability_of(score.probability)} for score in prediction.intents
+        ],
+        "out_of_scope": prediction.out_of_scope,
+        "key_information": (
+            [found.model_dump() for found in key_information_in(text, entry, prediction)]
+            if prediction.key_information
+            else []
+        ),
+    }
 
 
 def served(
@@ -73,7 +91,7 @@ def served(
         purchase_probability=prediction.purchase_probability,
         unknown_share=prediction.unknown_share,
         event_count=event_count,
-        embedding=prediction.embedding.tolist(),
+        embedding=prediction.embedding,
         model_version=model_version,
     )
 
@@ -81,4 +99,4 @@ def served(
 def probability_of(value: float) -> float:
     """`value` within 0 and 1."""
     # float32 softmax may end a hair above 1.
-    return min(1.0, max(0.0, float(value)))
+    return 1.0 if value > 1.0 else 0.0 if value < 0.0 else value

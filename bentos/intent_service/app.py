@@ -18,6 +18,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from bentos.intent_service.access import Access, may
+from bentos.intent_service.batching import QueueFullError
 from bentos.intent_service.body import read_record
 from bentos.intent_service.browsers import SAFE_HEADERS, Cors, SafeHeaders
 from bentos.intent_service.console.routes import PAGE_PATHS, console_routes
@@ -198,7 +199,8 @@ def create_app(runtime: Runtime, settings: Settings) -> ASGIApp:
         return _json(answer)
 
     async def intent(request: Request) -> Response:
-        return _json(await runtime.intent(await read_record(request, IntentRequest)))
+        answer = await runtime.intent(await read_record(request, IntentRequest))
+        return Response(orjson.dumps(answer), media_type="application/json")
 
     async def explain(request: Request) -> Response:
         return _json(await runtime.explain(await read_record(request, ExplainRequest)))
@@ -268,6 +270,7 @@ def create_app(runtime: Runtime, settings: Settings) -> ASGIApp:
         ],
         exception_handlers={
             RequestError: _refused,
+            QueueFullError: _queue_full,
             HTTPException: _http_error,
             OSError: _storage_error,
             sqlite3.Error: _storage_error,
@@ -288,6 +291,12 @@ def _json(answer: BaseModel) -> Response:
 async def _refused(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestError)  # noqa: S101 - registered for this class alone
     return error.response()
+
+
+async def _queue_full(_: Request, error: Exception) -> Response:
+    return error_response(
+        503, ErrorCode.OVERLOADED, f"{error}: send the request again later", headers={"Retry-After": "1"}
+    )
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

@@ -1,16 +1,17 @@
-"""Runs the live model in a thread of its own, one request after the other, each on one model from start to end."""
+"""The live model as the routes ask it: each answer comes from one model from start to end."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
 
-from bentos.intent_service.limits import MAX_INTENTS, WORKERS
+from bentos.intent_service.batching import Job, Lane, MicroBatcher
+from bentos.intent_service.cache import PredictionCache
 from bentos.intent_service.metrics import Metrics
 from bentos.intent_service.releases import ReleaseWatcher, Serving
 from intent_tracking.inference import Features, ModelInput, Prediction
@@ -34,50 +35,119 @@ class Explained:
 
 
 class Inference:
-    """The only caller of the model: one thread, whose matrix products use all cores. Several would fight for them."""
+    """Predictions and explanations by the live model, through one batcher and one cache.
 
-    def __init__(self, watcher: ReleaseWatcher, metrics: Metrics) -> None:
+    Args:
+        watcher: knows the live model.
+        metrics: counts batches and lookups.
+        workers: processes that share the cores of this machine.
+        cached: most predictions that are kept; 0: each is computed.
+    """
+
+    def __init__(self, watcher: ReleaseWatcher, metrics: Metrics, *, workers: int = 1, cached: int = 0) -> None:
         self._watcher = watcher
-        self._metrics = metrics
-        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="inference")
+        self._hits, self._misses = (metrics.cache_lookups.labels(result) for result in ("hit", "miss"))
         # Workers times threads must not exceed the cores: with twice as many threads as cores, two workers answered 5.7
         # requests/s in place of hundreds.
-        torch.set_num_threads(threads_per_worker(WORKERS))
+        torch.set_num_threads(threads_per_worker(workers))
+        self._cache = PredictionCache(cached)
+        self._batcher = MicroBatcher(metrics)
+        self._explaining = ThreadPoolExecutor(max_workers=2, thread_name_prefix="explaining")
+
+    @property
+    def waiting(self) -> int:
+        """Texts that wait for the model."""
+        return self._batcher.waiting
+
+    @property
+    def expected_wait(self) -> float:
+        """Seconds until a text that came now would be answered."""
+        return self._batcher.expected_wait
 
     async def predict(
         self, inputs: Sequence[ModelInput], features: Sequence[Features | None] | None = None
     ) -> Answered | None:
-        """Predict `inputs` with the model that is live when their turn comes; None while nothing is released."""
-        return await asyncio.get_running_loop().run_in_executor(self._executor, self._predict, inputs, features)
+        """Predict `inputs` with the model that is live now; None while nothing is released.
+
+        Raises:
+            QueueFullError: too many texts wait for the model.
+        """
+        # Read once: what is published while these inputs wait is for the next request.
+        serving = self._watcher.serving
+        if serving is None:
+            return None
+        if features is not None and any(each is not None for each in features):
+            return Answered(serving, await self._computed(serving, inputs, features))
+        known = self._cache.find(serving, inputs)
+        missing = [place for place, prediction in enumerate(known) if prediction is None]
+        self._hits.inc(len(inputs) - len(missing))
+        self._misses.inc(len(missing))
+        if missing:
+            asked = [inputs[place] for place in missing]
+            computed = await self._computed(serving, asked)
+            self._cache.keep(serving, asked, computed)
+            for place, prediction in zip(missing, computed, strict=True):
+                known[place] = prediction
+        return Answered(serving, [prediction for prediction in known if prediction is not None])
 
     async def explain(self, entry: ModelInput, intent: str | None) -> Explained | None:
-        """Explain `entry` with the model that is live when its turn comes; None while nothing is released.
+        """Explain `entry` with the model that is live now; None while nothing is released.
 
         Raises:
             UnknownIntentError: the model does not know `intent`.
+            QueueFullError: too many texts wait for the model.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._executor, self._explain, entry, intent)
+        serving = self._watcher.serving
+        if serving is None:
+            return None
+        slowly = _InBackground(serving, self._batcher)
+        loop = asyncio.get_running_loop()
+        explanation = await loop.run_in_executor(self._explaining, explain, slowly, entry, intent)
+        return Explained(serving, explanation)
 
     def close(self) -> None:
-        """End the thread, after the requests that wait for it."""
-        self._executor.shutdown(wait=True)
+        """End the threads, after the requests that wait for them."""
+        self._explaining.shutdown(wait=True)
+        self._batcher.close()
 
-    def _predict(self, inputs: Sequence[ModelInput], features: Sequence[Features | None] | None) -> Answered | None:
-        # Read once: what is published while these inputs are computed is for the next request.
-        serving = self._watcher.serving
-        if serving is None:
-            return None
-        with self._metrics.inference_seconds.time():
-            predictions = serving.predictor.predict(inputs, features, top_k=MAX_INTENTS)
-        return Answered(serving, predictions)
+    async def _computed(
+        self, serving: Serving, inputs: Sequence[ModelInput], features: Sequence[Features | None] | None = None
+    ) -> list[Prediction]:
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[list[Prediction]] = loop.create_future()
 
-    def _explain(self, entry: ModelInput, intent: str | None) -> Explained | None:
-        serving = self._watcher.serving
-        if serving is None:
-            return None
-        with self._metrics.inference_seconds.time():
-            explanation = explain(serving.predictor, entry, intent)
-        return Explained(serving, explanation)
+        def deliver(job: Job) -> None:
+            # The caller may have given up meanwhile.
+            if answer.done():
+                return
+            if job.error is not None:
+                answer.set_exception(job.error)
+            else:
+                answer.set_result(job.predictions)
+
+        self._batcher.submit(Job(serving, inputs, features, lambda job: loop.call_soon_threadsafe(deliver, job)))
+        return await answer
+
+
+class _InBackground:
+    """The model of one release for work of many predictions, which those that callers wait for overtake."""
+
+    def __init__(self, serving: Serving, batcher: MicroBatcher) -> None:
+        self._serving = serving
+        self._batcher = batcher
+
+    def predict(self, inputs: Sequence[ModelInput], /) -> list[Prediction]:
+        """Predictions with every intent, in the order of `inputs`; the calling thread waits."""
+        answer: Future[list[Prediction]] = Future()
+
+        def deliver(job: Job) -> None:
+            if job.error is not None:
+                answer.set_exception(job.error)
+            else:
+                answer.set_result(job.predictions)
+
+        self._batcher.submit(Job(self._serving, inputs, None, deliver, top_k=None), Lane.BACKGROUND)
+        return answer.result()
 
 
 def threads_per_worker(workers: int) -> int:

@@ -17,5 +17,3 @@ MAX_NAME_CHARACTERS: Final = 200
 # What a caller is told about, best first.
 MAX_INTENTS: Final = 5
 MAX_ACTIONS: Final = 3
-# Processes. Each has the model in memory and shares the cores with the others.
-WORKERS: Final = 1

@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 POLL_SECONDS = 0.5
 # A refused release is tried again: its storage may have been away for a moment.
 RETRY_SECONDS = 30.0
+# Allocations between two walks of the youngest objects, and how many of each kind of walk come before the next one.
+_COLLECTOR_THRESHOLDS = (20_000, 20, 50)
 
 
 class Predictor(Protocol):
@@ -228,3 +230,5 @@ def _settle_memory() -> None:
     gc.unfreeze()
     gc.collect()
     gc.freeze()
+    # What a request makes is freed when it is answered, without the collector, which only walks what is under way.
+    gc.set_threshold(*_COLLECTOR_THRESHOLDS)

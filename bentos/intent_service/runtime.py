@@ -14,11 +14,11 @@ from typing import Any
 from bentos.intent_service.actions import recommended_actions
 from bentos.intent_service.answers import (
     intents_of,
-    key_information_in,
     key_information_of,
     probability_of,
     purchase_probability_of,
     served,
+    text_answer,
 )
 from bentos.intent_service.console.console import Console
 from bentos.intent_service.errors import ErrorCode, RequestError
@@ -33,21 +33,19 @@ from bentos.intent_service.schemas import (
     ErasedPlace,
     ExplainAnswer,
     ExplainRequest,
-    IntentAnswer,
     IntentRequest,
     Rejected,
     ReleaseAnswer,
     ReleasedComponent,
     SessionAnswer,
-    TextPrediction,
     TrackAnswer,
     WordWeight,
 )
 from bentos.intent_service.tracing import span
-from bentos.intent_service.tracking import Touched, Tracker
+from bentos.intent_service.tracking import Touched, Tracked, Tracker
 from intent_tracking.erasure.live import LEFT_TO_JOB
 from intent_tracking.events.contract import Scene
-from intent_tracking.inference import IntentPredictor, ModelInput, Prediction
+from intent_tracking.inference import Features, IntentPredictor, ModelInput, Prediction
 from intent_tracking.modeling.explaining import UnknownIntentError
 from intent_tracking.prediction_log import PredictionLog, ServedPrediction
 from intent_tracking.sessions.render import free_text_with_offsets, render_utterance
@@ -56,6 +54,8 @@ from intent_tracking.settings import Settings
 logger = logging.getLogger(__name__)
 
 STORAGE_THREADS = 8
+# About a millisecond's cleaning of the worst text.
+MOST_CHARACTERS_IN_PLACE = 4_000
 SESSIONS_KEPT = timedelta(days=7)
 EXPIRE_SECONDS = 3600.0
 # Tells the pipeline which release a service without a model has refused.
@@ -92,7 +92,9 @@ class Runtime:
             self.metrics,
             bundled=BUNDLED_RELEASE,
         )
-        self._inference = Inference(self._watcher, self.metrics)
+        self._inference = Inference(
+            self._watcher, self.metrics, workers=settings.workers, cached=settings.cached_predictions
+        )
         self.console = Console(settings, self.release)
         # Threads that wait for the disk: what several of them bring to the event log reaches it in one write.
         self._storage = RequestExecutor(max_workers=STORAGE_THREADS, thread_name_prefix="storage")
@@ -133,19 +135,13 @@ class Runtime:
             OSError: the storage refuses; nothing is accepted.
         """
         loop = asyncio.get_running_loop()
-        with span("track events", events=len(documents)):
-            tracked = await loop.run_in_executor(self._storage, self._tracker.track, documents, datetime.now(UTC))
+        tracked, features = await loop.run_in_executor(self._storage, self._take_in, documents, datetime.now(UTC))
         self.metrics.events.labels("accepted").inc(tracked.accepted)
         self.metrics.events.labels("duplicate").inc(tracked.duplicates)
         self.metrics.count_rejected(refused.reason for refused in tracked.rejected)
         answered = None
         if tracked.touched:
-            shoppers = [session.shopper_id for session in tracked.touched]
-            # The clock of the events: it is now for live traffic, and then for a replay of archived traffic.
-            moment = max(session.event_time for session in tracked.touched)
-            with span("read features", shoppers=len(shoppers)):
-                features = await loop.run_in_executor(self._storage, self._features.of, shoppers, moment)
-            with span("inference", inputs=len(shoppers)):
+            with span("inference", inputs=len(tracked.touched)):
                 answered = await self._inference.predict([session.entry for session in tracked.touched], features)
         sessions: list[SessionAnswer] = []
         if answered is not None:
@@ -163,16 +159,30 @@ class Runtime:
             model_version=self._version_of(answered),
         )
 
-    async def intent(self, request: IntentRequest) -> IntentAnswer:
-        """Predict texts in their order.
+    def _take_in(self, documents: Sequence[Any], received_time: datetime) -> tuple[Tracked, list[Features | None]]:
+        """What became of the events, and the features of the shoppers whose sessions they touched."""
+        with span("track events", events=len(documents)):
+            tracked = self._tracker.track(documents, received_time)
+        if not tracked.touched:
+            return tracked, []
+        shoppers = [session.shopper_id for session in tracked.touched]
+        # The clock of the events: it is now for live traffic, and then for a replay of archived traffic.
+        moment = max(session.event_time for session in tracked.touched)
+        with span("read features", shoppers=len(shoppers)):
+            return tracked, self._features.of(shoppers, moment)
+
+    async def intent(self, request: IntentRequest) -> dict[str, Any]:
+        """Predict texts in their order; the answer is an `IntentAnswer` as plain values.
 
         Raises:
             RequestError: no model is released yet.
         """
         self.require_model()
-        # Cleaning many long texts takes seconds, in which the event loop must go on with other requests.
+        # Cleaning many long texts takes seconds, in which the event loop must go on with other requests; cleaning a
+        # few short ones takes less time than handing them to another thread.
+        in_place = sum(map(len, request.texts)) <= MOST_CHARACTERS_IN_PLACE
         loop = asyncio.get_running_loop()
-        entries = await loop.run_in_executor(self._storage, _rendered, request)
+        entries = _rendered(request) if in_place else await loop.run_in_executor(self._storage, _rendered, request)
         with span("inference", inputs=len(entries)):
             answered = await self._inference.predict(entries)
         if answered is None:
@@ -185,12 +195,13 @@ class Runtime:
                 for entry, prediction in zip(entries, answered.predictions, strict=True)
             ]
         )
-        return IntentAnswer(
-            predictions=await loop.run_in_executor(
-                self._storage, _text_predictions, request.texts, answered.predictions
+        parts = (request.texts, entries, answered.predictions)
+        return {
+            "predictions": (
+                _text_answers(*parts) if in_place else await loop.run_in_executor(self._storage, _text_answers, *parts)
             ),
-            model_version=version,
-        )
+            "model_version": version,
+        }
 
     async def explain(self, request: ExplainRequest) -> ExplainAnswer:
         """What each word of a text counts for its most probable intent, or for the one named.
@@ -230,6 +241,11 @@ class Runtime:
             )
 
         return await asyncio.get_running_loop().run_in_executor(self._storage, remove)
+
+    @property
+    def load(self) -> tuple[int, float]:
+        """How many texts wait for the model, and in how many seconds one that came now would be answered."""
+        return self._inference.waiting, self._inference.expected_wait
 
     def release(self) -> ReleaseAnswer:
         """What is served.
@@ -368,15 +384,7 @@ def _rendered(request: IntentRequest) -> list[ModelInput]:
     return [render_utterance(text, request.scene) for text in request.texts]
 
 
-def _text_predictions(texts: Sequence[str], predictions: Sequence[Prediction]) -> list[TextPrediction]:
-    return [_text_prediction(text, prediction) for text, prediction in zip(texts, predictions, strict=True)]
-
-
-def _text_prediction(text: str, prediction: Prediction) -> TextPrediction:
-    return TextPrediction(
-        intents=intents_of(prediction),
-        out_of_scope=prediction.out_of_scope,
-        key_information=(
-            key_information_in(text, free_text_with_offsets(text), prediction) if prediction.key_information else []
-        ),
-    )
+def _text_answers(
+    texts: Sequence[str], entries: Sequence[ModelInput], predictions: Sequence[Prediction]
+) -> list[dict[str, Any]]:
+    return [text_answer(*parts) for parts in zip(texts, entries, predictions, strict=True)]

@@ -6,10 +6,11 @@ two shapes, and logs the values of requests that it refuses. Every HTTP request 
 
 from __future__ import annotations
 
+from typing import Any
+
 import bentoml
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from bentos.intent_service.limits import WORKERS
 from bentos.intent_service.logs import configure_logging
 from bentos.intent_service.tracing import start_tracing, stop_tracing
 from intent_tracking.settings import load_settings
@@ -29,10 +30,9 @@ class OwnSurface:
             await bentoml.get_current_service().app(scope, receive, send)
 
 
+# Read when BentoML reads this file: how many processes it starts is for it to know before there is one.
 @bentoml.service(
-    workers=WORKERS,
-    # BentoML's limits lie outside of ours and answer in another shape: wide open, ours come first.
-    traffic={"timeout": 3600},
+    workers=load_settings().workers,
     # The app counts by itself: BentoML's figures take any path of a caller as a label, its log a line for each request.
     metrics={"enabled": False},
     logging={"access": {"enabled": False}},
@@ -68,4 +68,19 @@ class IntentService:
         stop_tracing()
 
 
-IntentService.add_asgi_middleware(OwnSurface)
+class _Outermost(type(IntentService)):  # type: ignore[misc]
+    """BentoML's service with our surface around everything of BentoML's, where `add_asgi_middleware` puts it inside.
+
+    What BentoML wraps around its middlewares costs a request as much as all of ours together, answers in shapes of its
+    own, and keeps a timer and a future of every request until its time-out has passed: memory that grows for an hour,
+    and that each full garbage collection walks (bentoml 1.4.39, TimeoutMiddleware and OpenTelemetryMiddleware).
+    """
+
+    __slots__ = ()
+
+    def to_asgi(self, *args: Any, **options: Any) -> ASGIApp:
+        """The app that a worker serves."""
+        return OwnSurface(super().to_asgi(*args, **options))
+
+
+IntentService.__class__ = _Outermost

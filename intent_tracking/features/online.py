@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 
 from intent_tracking.features.catalogue import features_of
@@ -22,9 +23,11 @@ from intent_tracking.features.declaration import Entity, Feature
 PROJECT = "intent_tracking"
 
 _STRING_TYPE = 2  # feast.types.ValueType.STRING
-_KEYS_PER_QUERY = 500  # SQLite's limit on bound values is 999 in old builds
+_BOUND_VALUES = 900  # SQLite's limit on them is 999 in old builds
 
 Scalar = int | float | str | bool
+_INT64, _DOUBLE = 4 << 3, 5 << 3 | 1  # first byte of the messages that nearly all values are
+_unpack_double = struct.Struct("<d").unpack_from
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,10 @@ def decode_value(message: bytes) -> Scalar | None:
     """
     if not message:
         return None
+    if message[0] == _DOUBLE and len(message) == 9:
+        return float(_unpack_double(message, 1)[0])
+    if message[0] == _INT64 and len(message) == 2 and message[1] < 0x80:
+        return message[1]
     field, wire = message[0] >> 3, message[0] & 7
     if wire == 0 and field in (3, 4, 7):
         number = _varint(message, 1)
@@ -122,15 +129,31 @@ def _varint(message: bytes, start: int) -> int:
 class OnlineFeatures:
     """Read-only access to the online store of one file; safe to share between threads."""
 
-    def __init__(self, path: Path, project: str = PROJECT) -> None:
+    def __init__(self, path: Path, project: str = PROJECT, features: Sequence[Feature] | None = None) -> None:
         """Open `path`.
+
+        Args:
+            path: the SQLite file of the online store.
+            project: the Feast project in it.
+            features: what can be asked for; None: all of the catalogue.
 
         Raises:
             FileNotFoundError: there is no such store yet.
         """
         if not path.is_file():
             raise FileNotFoundError(f"{path}: no online store; materialize user_features first")
-        self._project = project
+        self._features = {
+            entity: tuple(
+                feature
+                for feature in (features_of(entity) if features is None else features)
+                if feature.entity is entity
+            )
+            for entity in Entity
+        }
+        self._tables = {
+            entity: [table_name(view, project) for view in dict.fromkeys(feature.view for feature in found)]
+            for entity, found in self._features.items()
+        }
         self._lock = threading.Lock()
         # Timestamps are read as stored, whatever converters another library has registered in this process.
         self._connection = sqlite3.connect(
@@ -158,8 +181,8 @@ class OnlineFeatures:
         """
         if now.tzinfo is None:
             raise ValueError(f"time {now.isoformat()} has no time zone: pass it in UTC")
-        features = features_of(entity)
-        stored = self._stored(entity, keys, features)
+        features = self._features[entity]
+        stored = self._stored(entity, keys)
         rows = [_row(key, stored[key], features, now) for key in keys]
         with self._lock:
             self.reads += len(rows)
@@ -167,24 +190,31 @@ class OnlineFeatures:
             self.defaults_stale += sum(len(row.stale) for row in rows)
         return rows
 
-    def _stored(
-        self, entity: Entity, keys: Sequence[str], features: Sequence[Feature]
-    ) -> dict[str, dict[str, tuple[bytes, int | str]]]:
+    def _stored(self, entity: Entity, keys: Sequence[str]) -> dict[str, dict[str, tuple[bytes, int | str]]]:
         by_bytes = {entity_key(entity, key): key for key in keys}
         found: dict[str, dict[str, tuple[bytes, int | str]]] = {key: {} for key in keys}
-        wanted = list(by_bytes)
+        tables, wanted = self._tables[entity], list(by_bytes)
+        if not tables:
+            return found
+        # One statement for all views: most of what a small read costs is the way into SQLite and back.
+        step = max(1, _BOUND_VALUES // len(tables))
         with self._lock:
-            for view in dict.fromkeys(feature.view for feature in features):
-                table = table_name(view, self._project)
-                for start in range(0, len(wanted), _KEYS_PER_QUERY):
-                    chunk = wanted[start : start + _KEYS_PER_QUERY]
-                    query = (
-                        f'SELECT entity_key, feature_name, value, event_ts FROM "{table}" '  # noqa: S608 - declared name
-                        f"WHERE entity_key IN ({','.join('?' * len(chunk))})"
-                    )
-                    for key, name, value, written in self._connection.execute(query, chunk):
-                        found[by_bytes[key]][name] = (value, written)
+            for start in range(0, len(wanted), step):
+                chunk = wanted[start : start + step]
+                query = _query(tuple(tables), len(chunk))
+                for key, name, value, written in self._connection.execute(query, chunk * len(tables)):
+                    found[by_bytes[key]][name] = (value, written)
         return found
+
+
+@lru_cache(maxsize=64)
+def _query(tables: tuple[str, ...], keys: int) -> str:
+    marks = ",".join("?" * keys)
+    return " UNION ALL ".join(
+        f'SELECT entity_key, feature_name, value, event_ts FROM "{table}" '  # noqa: S608 - declared names
+        f"WHERE entity_key IN ({marks})"
+        for table in tables
+    )
 
 
 def _row(key: str, stored: dict[str, tuple[bytes, int | str]], features: Sequence[Feature], now: datetime) -> OnlineRow:
@@ -192,24 +222,30 @@ def _row(key: str, stored: dict[str, tuple[bytes, int | str]], features: Sequenc
     written: dict[str, datetime | None] = {}
     missing: list[str] = []
     stale: list[str] = []
-    ages: list[timedelta] = []
+    ages: dict[datetime, timedelta] = {}
     for feature in features:
-        message, moment = stored.get(feature.name, (b"", None))
+        name, whole = feature.name, feature.dtype == "int64"
+        message, moment = stored.get(name, (b"", None))
         found = decode_value(message)
         if found is None or moment is None or isinstance(found, str):
-            written[feature.name] = None
-            missing.append(feature.name)
+            written[name] = None
+            missing.append(name)
         else:
-            written[feature.name] = at = _moment(moment)
-            if now - at <= feature.ttl:
-                values[feature.name] = int(found) if feature.dtype == "int64" else float(found)
-                ages.append(now - at)
+            written[name] = at = _moment(moment)
+            age = ages.get(at)
+            if age is None:
+                age = now - at
+            if age <= feature.ttl:
+                values[name] = int(found) if whole else float(found)
+                ages[at] = age
                 continue
-            stale.append(feature.name)
-        values[feature.name] = int(feature.default) if feature.dtype == "int64" else float(feature.default)
-    return OnlineRow(key, values, written, max(ages, default=None), tuple(missing), tuple(stale))
+            stale.append(name)
+        values[name] = int(feature.default) if whole else float(feature.default)
+    return OnlineRow(key, values, written, max(ages.values(), default=None), tuple(missing), tuple(stale))
 
 
+# A view is written as a whole: most values share one moment, which is read once.
+@lru_cache(maxsize=4096)
 def _moment(stored: int | str) -> datetime:
     if isinstance(stored, int):
         return datetime.fromtimestamp(stored, UTC)

@@ -162,7 +162,9 @@ class PredictionPipeline:
             outputs = self.backend.run(
                 ids, mask, rows, scene_ids([inputs[place].scene for place in batch], self.scenes)
             )
-            made = self._predictions([inputs[place] for place in batch], [encoded[place] for place in batch], outputs, top_k)
+            made = self._predictions(
+                [inputs[place] for place in batch], [encoded[place] for place in batch], outputs, top_k
+            )
             predictions.update(zip(batch, made, strict=True))
         return [predictions[place] for place in range(len(inputs))]
 
@@ -194,21 +196,21 @@ class PredictionPipeline:
         order = best_first(known, top_k)
         scores = np.take_along_axis(known, order, axis=1).tolist()
         purchases: list[float] = [] if outputs.outcomes is None else outputs.outcomes.tolist()
-        tagged = [False] * rows if outputs.tags is None else outputs.tags.argmax(axis=2).any(axis=1).tolist()
+        tags: list[list[int]] = [] if outputs.tags is None else outputs.tags.argmax(axis=2).tolist()
         return [
             Prediction(
                 intents=tuple(map(IntentScore, [names[place] for place in places], scores[row])),
                 out_of_scope=out_of_scope[row],
                 key_information=(
-                    # Where every token is outside of any span, no word is inside of one.
-                    self._key_information(inputs[row], encoded[row], outputs.tags[row])
-                    if outputs.tags is not None and tagged[row]
+                    self._key_information(inputs[row], encoded[row], outputs.tags[row], tags[row])
+                    if outputs.tags is not None
                     else ()
                 ),
                 purchase_probability=(
                     self.calibration.purchase_probability(purchases[row]) if purchases else float("nan")
                 ),
-                embedding=outputs.pooled[row],
+                # A copy: a prediction that is kept must not keep those of the whole batch.
+                embedding=outputs.pooled[row].copy(),
                 unknown_share=encoded[row].unknown_share,
                 token_count=len(encoded[row].ids),
                 familiarity=familiarity[row],
@@ -218,9 +220,12 @@ class PredictionPipeline:
         ]
 
     def _key_information(
-        self, entry: ModelInput, encoded: EncodedText, logits: FloatArray
+        self, entry: ModelInput, encoded: EncodedText, logits: FloatArray, tags_alone: Sequence[int]
     ) -> tuple[KeyInformation, ...]:
         first, last = entry.utterance_start, entry.utterance_end
+        # Most texts have none, and then no token of the utterance is inside of a span.
+        if first == last or not any(tags_alone[encoded.first_from(first) : len(encoded.ids)]):
+            return ()
         spans, begins = encoded.spans, encoded.word_starts
         inside = [first <= left < right <= last for left, right in spans]
         starts = [place for place, within in enumerate(inside) if within and begins[place]]

@@ -41,6 +41,7 @@ class EncodedText:
     unknown_share: float
     _text: str
     _encoding: Any
+    _dropped: int
 
     @cached_property
     def spans(self) -> list[tuple[int, int]]:
@@ -62,10 +63,14 @@ class EncodedText:
         ]
         return [False, *self._kept(starts), False]
 
+    def first_from(self, character: int) -> int:
+        """Place of the token that holds `character` of the text; where none does, of an earlier one. Cheap."""
+        place = self._encoding.char_to_token(character)
+        return 1 if place is None else 1 + max(0, place - self._dropped)
+
     def _kept(self, tokens: list[_Entry]) -> list[_Entry]:
         """What the budget kept of something for each token of the whole text."""
-        room = len(self.ids) - 2
-        return tokens if len(tokens) <= room else [tokens[0], *tokens[1 - room :]]
+        return [tokens[0], *tokens[1 + self._dropped :]] if self._dropped else tokens
 
 
 @dataclass(frozen=True)
@@ -137,10 +142,10 @@ class SessionTokenizer:
     def _cut(self, text: str, encoding: Any) -> EncodedText:
         ids: list[int] = encoding.ids
         unknown = ids.count(self._unknown) / len(ids) if ids and self._unknown is not None else 0.0
-        room = self.max_tokens - 2
-        if len(ids) > room:
-            ids = [ids[0], *ids[1 - room :]]
-        return EncodedText([self._first, *ids, self._last], unknown, text, encoding)
+        dropped = max(0, len(ids) + 2 - self.max_tokens)
+        if dropped:
+            ids = [ids[0], *ids[1 + dropped :]]
+        return EncodedText([self._first, *ids, self._last], unknown, text, encoding, dropped)
 
 
 def _unknown_id(tokenizer: Tokenizer) -> int | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from functools import lru_cache
 from typing import Final
 
 from intent_tracking.events.contract import EventName, Scene
@@ -16,6 +17,7 @@ SCENE_NAME: Final = "[a-z0-9_]+"
 """What a scene may be called: one of the contract or one of a shop's own."""
 
 
+@lru_cache(maxsize=256)
 def scene_token(scene: str) -> str:
     """The token of a scene, of the contract or of a shop's own.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -90,3 +91,28 @@ def fake_artifact(home: Path, version: str, *, seconds: float = 0.0, differences
         directory, kind=INTENT_MODEL, version=version, code_version="0", dataset_fingerprint="none", labels=("a", "b")
     )
     return Component.of(directory)
+
+
+class GatedPredictor(FakePredictor):
+    """Computes only while its gate is open, remembers each batch as texts, and fails on texts that say so."""
+
+    def __init__(self, version: str) -> None:
+        super().__init__(version)
+        self.gate = threading.Event()
+        self.started = threading.Semaphore(0)
+        self.batches: list[list[str]] = []
+
+    def predict(
+        self,
+        inputs: Sequence[ModelInput],
+        features: Sequence[Features | None] | None = None,
+        *,
+        top_k: int | None = None,
+    ) -> list[Prediction]:
+        """One answer for each input, once the gate is open."""
+        self.batches.append([entry.text for entry in inputs])
+        self.started.release()
+        assert self.gate.wait(60)
+        if any("poison" in entry.text for entry in inputs):
+            raise ValueError("cannot read this")
+        return super().predict(inputs, features, top_k=top_k)

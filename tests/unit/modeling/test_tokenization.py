@@ -105,6 +105,10 @@ def test_any_text_is_encoded_within_the_budget_and_inside_itself(tokenizer: Sess
     assert len(entry.ids) == len(entry.spans) == len(entry.word_starts)
     assert all(0 <= start <= end <= len(text) for start, end in entry.spans)
     assert 0.0 <= entry.unknown_share <= 1.0
+    for character in range(len(text)):
+        first = entry.first_from(character)
+        assert 1 <= first < len(entry.ids)
+        assert not any(start <= character < end for start, end in entry.spans[2:first])
 
 
 def test_the_few_chinese_characters_of_an_english_vocabulary_are_learned_anew() -> None:

@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 
 from bentos.intent_service.limits import MAX_TEXTS
 from bentos.intent_service.runtime import Runtime
-from bentos.intent_service.schemas import IntentRequest
+from bentos.intent_service.schemas import IntentAnswer, IntentRequest
 from intent_tracking.prediction_log import prediction_days, read_predictions
 from tests.fakes.service_client import NOW, client_of, message
 
@@ -28,6 +28,7 @@ def test_intent_answers_in_the_order_given_and_with_offsets_in_the_text_sent(cli
     assert third["key_information"] == [{"name": "colour", "value": "red", "start": 2, "end": 5}]
     found = first["key_information"][0]
     assert texts[0][found["start"] : found["end"]] == found["value"] == "ｒｅｄ"
+    assert IntentAnswer.model_validate(body).model_dump() == body
 
 
 def test_long_texts_do_not_keep_other_requests_waiting(runtime: Runtime) -> None:
