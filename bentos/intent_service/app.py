@@ -200,6 +200,7 @@ def create_app(runtime: Runtime, settings: Settings) -> ASGIApp:
 
     async def intent(request: Request) -> Response:
         answer = await runtime.intent(await read_record(request, IntentRequest))
+        note_model(answer["model_version"])
         return Response(orjson.dumps(answer), media_type="application/json")
 
     async def explain(request: Request) -> Response:

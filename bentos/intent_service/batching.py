@@ -12,11 +12,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final
+from typing import Any, Final
 
 from bentos.intent_service.limits import MAX_INTENTS
 from bentos.intent_service.metrics import Metrics
 from bentos.intent_service.releases import Serving
+from bentos.intent_service.tracing import batch_span, here
 from intent_tracking.inference import Features, ModelInput, Prediction
 
 MAX_BATCH_TEXTS: Final = 64
@@ -50,6 +51,8 @@ class Job:
         features: user features for each input; None: unknown.
         done: told in the model's thread that `predictions` is whole or `error` is set; must not block.
         top_k: how many intents each prediction lists; None: all.
+        since: when it came, by `time.perf_counter`.
+        place: where in its trace it was asked for.
     """
 
     serving: Serving
@@ -61,6 +64,7 @@ class Job:
     error: Exception | None = None
     _taken: int = 0
     since: float = field(default_factory=time.perf_counter)
+    place: Any = field(default_factory=here)
 
     @property
     def waiting(self) -> int:
@@ -175,7 +179,8 @@ class MicroBatcher:
         head = batch[0][0]
         begin = time.perf_counter()
         try:
-            predictions = head.serving.predictor.predict(inputs, features, top_k=head.top_k)
+            with batch_span("inference batch", [job.place for job, _ in batch], inputs=len(inputs)):
+                predictions = head.serving.predictor.predict(inputs, features, top_k=head.top_k)
         except Exception as error:  # noqa: BLE001 - it belongs to whoever sent the text; the thread must go on
             if len(batch) > 1:
                 # The others shall not suffer from one text.

@@ -42,6 +42,9 @@ class Inference:
         metrics: counts batches and lookups.
         workers: processes that share the cores of this machine.
         cached: most predictions that are kept; 0: each is computed.
+
+    Raises:
+        ValueError: there are more workers than cores.
     """
 
     def __init__(self, watcher: ReleaseWatcher, metrics: Metrics, *, workers: int = 1, cached: int = 0) -> None:
@@ -151,6 +154,14 @@ class _InBackground:
 
 
 def threads_per_worker(workers: int) -> int:
-    """Threads that each of `workers` processes may use, at least one."""
+    """Threads that each of `workers` processes may use.
+
+    Raises:
+        ValueError: there are more workers than cores.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-    return max(1, cores // workers)
+    if workers > cores:
+        raise ValueError(
+            f"INTENT_WORKERS={workers} on {cores} cores: each worker needs a core of its own; set it lower"
+        )
+    return cores // workers

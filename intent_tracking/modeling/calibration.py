@@ -73,7 +73,8 @@ class Calibration(BaseModel):
         `known` labels come first; a further logit is that of the out-of-scope class.
         """
         if self.familiarity is None:
-            return self.intent_probabilities(logits)[:, :known].max(axis=1, initial=0.0)
+            highest: FloatArray = self.intent_probabilities(logits)[:, :known].max(axis=1, initial=0.0)
+            return highest
         return self.familiarity.of(logits, known)
 
     def is_out_of_scope(self, familiarity: float) -> bool:
