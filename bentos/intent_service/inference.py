@@ -79,7 +79,8 @@ class Inference:
         serving = self._watcher.serving
         if serving is None:
             return None
-        if features is not None and any(each is not None for each in features):
+        if features is not None:
+            # Sessions hardly ever come again, and what is erased must not stay here.
             return Answered(serving, await self._computed(serving, inputs, features))
         known = self._cache.find(serving, inputs)
         missing = [place for place, prediction in enumerate(known) if prediction is None]
