@@ -53,8 +53,8 @@ check: setup ## Lint, types and layers
 	@$(BIN)/lint-imports
 
 # The other scripts in benchmarks/ need public data, a GPU or hours; the documentation names each where it gives its figures.
-bench: setup ## Measure the simulator, the drift decision and inference; needs no data
-	@for name in simulator drift_false_alarms inference; do echo "== $$name"; $(BIN)/python -m benchmarks.bench_$$name; done
+bench: setup ## Measure the simulator, the drift decision, inference, tracking and what kills do to it; needs no data
+	@for name in simulator drift_false_alarms inference track kill; do echo "== $$name"; $(BIN)/python -m benchmarks.bench_$$name; done
 
 bench-quality: setup ## Measure quality on the public sets, resumable; ARGS=--list shows the plan
 	@$(BIN)/python -m benchmarks.quality $(ARGS)

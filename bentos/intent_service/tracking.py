@@ -232,7 +232,7 @@ def _touched(session: LiveSession, received_time: datetime) -> Touched:
     return Touched(
         session_id=session.session_id,
         shopper_id=session.shopper_id,
-        entry=render_session(session.events[-1].scene, session.events),
+        entry=render_session(session.events[-1].scene, session.events, clean_already=True),
         event_time=newest if in_time else received_time,
         event_count=session.event_count,
     )

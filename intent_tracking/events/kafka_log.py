@@ -238,8 +238,8 @@ def _blocks(
             offset, line = message.offset(), message.value() or b""
             if offset is None:
                 raise KafkaLogError(f"topic {address.topic}, partition {partition}: a message came without an offset")
-            # Lines of ours hold no newline; a message of somebody else's must not become two of them.
-            block.append((offset, line.replace(b"\r", b" ").replace(b"\n", b" ")))
+            # A message of somebody else must become neither two lines nor, by a space before it, an erased one.
+            block.append((offset, line.replace(b"\r", b" ").replace(b"\n", b" ").lstrip(b" ")))
             size += len(line) + 1
         if size >= segment_bytes:
             yield block

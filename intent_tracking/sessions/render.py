@@ -124,11 +124,14 @@ def free_text_with_offsets(text: str) -> FreeText:
     return FreeText(_disarmed(cleaned.text), mapped)
 
 
-def render_session(scene: Scene, events: Sequence[SessionEvent], *, max_events: int = MAX_EVENTS) -> ModelInput:
+def render_session(
+    scene: Scene, events: Sequence[SessionEvent], *, max_events: int = MAX_EVENTS, clean_already: bool = False
+) -> ModelInput:
     """The text of the newest `max_events` of `events`, which come oldest to newest, for an answer in `scene`.
 
     The text depends on the events given and on nothing else: what comes after the observation cut-off is the caller's
-    to leave out (`events[:cut]`).
+    to leave out (`events[:cut]`). `clean_already` says that the words of `events` went through `free_text` before, as
+    those of a session store did: doing it again would change nothing.
     """
     parts = [SCENE_TOKENS[scene]]
     length = len(parts[0])
@@ -144,7 +147,7 @@ def render_session(scene: Scene, events: Sequence[SessionEvent], *, max_events: 
         parts.append(token)
         length += 1 + len(token)
         for typed in (event.search_term, event.text):
-            words = free_text(typed) if typed else ""
+            words = (typed if clean_already else free_text(typed)) if typed else ""
             # A results page repeats the search before it: once is enough.
             if not words or (words == last_words and typed is event.search_term):
                 continue

@@ -241,11 +241,19 @@ class SqliteSessionStore:
     def _place(self, database: sqlite3.Connection, events: Sequence[Event], bodies: dict[str, bytes]) -> dict[str, str]:
         """Write new `events` into their sessions; the session of each."""
         spans = self._spans(database, events)
+        ids = [new_session_id(shopper_id(event), event.session_id, event.event_id, taken=False) for event in events]
+        taken = {
+            row[0]
+            for row in database.execute(
+                f"SELECT session_id FROM session WHERE session_id IN {_LISTED}", (_listed(ids),)
+            )
+        }
         next_number = database.execute("SELECT coalesce(max(number), 0) + 1 FROM session").fetchone()[0]
+        begun: list[tuple[_Span, str, str, str | None]] = []
         devices: set[tuple[int, str]] = set()
         rows: list[tuple[str, int, int, bytes]] = []
         session_of: dict[str, str] = {}
-        for event in events:
+        for event, session_id in zip(events, ids, strict=True):
             shopper, given, at = shopper_id(event), event.session_id or "", to_number(event.event_time)
             near = spans.setdefault((shopper, given), [])
             span = max(
@@ -254,17 +262,12 @@ class SqliteSessionStore:
                 default=None,
             )
             if span is None:
-                taken = bool(given) and _is_taken(database, given)
-                session_id = new_session_id(shopper, event.session_id, event.event_id, taken=taken)
-                while _is_taken(database, session_id):  # a source may give an id that looks like one of ours
-                    session_id += "#"
-                span = _Span(next_number, session_id, at, at, 0)
-                next_number += 1
+                if session_id in taken:
+                    session_id = _free_id(database, event, taken)
+                taken.add(session_id)
+                span = _Span(next_number + len(begun), session_id, at, at, 0)
                 near.append(span)
-                database.execute(
-                    "INSERT INTO session VALUES (?, ?, ?, ?, ?, ?, ?, 0)",
-                    (span.number, session_id, shopper, given, event.user_id, at, at),
-                )
+                begun.append((span, shopper, given, event.user_id))
             span.started_at = min(span.started_at, at)
             span.last_event_at = max(span.last_event_at, at)
             span.event_count += 1
@@ -273,10 +276,22 @@ class SqliteSessionStore:
                 devices.add((span.number, event.anonymous_id))
             rows.append((event.event_id, span.number, at, bodies[event.event_id]))
             session_of[event.event_id] = span.session_id
+        database.executemany(
+            "INSERT INTO session VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                (span.number, span.session_id, *whose, span.started_at, span.last_event_at, span.event_count)
+                for span, *whose in begun
+            ],
+        )
+        new = {span.number for span, *_ in begun}
         changed = [span for near in spans.values() for span in near if span.changed]
         database.executemany(
             "UPDATE session SET started_at = ?, last_event_at = ?, event_count = ? WHERE number = ?",
-            [(span.started_at, span.last_event_at, span.event_count, span.number) for span in changed],
+            [
+                (span.started_at, span.last_event_at, span.event_count, span.number)
+                for span in changed
+                if span.number not in new
+            ],
         )
         database.executemany("INSERT INTO event VALUES (?, ?, ?, ?)", rows)
         database.executemany("INSERT OR IGNORE INTO device VALUES (?, ?)", sorted(devices))
@@ -367,8 +382,14 @@ def _make_tables(database: sqlite3.Connection) -> None:
         database.execute(statement)
 
 
-def _is_taken(database: sqlite3.Connection, session_id: str) -> bool:
-    return database.execute("SELECT 1 FROM session WHERE session_id = ?", (session_id,)).fetchone() is not None
+def _free_id(database: sqlite3.Connection, event: Event, taken: set[str]) -> str:
+    """An id for the session that `event` begins, whose own is taken."""
+    session_id = new_session_id(shopper_id(event), event.session_id, event.event_id, taken=True)
+    # A source may give an id that looks like one of ours.
+    found = "SELECT 1 FROM session WHERE session_id = ?"
+    while session_id in taken or database.execute(found, (session_id,)).fetchone() is not None:
+        session_id += "#"
+    return session_id
 
 
 def _listed(values: Any) -> str:

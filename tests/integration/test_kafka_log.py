@@ -100,7 +100,7 @@ def test_a_copy_that_is_killed_loses_and_doubles_nothing(broker: str, tmp_path: 
 
 def test_a_message_of_somebody_else_stays_one_line(broker: str, tmp_path: Path) -> None:
     producer = Producer({"bootstrap.servers": broker, "log_level": 0})
-    for value in (b"two\r\nlines", b"", None, b"plain"):
+    for value in (b"two\r\nlines", b"", None, b" plain"):
         producer.produce("foreign", value, partition=0)
     producer.flush(30)
     address = f"kafka://{broker}/foreign"
