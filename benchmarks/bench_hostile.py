@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import http.client
-import os
 import sys
 import tempfile
 import time
@@ -197,14 +196,16 @@ def main() -> None:
 
 def _children(pid: int) -> set[int]:
     """The processes below `pid` and itself."""
-    found = {pid}
+    parents: dict[int, int] = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
-            parent = int(path.read_text().rpartition(")")[2].split()[1])
+            parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
         except (FileNotFoundError, ProcessLookupError):
+            # It ended between the two looks.
             continue
-        if parent in found or os.getpgid(int(path.parent.name)) == pid:
-            found.add(int(path.parent.name))
+    found = {pid}
+    while more := {child for child, parent in parents.items() if parent in found} - found:
+        found |= more
     return found
 
 
