@@ -1,0 +1,136 @@
+"""The Compose file: read as the Compose specification says, and checked for what it promises."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from compose_spec import PyCompose
+
+from intent_tracking.settings import Settings
+
+pytestmark = pytest.mark.integration
+
+DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
+TEXT = (DEPLOY / "docker-compose.yml").read_text()
+PROFILES = {"core", "gpu", "scale", "observability"}
+_VARIABLE = re.compile(r"(?<!\$)\$\{(\w+)(?::([-?])([^}]*))?\}")
+
+
+def interpolated(text: str, environment: dict[str, str]) -> str:
+    """`text` with its variables, as Compose puts them in."""
+
+    def value(match: re.Match[str]) -> str:
+        name, kind, rest = match.groups()
+        if found := environment.get(name):
+            return found
+        if kind == "?":
+            raise KeyError(f"{name}: {rest}")
+        return rest or ""
+
+    return _VARIABLE.sub(value, text).replace("$$", "$")
+
+
+@pytest.fixture(scope="module")
+def text() -> str:
+    return interpolated(TEXT, {"INTENT_API_KEYS": "k" * 64})
+
+
+@pytest.fixture(scope="module")
+def services(text: str) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = yaml.safe_load(text)["services"]
+    return found
+
+
+def test_it_is_a_compose_file_whose_parts_refer_to_each_other(text: str) -> None:
+    # The library has no merge keys: PyYAML merges them before.
+    PyCompose.from_yaml(yaml.safe_dump(yaml.safe_load(text))).validate()
+
+
+@pytest.mark.parametrize(
+    ("part", "wrong"),
+    [("mem_limit: 2g", "mem_limit: much"), ("networks: [back]", "networks: [nowhere]"), ("cap_drop:", "cap_dorp:")],
+)
+def test_the_checker_refuses_what_compose_does_not_know(text: str, part: str, wrong: str) -> None:
+    assert part in text
+    with pytest.raises(ValueError, match=r"."):
+        PyCompose.from_yaml(yaml.safe_dump(yaml.safe_load(text.replace(part, wrong)))).validate()
+
+
+def test_it_does_not_start_without_a_key_of_its_own() -> None:
+    with pytest.raises(KeyError, match="INTENT_API_KEYS"):
+        interpolated(TEXT, {})
+
+
+def test_every_service_belongs_to_a_profile_and_every_profile_has_services(services: dict[str, Any]) -> None:
+    assert all(service["profiles"] for service in services.values())
+    assert {profile for service in services.values() for profile in service["profiles"]} == PROFILES
+
+
+def test_every_service_is_hardened(services: dict[str, Any]) -> None:
+    for name, service in services.items():
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        # Kafka's start script writes its configuration.
+        assert service["read_only"] is (name != "kafka"), name
+        assert service["pids_limit"], name
+        # Images of ours name their user, see the Dockerfiles; the others' users are set here.
+        assert "build" in service or re.fullmatch(r"[1-9]\d*:[1-9]\d*", service["user"]), name
+        assert service.get("healthcheck") or service["restart"] == "no", name
+
+
+def test_images_are_pinned(services: dict[str, Any]) -> None:
+    tags = {name: service["image"].rpartition(":")[2] for name, service in services.items()}
+    assert all(re.match(r"v?\d+\.\d+\.\d+", tag) for tag in tags.values()), tags
+    for file in DEPLOY.glob("*.Dockerfile"):
+        (base,) = re.findall(r"^FROM (\S+)", file.read_text(), re.MULTILINE)
+        assert re.match(r"python:3\.11\.\d+-", base), file
+
+
+def test_what_an_image_adds_to_the_bento_is_of_the_lock() -> None:
+    added = re.findall(r"(\S+==\S+)", (DEPLOY / "service.Dockerfile").read_text())
+    assert added
+    assert set(added) <= set((DEPLOY.parent / "requirements.lock").read_text().split())
+
+
+def test_our_images_run_as_a_user_without_rights() -> None:
+    for file in DEPLOY.glob("*.Dockerfile"):
+        users = re.findall(r"^USER (\S+)", file.read_text(), re.MULTILINE)
+        assert users == ["10001:10001"], file
+
+
+def test_nothing_is_published_beyond_this_machine_by_default(services: dict[str, Any]) -> None:
+    ports = [port for service in services.values() for port in service.get("ports", [])]
+    assert ports
+    assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+def test_no_password_stands_in_the_file(text: str, services: dict[str, Any]) -> None:
+    for service in services.values():
+        for name, value in service.get("environment", {}).items():
+            if re.search(r"PASSWORD|KEY|TOKEN", name):
+                assert name.endswith("__FILE") or value == "k" * 64, name
+    secrets = yaml.safe_load(text)["secrets"]
+    assert all(set(secret) == {"file"} for secret in secrets.values())
+
+
+def test_settings_are_those_of_the_platform(services: dict[str, Any]) -> None:
+    fields = {f"INTENT_{name.upper()}" for name in Settings.model_fields}
+    for name, service in services.items():
+        given = {each for each in service.get("environment", {}) if each.startswith("INTENT_")}
+        assert given <= fields, name
+
+
+def test_what_is_mounted_and_built_from_is_there(services: dict[str, Any]) -> None:
+    for service in services.values():
+        for volume in service.get("volumes", []):
+            source = volume.partition(":")[0]
+            assert not source.startswith(".") or (DEPLOY / source).exists(), source
+        if "build" in service:
+            context = DEPLOY / service["build"]["context"]
+            assert (context / service["build"]["dockerfile"]).is_file()
+    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", (DEPLOY / "pipeline.Dockerfile").read_text(), re.MULTILINE)
+    assert all((DEPLOY.parent / part).exists() for line in copied for part in line.split())
