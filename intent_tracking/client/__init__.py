@@ -5,6 +5,8 @@ It needs httpx and nothing else of this project's dependencies, so a shop's own 
 
 from intent_tracking.client.answers import (
     BehaviourWeight,
+    ErasedPlace,
+    Erasure,
     Explanation,
     Intent,
     IntentAnswer,
@@ -37,6 +39,8 @@ __all__ = [
     "AsyncIntentClient",
     "AsyncTrackBuffer",
     "BehaviourWeight",
+    "ErasedPlace",
+    "Erasure",
     "Event",
     "EventError",
     "Explanation",

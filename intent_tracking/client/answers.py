@@ -112,6 +112,25 @@ class Explanation:
 
 
 @dataclass(frozen=True)
+class ErasedPlace:
+    """What was removed from one place; `complete` is false where the erasure job goes on."""
+
+    place: str
+    records: int
+    complete: bool
+
+
+@dataclass(frozen=True)
+class Erasure:
+    """What was removed at once, and where the erasure job goes on; `request` names its record and its proof."""
+
+    request: str
+    until: datetime
+    removed: tuple[ErasedPlace, ...]
+    left_to_job: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class ReleasedComponent:
     """The exact version of one live artifact."""
 

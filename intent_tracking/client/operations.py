@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, Generic, TypeVar
 
-from intent_tracking.client.answers import Explanation, IntentAnswer, Release, TrackAnswer, decode
+from intent_tracking.client.answers import Erasure, Explanation, IntentAnswer, Release, TrackAnswer, decode
 from intent_tracking.client.errors import ServiceError, UnexpectedAnswerError
 from intent_tracking.client.events import body_of
 
@@ -45,6 +45,11 @@ def explain(text: str, scene: str, intent_name: str | None) -> Call[Explanation]
     """Say which words of a text speak for its intent."""
     named = {} if intent_name is None else {"intent": intent_name}
     return Call("/v1/explain", Explanation, _json({"text": text, "scene": scene, **named}))
+
+
+def erase(user_id: str) -> Call[Erasure]:
+    """Remove one person."""
+    return Call("/v1/erase", Erasure, _json({"user_id": user_id}))
 
 
 def release() -> Call[Release]:

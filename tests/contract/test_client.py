@@ -133,6 +133,15 @@ def test_intent_explain_and_release(service: Harness) -> None:
     assert set(release.components) == {"intent_model"}
 
 
+def test_a_person_is_erased(service: Harness, visitor: Visitor) -> None:
+    service.call("track", [visitor.message(1) | {"user_id": visitor.name}])
+    erasure = service.call("erase", visitor.name)
+    assert erasure.request
+    assert erasure.until.utcoffset() is not None
+    assert sum(place.records for place in erasure.removed) >= 1
+    assert visitor.in_log() == []
+
+
 def test_an_error_carries_code_message_and_field(service: Harness) -> None:
     with pytest.raises(ServiceError) as caught:
         service.call("intent", [])
