@@ -214,7 +214,8 @@ class OurRecipe:
 
     def reach(self, accuracy: float) -> Reached:
         """Train until held-out accuracy is reached or the training ends by itself."""
-        from intent_tracking.modeling.training import Progress, fine_tune
+        from intent_tracking.modeling.training import fine_tune
+        from intent_tracking.modeling.training_result import Progress
 
         rows, held_out = texts(SHOTS)
         dataset = self._dataset(rows, held_out)

@@ -18,7 +18,7 @@ from intent_tracking.datasets.commands import datasets_app
 from intent_tracking.events.simulator.commands import simulate_command
 
 if TYPE_CHECKING:
-    from intent_tracking.modeling.training import Progress as TrainingProgress
+    from intent_tracking.modeling.training_result import Progress as TrainingProgress
 
 app = typer.Typer(
     name="intent-tracking",

@@ -102,7 +102,7 @@ def _train(
     from intent_tracking.modeling.export import train_artifact
     from intent_tracking.modeling.hardware import choose_device, has_fast_bf16
     from intent_tracking.modeling.recipe import Recipe
-    from intent_tracking.modeling.training import Progress
+    from intent_tracking.modeling.training_result import Progress
 
     def progress(at: Progress) -> None:
         workplace.say(f"{folder.name}: step {at.step}/{at.steps}")

@@ -65,7 +65,7 @@ def evaluate_rows(
     at the same threshold, and `in_scope_accuracy_plain`, of the best label whether rejected or not.
     """
     from intent_tracking.evaluation.commands import evaluate_command
-    from intent_tracking.modeling.training import Progress
+    from intent_tracking.modeling.training_result import Progress
 
     with tempfile.TemporaryDirectory(prefix="bench-quality-") as temporary:
         folder = Path(temporary)

@@ -24,7 +24,7 @@ from intent_tracking.tables import atomic_write_text
 if TYPE_CHECKING:
     from intent_tracking.inference import ModelInput, Prediction
     from intent_tracking.modeling.recipe import Recipe
-    from intent_tracking.modeling.training import Progress
+    from intent_tracking.modeling.training_result import Progress
 
 Device = Literal["auto", "cpu", "cuda"]
 

@@ -27,7 +27,8 @@ from intent_tracking.modeling.onnx_export import ServedGraph, served_graph
 from intent_tracking.modeling.out_of_scope import ALLOWED_LOSS
 from intent_tracking.modeling.predicting import Backend, PredictionPipeline, TorchBackend
 from intent_tracking.modeling.recipe import Recipe
-from intent_tracking.modeling.training import Progress, TrainingResult, fine_tune
+from intent_tracking.modeling.training import fine_tune
+from intent_tracking.modeling.training_result import Progress, TrainingResult
 from intent_tracking.modeling.validation import SplitOutputs, scores_of
 from intent_tracking.sessions.render import ModelInput
 from intent_tracking.tables import atomic_directory

@@ -16,6 +16,9 @@ _LEAST_SHARE = 0.1
 _ENOUGH_STEPS = 900
 # Of MiniLM, for which the rates were found.
 _HIDDEN = 384
+# Trainings of a few-shot model, whose weights are averaged: of Banking77 with ten texts a label three runs answered 0.6
+# points more rightly than one, at three times the cost, and a contrastive term beside the labels nothing more.
+_FEW_SHOT_RUNS = 3
 # Prototypes are right from the start: five texts a label were learned after 10 passes, and lost nothing in 12.
 _MOST_PASSES = 12
 
@@ -44,6 +47,7 @@ class Recipe(BaseModel):
     adapter_width: int = 32
     consistency_weight: float = 1.0
     lexical_head: bool = True
+    runs: int = 1
 
 
 def _texts_of_a_pass(n_examples: int, doubtful: Sequence[bool], share: float) -> float:
@@ -99,6 +103,9 @@ def choose_recipe(
         passes = max(2, min(passes, round(affordable / max(sure + share * others, 1))))
     is_few = (n_examples if n_labelled is None else n_labelled) < FEW_TEXTS * n_labels * versions
     seen = passes * _texts_of_a_pass(n_examples, doubtful, share)
+    repeated = is_few and not warm_start and _FEW_SHOT_RUNS * seen <= _EXAMPLES_SEEN
+    if max_seconds is not None:
+        repeated = repeated and _FEW_SHOT_RUNS * passes * sum(lengths) <= 0.9 * max_seconds * tokens_per_second
     return Recipe(
         epochs=passes,
         batch_size=32 if seen / 32 >= _ENOUGH_STEPS else 16,
@@ -108,4 +115,5 @@ def choose_recipe(
         patience=max(2, passes // 4),
         bf16=bf16,
         behaviour_share=share,
+        runs=_FEW_SHOT_RUNS if repeated else 1,
     )

@@ -33,7 +33,8 @@ from intent_tracking.modeling.search_result import (
     rank,
     recipe_of,
 )
-from intent_tracking.modeling.training import Progress, fine_tune
+from intent_tracking.modeling.training import fine_tune
+from intent_tracking.modeling.training_result import Progress
 from intent_tracking.modeling.validation import scores_of
 from intent_tracking.tables import atomic_write_text
 

@@ -13,7 +13,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 from intent_tracking.modeling.dataset import DatasetInfo
 from intent_tracking.modeling.hardware import choose_device, has_fast_bf16
 from intent_tracking.modeling.recipe import Recipe
-from intent_tracking.modeling.training import Progress
+from intent_tracking.modeling.training_result import Progress
 
 # Trials are compared at tenths of their own passes: a recipe of 4 passes has come down from its peak rate where one of
 # 16 has hardly begun, so that the same pass of both says nothing.

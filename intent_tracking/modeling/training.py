@@ -7,7 +7,6 @@ import json
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,14 +37,14 @@ from intent_tracking.modeling.hardware import (
 from intent_tracking.modeling.intent_head import prototypes_of
 from intent_tracking.modeling.lexical_fit import fit_lexical_head
 from intent_tracking.modeling.loading import load_config, load_labels
-from intent_tracking.modeling.model import IntentModel
 from intent_tracking.modeling.objective import class_weights
 from intent_tracking.modeling.optimizer import make_optimizer, rate_at
 from intent_tracking.modeling.packing import why_padded
 from intent_tracking.modeling.processes import Processes, join
 from intent_tracking.modeling.recipe import Recipe, choose_recipe
 from intent_tracking.modeling.stepping import Stepper
-from intent_tracking.modeling.validation import SplitOutputs, pooled_texts, run_split, scores_of
+from intent_tracking.modeling.training_result import Progress, TrainingResult
+from intent_tracking.modeling.validation import pooled_texts, run_split, scores_of
 from intent_tracking.sessions.vocabulary import scene_token
 
 logger = logging.getLogger(__name__)
@@ -54,44 +53,6 @@ _UNTRAINED_BEFORE = -1.0
 _TEXTS_OF_A_PROTOTYPE = 32
 # Seconds between two looks at a loss on a GPU, each of which waits for the device, and between two calls of `progress`.
 _LOOK = 0.5
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a training stands, for displays and metadata; `rate` is the share of the peak learning rate."""
-
-    epoch: int
-    epochs: int
-    step: int
-    steps: int
-    loss: float
-    seconds: float
-    scores: dict[str, float]
-    rate: float
-
-
-@dataclass(frozen=True, eq=False)
-class TrainingResult:
-    """A trained model at its best pass, its validation outputs, and how it got there.
-
-    Attributes:
-        model: on the CPU, in evaluation mode, with one plain word table.
-        validation: outputs on the validation split at the best pass; None where there is no such split.
-        steps: optimiser steps of all passes.
-        seconds: spent training, over all runs of a resumed training, validation included.
-        tokens_per_second: trained on per second, padding left out.
-        stopped: why the training ended.
-    """
-
-    model: IntentModel
-    validation: SplitOutputs | None
-    recipe: Recipe
-    history: tuple[EpochFigures, ...]
-    best_epoch: int
-    steps: int
-    seconds: float
-    tokens_per_second: float
-    stopped: Literal["finished", "no improvement", "time"]
 
 
 def fine_tune(
@@ -113,6 +74,10 @@ def fine_tune(
 
     Passes are judged on the validation split by the macro F1 of the intents (without intents: by key information, then
     by the outcome); without a validation split the last pass counts.
+
+    A recipe of several runs trains so often from the same start, each run in an order and with a dropout of its own,
+    and takes the mean of their weights, which generalises better than any of them ("model soups", Wortsman et al.
+    2022).
 
     Where torchrun or Accelerate started several processes, each calls this with the same arguments and takes its share
     of every batch; process 0 validates, keeps the time, writes to `work_dir` and returns the model. Any number of
@@ -138,6 +103,10 @@ def fine_tune(
     trainer = _Trainer(dataset, work_dir, champion, recipe, seed, processes, max_seconds)
     with torch.random.fork_rng(devices=[processes.device] if processes.device.type == "cuda" else []):
         stopped = trainer.run(checkpoint_seconds, progress)
+        for run in range(1, trainer.recipe.runs):
+            another = _Trainer(dataset, work_dir, champion, trainer.recipe, seed, processes, max_seconds, run=run)
+            another.run(checkpoint_seconds, progress)
+            trainer.take_in(another)
     processes.part()
     return trainer.result(stopped)
 
@@ -152,16 +121,21 @@ class _Trainer:
         seed: int,
         processes: Processes,
         max_seconds: float | None,
+        *,
+        run: int = 0,
     ) -> None:
         device = processes.device
-        self._seed, self._processes, self._max_seconds = seed, processes, max_seconds
-        self._checkpoints = work_dir / "checkpoints"
-        self._board = work_dir / "tensorboard"
+        self._run, self._processes = run, processes
+        # The weights start from the seed alone; what is drawn on the way differs from run to run.
+        self._seed = seed + run * 7_919
+        self._checkpoints = work_dir / ("checkpoints" if run == 0 else f"checkpoints-{run}")
+        self._board = work_dir / "tensorboard" / ("" if run == 0 else f"run-{run}")
+        self._others: list[_Trainer] = []
         features, labels = len(dataset.info.features), dataset.labels
         self._train = ExampleArrays.of(dataset.split("train"), features, dataset.info.scenes, labels.set_size)
         self._validation = ExampleArrays.of(dataset.split("validation"), features, dataset.info.scenes, labels.set_size)
         self._sure = (self._train.weights >= 1.0).tolist()
-        key = _key(dataset, recipe, seed, max_seconds)
+        key = _key(dataset, recipe, self._seed, max_seconds)
         found = load_checkpoint(self._checkpoints, key)
         agreed = int(processes.agree_on(-1 if found is None else found.state.step))
         if agreed != (-1 if found is None else found.state.step):
@@ -192,6 +166,7 @@ class _Trainer:
             self._state = found.state
             logger.info("training goes on from step %d", self._state.step)
         self._recipe = self._state.recipe
+        self._max_seconds = None if max_seconds is None else max_seconds / self._recipe.runs
         self._model = assemble(
             dataset,
             champion=champion,
@@ -230,7 +205,7 @@ class _Trainer:
             _scene_tokens(dataset) if shown_again else None,
             processes,
             packed=padded is None,
-            seed=seed,
+            seed=self._seed,
         )
         # Losses of the newest steps, perhaps still being computed.
         self._losses: list[torch.Tensor] = []
@@ -288,9 +263,21 @@ class _Trainer:
                 if main and time.monotonic() - saved >= checkpoint_seconds:
                     self._save()
                     saved = time.monotonic()
+            if main and recipe.runs > 1:
+                # The run is over, the training is not: what goes on with it must find the run done.
+                self._save()
         finally:
             board.close()
         return stopped
+
+    @property
+    def recipe(self) -> Recipe:
+        """How it trains."""
+        return self._recipe
+
+    def take_in(self, other: _Trainer) -> None:
+        """Count the weights of another run, which has ended, for the mean."""
+        self._others.append(other)
 
     def _stopped(self) -> Literal["finished", "no improvement", "time"] | None:
         """Why the training has ended; None: another pass begins, or goes on."""
@@ -342,12 +329,12 @@ class _Trainer:
         )
 
     def _progress(self) -> Progress:
-        state = self._state
+        state, runs = self._state, self._recipe.runs
         return Progress(
-            epoch=state.epoch,
-            epochs=self._recipe.epochs,
-            step=state.step,
-            steps=self._steps,
+            epoch=state.epoch + self._run * self._recipe.epochs,
+            epochs=runs * self._recipe.epochs,
+            step=state.step + self._run * self._steps,
+            steps=runs * self._steps,
             loss=state.loss_sum / state.batch if state.batch else (state.history[-1].loss if state.history else 0.0),
             seconds=state.seconds,
             scores=state.history[-1].scores if state.history else {},
@@ -356,8 +343,9 @@ class _Trainer:
 
     def result(self, stopped: Literal["finished", "no improvement", "time"]) -> TrainingResult:
         """The model at its best pass; process 0 alone asks for it."""
-        state = self._state
-        restore(self._model, self._best)
+        state, states = self._state, [self._state, *(other._state for other in self._others)]
+        found = [self._best, *(other._best for other in self._others)]
+        restore(self._model, {name: torch.stack([best[name] for best in found]).mean(0) for name in self._best})
         self._model.merge_rows()
         model = self._model.to("cpu").eval()
         attend_for(model.encoder, torch.device("cpu"), bf16=False)
@@ -373,11 +361,15 @@ class _Trainer:
             model=model,
             validation=outputs,
             recipe=self._recipe,
-            history=tuple(state.history),
+            history=tuple(
+                figures.model_copy(update={"epoch": figures.epoch + run * self._recipe.epochs})
+                for run, of_run in enumerate(states)
+                for figures in of_run.history
+            ),
             best_epoch=state.best_epoch,
-            steps=state.step,
-            seconds=state.seconds,
-            tokens_per_second=state.tokens / max(state.seconds, 1e-9),
+            steps=sum(of_run.step for of_run in states),
+            seconds=sum(of_run.seconds for of_run in states),
+            tokens_per_second=sum(of_run.tokens for of_run in states) / max(sum(s.seconds for s in states), 1e-9),
             stopped=stopped,
         )
 

@@ -16,7 +16,7 @@ from intent_tracking.modeling.dataset import DatasetInfo, TokenizedDataset, fing
 from intent_tracking.modeling.export import TrainedArtifact, train_artifact
 from intent_tracking.modeling.recipe import Recipe
 from intent_tracking.modeling.search_result import FoundRecipe
-from intent_tracking.modeling.training import Progress
+from intent_tracking.modeling.training_result import Progress
 from intent_tracking.settings import Settings
 from intent_tracking.tables import atomic_write_text
 

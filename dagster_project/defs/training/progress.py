@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from intent_tracking.modeling.search_result import SearchProgress
-    from intent_tracking.modeling.training import Progress
+    from intent_tracking.modeling.training_result import Progress
 
 SECONDS_BETWEEN_LINES = 10.0
 

@@ -21,7 +21,7 @@ from intent_tracking.modeling.search_result import (
     read_found_recipe,
     recipe_of,
 )
-from intent_tracking.modeling.training import Progress
+from intent_tracking.modeling.training_result import Progress
 
 pytestmark = pytest.mark.unit
 

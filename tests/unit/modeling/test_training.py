@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from intent_tracking.modeling.assembly import assemble
 from intent_tracking.modeling.batching import ExampleArrays, make_batch, plan_pass
@@ -14,7 +15,8 @@ from intent_tracking.modeling.intent_head import prototypes_of
 from intent_tracking.modeling.objective import class_weights, roc_auc
 from intent_tracking.modeling.optimizer import make_optimizer
 from intent_tracking.modeling.recipe import Recipe, choose_recipe
-from intent_tracking.modeling.training import Progress, fine_tune
+from intent_tracking.modeling.training import fine_tune
+from intent_tracking.modeling.training_result import Progress
 from intent_tracking.modeling.validation import pooled_texts
 from tests.fakes.tiny_encoder import tiny_encoder, tiny_examples
 
@@ -80,6 +82,26 @@ def test_a_training_that_has_stopped_goes_no_further_when_it_is_started_again(
     )
     assert (again.stopped, again.steps, again.history) == (first.stopped, first.steps, first.history)
     assert first.stopped == "no improvement"
+
+
+def test_several_runs_give_the_mean_of_their_weights_and_are_not_run_again(
+    dataset: TokenizedDataset, tmp_path: Path
+) -> None:
+    recipe = RECIPE.model_copy(update={"epochs": 2, "runs": 2})
+    seen: list[Progress] = []
+    result = fine_tune(dataset, work_dir=tmp_path, recipe=recipe, device="cpu", progress=seen.append)
+    runs = [
+        load_file(next((tmp_path / name).glob("step-*/best.safetensors"))) for name in ("checkpoints", "checkpoints-1")
+    ]
+    assert not torch.equal(runs[0]["intent.weight"], runs[1]["intent.weight"])
+    assert result.model.intent is not None
+    torch.testing.assert_close(result.model.intent.weight, (runs[0]["intent.weight"] + runs[1]["intent.weight"]) / 2)
+    assert [figures.epoch for figures in result.history] == [0, 1, 2, 3]
+    assert seen[-1].step == seen[-1].steps == result.steps
+    seen.clear()
+    again = fine_tune(dataset, work_dir=tmp_path, recipe=recipe, device="cpu", progress=seen.append)
+    assert seen == []
+    assert all(torch.equal(value, _weights(again.model)[name]) for name, value in _weights(result.model).items())
 
 
 def test_a_label_that_the_champion_had_no_head_for_starts_at_its_texts(tmp_path: Path) -> None:
@@ -209,6 +231,10 @@ def test_recipe_follows_the_data() -> None:
     assert few.epochs > many.epochs
     assert few.batch_size < many.batch_size
     assert (few.learning_rate, few.label_smoothing) == (1e-4, 0.0)
+    assert (few.runs, many.runs) == (3, 1)
+    assert choose_recipe(385, 77, [15] * 385, bf16=False, max_seconds=60, tokens_per_second=2000).runs == 1
+    base_sized = choose_recipe(10_000, 77, [15] * 10_000, bf16=False, hidden=768)
+    assert base_sized.learning_rate == pytest.approx(many.learning_rate / 4)
     # Texts without an intent do not make labels many.
     mostly_silent = choose_recipe(10_000, 77, [15] * 10_000, bf16=False, n_labelled=385)
     assert (mostly_silent.learning_rate, mostly_silent.label_smoothing) == (1e-4, 0.0)

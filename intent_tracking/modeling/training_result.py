@@ -1,0 +1,49 @@
+"""What a training tells while it runs, and what it gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from intent_tracking.modeling.checkpoint import EpochFigures
+from intent_tracking.modeling.model import IntentModel
+from intent_tracking.modeling.recipe import Recipe
+from intent_tracking.modeling.validation import SplitOutputs
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a training stands, for displays and metadata; `rate` is the share of the peak learning rate."""
+
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    loss: float
+    seconds: float
+    scores: dict[str, float]
+    rate: float
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingResult:
+    """A trained model at its best pass, its validation outputs, and how it got there.
+
+    Attributes:
+        model: on the CPU, in evaluation mode, with one plain word table.
+        validation: outputs on the validation split at the best pass; None where there is no such split.
+        steps: optimiser steps of all passes.
+        seconds: spent training, over all runs of a resumed training, validation included.
+        tokens_per_second: trained on per second, padding left out.
+        stopped: why the training ended.
+    """
+
+    model: IntentModel
+    validation: SplitOutputs | None
+    recipe: Recipe
+    history: tuple[EpochFigures, ...]
+    best_epoch: int
+    steps: int
+    seconds: float
+    tokens_per_second: float
+    stopped: Literal["finished", "no improvement", "time"]
