@@ -24,8 +24,8 @@ def chosen(only: list[str], seeds: list[int]) -> list[Unit]:
     return [unit for unit in units(seeds) if not only or any(fnmatch(unit.name, pattern) for pattern in only)]
 
 
-def workplace() -> Workplace:
-    """What the settings name."""
+def workplace(max_seconds: float | None) -> Workplace:
+    """What the settings name, and how long a training may take."""
     settings = load_settings()
     return Workplace(
         data=public_data(),
@@ -33,10 +33,11 @@ def workplace() -> Workplace:
         device=settings.device,
         base_encoder=settings.base_encoder,
         say=lambda words: print(f"\r\033[K    {words}", end="", file=sys.stderr, flush=True),
+        max_seconds=max_seconds,
     )
 
 
-def run(todo: list[Unit]) -> list[str]:
+def run(todo: list[Unit], max_seconds: float | None) -> list[str]:
     """Run the units in order, each in a process of its own, so that one that fails leaves the others alone.
 
     Returns the names of those that failed.
@@ -46,6 +47,7 @@ def run(todo: list[Unit]) -> list[str]:
         left = sum(later.seconds for later in todo[number - 1 :])
         print(f"[{number}/{len(todo)}] {unit.name}, about {unit.seconds:.0f} s; {left / 3600:.1f} h left", flush=True)
         command = [sys.executable, "-m", "benchmarks.quality", "--unit", unit.name]
+        command += [] if max_seconds is None else ["--max-seconds", str(max_seconds)]
         if subprocess.run(command, cwd=ROOT, check=False).returncode:
             failed.append(unit.name)
         else:
@@ -53,9 +55,9 @@ def run(todo: list[Unit]) -> list[str]:
     return failed
 
 
-def run_here(unit: Unit) -> None:
+def run_here(unit: Unit, max_seconds: float | None) -> None:
     """Measure one unit in this process and show its figures."""
-    content = measure(unit, workplace(), RESULTS)
+    content = measure(unit, workplace(max_seconds), RESULTS)
     figures = "  ".join(f"{name} {value:.4f}" for name, value in content["figures"].items())
     print(f"\r\033[K    {figures}  ({content['seconds']:.0f} s)", flush=True)
 
@@ -68,13 +70,18 @@ def main() -> int:
     parser.add_argument("--force", action="store_true", help="measure again what has a result")
     parser.add_argument("--list", action="store_true", help="name the units, their length and what is done, and stop")
     parser.add_argument("--render", action="store_true", help="write the tables from the results, and stop")
+    parser.add_argument(
+        "--max-seconds",
+        type=float,
+        help="training time of one model, for a machine that does other work too; without it what evaluate takes",
+    )
     parser.add_argument("--unit", help="measure this one unit in this process, and stop")
     asked = parser.parse_args()
     wanted = chosen([asked.unit] if asked.unit else asked.only, asked.seeds)
     if not wanted:
         parser.error(f"no unit matches {asked.unit or asked.only}; --list names them")
     if asked.unit:
-        run_here(wanted[0])
+        run_here(wanted[0], asked.max_seconds)
         return 0
     todo = [unit for unit in wanted if asked.force or not (RESULTS / unit.result_file).exists()]
     if asked.list:
@@ -86,7 +93,7 @@ def main() -> int:
     failed: list[str] = []
     if not asked.render:
         print(f"{len(wanted) - len(todo)} units are done, {len(todo)} to do")
-        failed = run(todo)
+        failed = run(todo, asked.max_seconds)
     write_section(PAGE, read_results(RESULTS))
     if failed:
         print(f"failed, see above: {', '.join(failed)}", file=sys.stderr)

@@ -86,6 +86,7 @@ def evaluate_rows(
             base_encoder=base_encoder or workplace.base_encoder,
             seed=seed,
             device=workplace.device,
+            max_seconds=workplace.max_seconds,
             model_dir=model,
             teacher=teacher,
             progress=trained,

@@ -38,6 +38,7 @@ class Workplace:
         device: where to train.
         base_encoder: the encoder to start from.
         say: shows one line of progress.
+        max_seconds: training time of one model; None: what `evaluate` takes by itself.
     """
 
     data: DataFolders
@@ -45,6 +46,7 @@ class Workplace:
     device: Any
     base_encoder: str
     say: Callable[[str], None]
+    max_seconds: float | None = None
 
 
 @dataclass(frozen=True)
