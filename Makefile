@@ -18,7 +18,7 @@ export PYTHONPATH := $(CURDIR)
 # Threads that spin while they wait make training several times slower when anything else runs beside it.
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: help setup demo dev serve test check bench bench-quality bench-training linguistics openapi clean
+.PHONY: help setup demo dev serve test check bench bench-quality bench-training bench-service linguistics openapi clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -61,6 +61,9 @@ bench-quality: setup ## Measure quality on the public sets, resumable; ARGS=--li
 
 bench-training: setup ## Measure the speed of training beside the usual recipes; ARGS=--ablation, --smoke
 	@$(BIN)/python -m benchmarks.bench_training $(ARGS)
+
+bench-service: setup ## Measure the service beside a plain one and the bare network; needs wrk; ARGS=--smoke
+	@$(BIN)/python -m benchmarks.bench_service $(ARGS)
 
 linguistics: setup ## Train the shipped language pipelines again; needs the public data (datasets fetch ud)
 	@$(BIN)/python -m intent_tracking.text.make_pipelines $(ARGS)

@@ -1,0 +1,48 @@
+"""The request bodies that the load generator sends, one a line: distinct texts, and events that nobody sent before."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+# A shopper of the load sends this many events.
+_EVENTS_OF_A_SHOPPER = 10
+
+
+def write_texts(path: Path, texts: Sequence[str], size: int) -> list[list[str]]:
+    """Bodies of `/v1/intent` with `size` texts each; the texts of each body."""
+    parts = [list(texts[start : start + size]) for start in range(0, len(texts) - size + 1, size)]
+    _write(path, ({"texts": part} for part in parts))
+    return parts
+
+
+def write_events(path: Path, texts: Sequence[str], calls: int, size: int) -> None:
+    """Bodies of `/v1/track` with `size` new events each: messages of shoppers who send ten each."""
+    _write(path, ({"events": events} for events in _calls(texts, calls, size)))
+
+
+def _calls(texts: Sequence[str], calls: int, size: int) -> Iterator[list[dict[str, Any]]]:
+    run = uuid.uuid4().hex[:8]
+    now = datetime.now(UTC).isoformat()
+    for call in range(calls):
+        numbers = range(call * size, (call + 1) * size)
+        yield [
+            {
+                "event_id": f"{run}-{number}",
+                "event_name": "message",
+                "event_time": now,
+                "anonymous_id": f"{run}-{number // _EVENTS_OF_A_SHOPPER}",
+                "source": "benchmark",
+                "params": {"text": texts[number % len(texts)]},
+            }
+            for number in numbers
+        ]
+
+
+def _write(path: Path, bodies: Iterator[dict[str, Any]]) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(body) + "\n" for body in bodies)
