@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -26,6 +26,10 @@ SAFE_HEADERS = {
     "Content-Security-Policy": _NO_PAGE,
 }
 
+# As ASGI has them, since every answer gets them.
+_OF_ANSWERS = [(name.lower().encode(), value.encode()) for name, value in SAFE_HEADERS.items()]
+_OF_PAGES = [*_OF_ANSWERS[:-1], (b"content-security-policy", _OWN_PAGE.encode())]
+
 
 class SafeHeaders:
     """Adds SAFE_HEADERS to every answer; one that sets such a header itself keeps its own."""
@@ -41,11 +45,11 @@ class SafeHeaders:
 
         async def completed(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                if headers.get("content-type", "").startswith("text/html"):
-                    headers.setdefault("Content-Security-Policy", _OWN_PAGE)
-                for name, value in SAFE_HEADERS.items():
-                    headers.setdefault(name, value)
+                headers = list(message.get("headers", ()))
+                present = dict(headers)
+                is_page = present.get(b"content-type", b"").startswith(b"text/html")
+                added = _OF_PAGES if is_page else _OF_ANSWERS
+                message["headers"] = headers + [header for header in added if header[0] not in present]
             await send(message)
 
         await self._app(scope, receive, completed)

@@ -163,6 +163,9 @@ class Metrics:
 
 def observe_all(histogram: Histogram, values: Sequence[float]) -> None:
     """Observe many values at once: `observe` writes to shared memory for each, which 256 texts a request would feel."""
+    if len(values) == 1:
+        histogram.observe(values[0])
+        return
     bounds = histogram._upper_bounds
     for bucket, count in CountOf(bisect_left(bounds, value) for value in values).items():
         histogram._buckets[bucket].inc(count)
