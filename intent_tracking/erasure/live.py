@@ -63,13 +63,14 @@ def erase_live(
     logged = [path for path in segments(settings.event_log) if _names(path, user_id)]
     devices, event_ids = _told_by(logged, user_id)
     erasures.note(erasure.request, devices=devices, event_ids=event_ids)
+    person = Person(erasure.request, _written(user_id))
     shoppers = [user_id, *(f"{ANONYMOUS}{device}" for device in sorted(devices))]
     removed = [
         Removed(SESSION_STATE, sessions.erase(user_id).events),
         Removed(CONSOLE_FEED, erase_feed(settings, shoppers)),
         Removed(ONLINE_FEATURES, remove_online(settings.feast / "online.db", Entity.USER, [user_id])),
     ]
-    removed.append(_erased(EVENT_LOG, logged, until, lambda path: erase_events(path, tombstones, erasure.request)))
+    removed.append(_erased(EVENT_LOG, logged, until, lambda path: erase_events(path, tombstones, person)))
     predictions = [(day, path) for day, path in prediction_segments(settings.prediction_log) if _names(path, user_id)]
     days = {path: day for day, path in predictions}
     removed.append(
@@ -77,11 +78,19 @@ def erase_live(
             PREDICTION_LOG,
             days,
             until,
-            lambda path: erase_predictions(path, days[path], tombstones, erasure.request),
+            lambda path: erase_predictions(path, days[path], tombstones, person),
         )
     )
     erasures.note(erasure.request, removed={each.place: each.records for each in removed if each.records})
     return erasure, tuple(removed)
+
+
+@dataclass(frozen=True)
+class Person:
+    """One request, and how the service's own logs write the user: a line without that is not looked into."""
+
+    request: str
+    written: bytes
 
 
 def erase_feed(settings: Settings, shoppers: Sequence[str]) -> int:
@@ -96,37 +105,41 @@ def erase_feed(settings: Settings, shoppers: Sequence[str]) -> int:
         return feed.erase(shoppers)
 
 
-def erase_events(segment: Path, tombstones: Tombstones, request: str | None = None) -> dict[str, int]:
-    """Erase events of one segment of the event log, those of `request` alone where it is given; lines by request."""
+def erase_events(segment: Path, tombstones: Tombstones, person: Person | None = None) -> dict[str, int]:
+    """Erase events of one segment of the event log, those of `person` alone where one is given; lines by request."""
     counts: dict[str, int] = {}
 
     def is_erased(line: bytes) -> bool:
+        if person is not None and person.written not in line:
+            return False
         text = line.decode("utf-8", "backslashreplace")
         document = _decoded(line)
         times = _NATIVE.times(document)
         return _counted(
-            counts, erased_by(tombstones, _NATIVE, text, document, times.event_time, times.received_time), request
+            counts, erased_by(tombstones, _NATIVE, text, document, times.event_time, times.received_time), person
         )
 
     erase_log_lines(segment, is_erased)
     return counts
 
 
-def erase_predictions(segment: Path, day: date, tombstones: Tombstones, request: str | None = None) -> dict[str, int]:
+def erase_predictions(segment: Path, day: date, tombstones: Tombstones, person: Person | None = None) -> dict[str, int]:
     """Erase the predictions of one segment, of events of `day`; lines by request."""
     counts: dict[str, int] = {}
 
     def is_erased(line: bytes) -> bool:
+        if person is not None and person.written not in line:
+            return False
         document = _decoded(line)
         shopper = document.get("shopper_id") if isinstance(document, dict) else None
-        return _counted(counts, tombstones.derived(shopper, day), request)
+        return _counted(counts, tombstones.derived(shopper, day), person)
 
     erase_log_lines(segment, is_erased)
     return counts
 
 
-def _counted(counts: dict[str, int], found: str | None, wanted: str | None) -> bool:
-    if found is None or wanted not in (None, found):
+def _counted(counts: dict[str, int], found: str | None, person: Person | None) -> bool:
+    if found is None or (person is not None and person.request != found):
         return False
     counts[found] = counts.get(found, 0) + 1
     return True

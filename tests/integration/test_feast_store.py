@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow as pa
@@ -232,6 +233,19 @@ def test_a_pushed_row_is_served_at_once_and_an_older_one_never_replaces_it(
     report = store.parity_check(100)
     assert report.passed
     assert report.fresher == 1
+
+
+def test_a_removed_shopper_is_served_no_more_and_the_others_are(store: FeastStore, home: Path) -> None:
+    with TemporaryDirectory(dir=home) as folder:
+        other = FeastStore(Path(folder))
+        shutil.copytree(home / "tables", other.home / "tables")
+        other.apply()
+        other.materialize(LAST, LAST)
+        assert other.remove(["s3"]) > 0
+        gone, stays = other.online(["s3", "s4"])
+        assert {value for name, value in gone.items() if name != Entity.USER.key} == {None}
+        assert None not in stays.values()
+        assert other.remove(["s3"]) == 0
 
 
 def test_parity_finds_a_value_that_was_changed_and_one_that_is_not_served(store: FeastStore) -> None:
