@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
@@ -109,6 +110,10 @@ class Inference:
         explanation = await loop.run_in_executor(self._explaining, explain, slowly, entry, intent)
         return Explained(serving, explanation)
 
+    def is_alive(self) -> bool:
+        """Whether the model is still run."""
+        return self._batcher.is_alive()
+
     def close(self) -> None:
         """End the threads, after the requests that wait for them."""
         self._explaining.shutdown(wait=True)
@@ -129,7 +134,12 @@ class Inference:
             else:
                 answer.set_result(job.predictions)
 
-        self._batcher.submit(Job(serving, inputs, features, lambda job: loop.call_soon_threadsafe(deliver, job)))
+        def done(job: Job) -> None:
+            # A loop that was closed meanwhile says so; nobody waits in it any more.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(deliver, job)
+
+        self._batcher.submit(Job(serving, inputs, features, done))
         return await answer
 
 

@@ -282,10 +282,12 @@ class Runtime:
         """Check that the threads of the process live.
 
         Raises:
-            RequestError: new releases are no longer noticed.
+            RequestError: new releases are no longer noticed, or the model no longer run.
         """
         if not self._watcher.is_alive():
             raise RequestError(503, ErrorCode.INTERNAL, "the release watcher ended; restart the service")
+        if not self._inference.is_alive():
+            raise RequestError(503, ErrorCode.INTERNAL, "the inference thread ended; restart the service")
 
     async def render_metrics(self) -> bytes:
         """The figures of all workers in the Prometheus text format."""
