@@ -55,7 +55,7 @@ def page_server(home: Path, port: int | None = None, keys: str = "") -> Iterator
     )
     server = PageServer(f"http://127.0.0.1:{port}", process)
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while not _lives(server.address):
             assert process.poll() is None, "the server ended"
             assert time.monotonic() < deadline, "the server does not live"

@@ -14,6 +14,7 @@ from typing import Final
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
+from bentos.intent_service.actions import ACTION_PROBABILITY
 from bentos.intent_service.schemas import Intent, KeyInformation, SessionAnswer
 from bentos.intent_service.tracking import Touched
 from intent_tracking.events.contract import EventName, Scene
@@ -46,7 +47,10 @@ class Step(_Record):
 
 
 class SessionMoment(_Record):
-    """A session at the moment of one answer; offsets of `key_information` count in `utterance`."""
+    """A session at the moment of one answer; offsets of `key_information` count in `utterance`.
+
+    `clear`: the first of `intents` is probable enough to be acted on.
+    """
 
     at: AwareDatetime
     session_id: str
@@ -57,6 +61,7 @@ class SessionMoment(_Record):
     event_count: int
     intents: list[Intent]
     out_of_scope: bool
+    clear: bool
     key_information: list[KeyInformation]
     purchase_probability: float | None
     actions: list[str]
@@ -85,6 +90,7 @@ class Answer:
             event_count=self.session.event_count,
             intents=answer.intents,
             out_of_scope=answer.out_of_scope,
+            clear=bool(answer.intents) and answer.intents[0].probability >= ACTION_PROBABILITY,
             key_information=answer.key_information,
             purchase_probability=answer.purchase_probability,
             actions=answer.actions,

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from bentos.intent_service.actions import recommended_actions
 from bentos.intent_service.console.drift import drift_state
 from bentos.intent_service.console.moments import MAX_WAITING, FeedWriter, steps_of
 from bentos.intent_service.console.routes import STATIC, page_files
@@ -23,6 +24,8 @@ from bentos.intent_service.runtime import Runtime
 from bentos.intent_service.schemas import SessionAnswer
 from bentos.intent_service.tracking import Touched
 from intent_tracking.events.contract import EventName, Scene
+from intent_tracking.events.simulator.intents import DRIFT_INTENTS, INTENTS, SLOTS
+from intent_tracking.inference import IntentScore
 from intent_tracking.sessions.feed import Moment, SessionFeed
 from intent_tracking.sessions.render import SessionEvent, SessionItem, render_session, render_utterance
 from tests.fakes.service_client import NOW, client_of, error, message
@@ -115,7 +118,7 @@ def test_a_tracked_event_reaches_the_feed_with_all_that_was_answered(client: Tes
     assert {field: shown[field] for field in session} == session
     assert shown["utterance"] == "where is my red parcel"
     assert shown["steps"] == [{"event": "message", "words": "where is my red parcel"}]
-    assert (shown["event_count"], shown["model_version"]) == (1, "m1")
+    assert (shown["event_count"], shown["model_version"], shown["clear"]) == (1, "m1", True)
     assert "anonymous" not in json.dumps(shown)
 
 
@@ -275,3 +278,28 @@ def test_the_drift_state_is_that_of_the_newest_day(tmp_path: Path) -> None:
     torn = drift_state(tmp_path)
     assert torn is not None
     assert torn.verdict == "unreadable"
+
+
+def words_of(block: str) -> dict[str, str]:
+    """The `key: "text"` pairs of a block of words.js."""
+    return dict(re.findall(r'^\s+(\w+): "(.*)",$', block, re.MULTILINE))
+
+
+def test_both_languages_have_every_word_and_every_name() -> None:
+    script = (STATIC / "words.js").read_text()
+    english, chinese = (words_of(block) for block in re.findall(r"^  (?:en|zh): \{$(.*?)^  \},$", script, re.M | re.S))
+    assert len(english) > 50
+    assert english.keys() == chinese.keys()
+    for key in english:
+        assert set(re.findall(r"\{\w+\}", english[key])) == set(re.findall(r"\{\w+\}", chinese[key])), key
+    page = "".join(path.read_text() for path in STATIC.iterdir() if path.suffix in {".js", ".html"})
+    used = set(re.findall(r'\bt\("(\w+)"', page)) | set(re.findall(r'data-t(?:-label)?="(\w+)"', page))
+    assert used <= english.keys()
+    actions = set()
+    for scene in Scene:
+        actions |= {*recommended_actions([], out_of_scope=True, scene=scene)}
+    for intent in (*INTENTS, *DRIFT_INTENTS):
+        score = IntentScore(intent, 1.0)
+        actions |= {*recommended_actions([score], out_of_scope=False, scene=Scene.BROWSE)}
+    for name in {*EventName, *Scene, *INTENTS, *DRIFT_INTENTS, *actions, *SLOTS}:
+        assert re.search(rf'\b{name}: \{{ en: "[^"]+", zh: "[^"]+" \}}', script), f"words.js has no name for {name}"

@@ -55,6 +55,7 @@ export class Chart {
   #moments = [];
   #cursor = null;
   #width = 0;
+  #top = 1;
 
   constructor() {
     this.legend = el("ul", { class: "legend" });
@@ -77,6 +78,8 @@ export class Chart {
     this.#width = this.plot.clientWidth;
     if (!moments.length || !this.#width) return;
     const names = chosen(moments);
+    // Half of the scale where nothing reaches it: what moves below is seen to move.
+    this.#top = Math.max(...moments.flatMap((moment) => moment.intents.map((intent) => intent.probability))) > 0.48 ? 1 : 0.5;
     const last = moments[moments.length - 1];
     if (this.#cursor !== null) this.#cursor = Math.min(this.#cursor, moments.length - 1);
     this.legend.replaceChildren(
@@ -104,16 +107,17 @@ export class Chart {
   }
 
   #y(share) {
-    return EDGE.top + (HEIGHT - EDGE.top - EDGE.bottom) * (1 - share);
+    return EDGE.top + (HEIGHT - EDGE.top - EDGE.bottom) * (1 - share / this.#top);
   }
 
   #picture(names) {
     const moments = this.#moments;
     const picture = svg("svg", { width: this.#width, height: HEIGHT, viewBox: `0 0 ${this.#width} ${HEIGHT}`, "aria-hidden": "true" });
-    for (const share of [0, 0.25, 0.5, 0.75, 1]) {
+    for (const quarter of [0, 1, 2, 3, 4]) {
+      const share = (this.#top * quarter) / 4;
       const y = this.#y(share);
       picture.append(svg("line", { class: share === 0 ? "axis" : "grid", x1: EDGE.left, x2: this.#width - EDGE.right, y1: y, y2: y }));
-      if (share % 0.5 === 0) picture.append(svg("text", { class: "tick", x: EDGE.left - 8, y: y + 4, "text-anchor": "end" }, percent(share)));
+      if (quarter % 2 === 0) picture.append(svg("text", { class: "tick", x: EDGE.left - 8, y: y + 4, "text-anchor": "end" }, percent(share)));
     }
     const lines = names.map((name) =>
       moments.map((moment, place) => {

@@ -71,6 +71,7 @@ export function reasons(answer) {
 function headline(moment) {
   const best = moment.intents[0];
   if (moment.out_of_scope || !best) return { name: t("unknownIntent"), share: null };
+  if (!moment.clear) return { name: t("unclear"), share: null };
   return { name: nameOf("intent", best.name), share: best.probability };
 }
 
@@ -119,7 +120,7 @@ export class SessionList {
     row.button.replaceChildren(
       el("span", { class: "row-top" }, el("span", { class: "row-intent" }, name), share === null ? null : el("span", { class: "row-share" }, percent(share))),
       el("span", { class: "row-words" }, lastWords(moment)),
-      el("span", { class: "row-foot" }, [nameOf("scene", moment.scene), eventCount(moment), ago(moment.at)].join(" · "), session.id.startsWith(SIMULATED) ? el("span", { class: "tag" }, t("simulated")) : null),
+      el("span", { class: "row-foot" }, el("span", {}, [nameOf("scene", moment.scene), eventCount(moment), ago(moment.at)].join(" · ")), session.id.startsWith(SIMULATED) ? el("span", { class: "tag" }, t("simulated")) : null),
     );
     row.button.setAttribute("aria-current", String(selected));
     row.item.classList.toggle("unsure", share === null || share < 0.5);
