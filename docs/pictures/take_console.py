@@ -17,7 +17,7 @@ VISIT_MILLISECONDS = 60_000
 
 
 def picture(browser: Browser, address: str, name: str, *, locale: str, width: int, height: int, scheme: str) -> None:
-    """Play a visit to its end, ask why, and save what is seen."""
+    """Play the second visit, of a shopper who waits for a parcel, to its end, ask why, and save what is seen."""
     context = browser.new_context(
         locale=locale, viewport={"width": width, "height": height}, device_scale_factor=1.5, color_scheme=scheme
     )  # type: ignore[arg-type]
@@ -25,8 +25,10 @@ def picture(browser: Browser, address: str, name: str, *, locale: str, width: in
     page.goto(address)
     expect(page.locator("#link")).to_have_attribute("data-state", "live")
     page.locator("#shopper-play").click()
-    expect(page.locator("#shopper-stop")).to_be_visible()
+    page.locator("#shopper-play").click()
+    expect(page.locator("#shopper-now")).to_contain_text("5")
     expect(page.locator("#shopper-stop")).to_be_hidden(timeout=VISIT_MILLISECONDS)
+    expect(page.locator(".journey li")).to_have_count(5)
     page.locator(".why").click()
     expect(page.locator(".reasons")).to_be_visible(timeout=VISIT_MILLISECONDS)
     page.mouse.move(0, 0)
