@@ -181,7 +181,7 @@ class Tracker:
         """Settle the claims that a call with `mark` left on `events`: what it logged is known, the rest is free."""
         missing = set(events)
         for line in self._log.since(mark):
-            missing.discard(orjson.loads(line)["event_id"])
+            missing.discard(_event_id_of(line))
             if not missing:
                 break
         logged = [event for event_id, event in events.items() if event_id not in missing]
@@ -224,6 +224,15 @@ class Tracker:
             with self._changed:
                 self._under_way -= wanted
                 self._changed.notify_all()
+
+
+def _event_id_of(line: bytes) -> str | None:
+    # A topic may hold what somebody else wrote.
+    try:
+        document = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
+    return document.get("event_id") if isinstance(document, dict) else None
 
 
 def _touched(session: LiveSession, received_time: datetime) -> Touched:
