@@ -29,6 +29,7 @@ from benchmarks.service.features import read_seconds, write_store
 from benchmarks.service.model import TRAINING_SECONDS, make_models, texts
 from benchmarks.service.processes import Server, intent_service, plain_service, require_wrk, resident_bytes, wrk
 from benchmarks.service.switching import SwitchLoad
+from intent_tracking.modeling.loading import load_config
 from intent_tracking.release import Component, publish
 
 MODELS = ("bench-a", "bench-b")
@@ -301,6 +302,8 @@ def main() -> int:
             for model in models:
                 shutil.copytree(model, given.keep / model.name)
         settings = {**_NO_LIMITS, "INTENT_WORKERS": str(given.workers)}
+        # Sessions are cut to it: what /v1/track costs depends on it.
+        print(f"the model reads at most {load_config(models[0]).max_tokens} tokens of a text or session")
         bench = Bench(folder, models, texts(), size, cores, settings, report)
         for measure in _measurements(given.only):
             measure(bench)
