@@ -28,7 +28,7 @@ def picture(browser: Browser, address: str, name: str, *, locale: str, width: in
     page.locator("#shopper-play").click()
     expect(page.locator("#shopper-now")).to_contain_text("5")
     expect(page.locator("#shopper-stop")).to_be_hidden(timeout=VISIT_MILLISECONDS)
-    expect(page.locator(".journey li")).to_have_count(5)
+    expect(page.locator(".journey li")).to_have_count(5, timeout=VISIT_MILLISECONDS)
     page.locator(".why").click()
     expect(page.locator(".reasons")).to_be_visible(timeout=VISIT_MILLISECONDS)
     page.mouse.move(0, 0)
