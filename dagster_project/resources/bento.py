@@ -28,6 +28,8 @@ SERVICE = "bentos.intent_service.service:IntentService"
 BUNDLED = "bundled"
 BUILD_SECONDS = 300
 ROOT = Path(__file__).resolve().parents[2]
+# What a setting may ask of a running service must be in its image: Redis, Kafka and traces too.
+_EXTRAS = ("serving", "scale", "tracing")
 _PACKAGES = ("intent_tracking", "bentos")
 _VERSION = re.compile(r"[a-z0-9]([a-z0-9._-]{0,126}[a-z0-9])?")
 
@@ -88,7 +90,8 @@ def core_requirements() -> list[str]:
         BentoError: a core dependency is not installed.
     """
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    waiting = [Requirement(text) for text in (*project["dependencies"], *project["optional-dependencies"]["serving"])]
+    extras = (text for extra in _EXTRAS for text in project["optional-dependencies"][extra])
+    waiting = [Requirement(text) for text in (*project["dependencies"], *extras)]
     pinned: dict[str, str] = {}
     visited: set[tuple[str, str]] = set()
     while waiting:
