@@ -225,7 +225,7 @@ def switching(bench: Bench) -> None:
     components = {model.name: Component.of(model) for model in bench.models}
     with intent_service(home, {**bench.settings, "INTENT_WORKERS": str(workers)}) as service:
         load = SwitchLoad(service, bench.models, bench.texts)
-        load.run(home / "release.json", components, bench.size.switches, pause=4.0)
+        load.run(home / "release.json", components, bench.size.switches, pause=2.0)
     served = {name: load.answers[name] for name in MODELS}
     bad = load.answers["failed"], load.answers["mixed"]
     figure = f"{bad[0]} failed, {bad[1]} mixed of {sum(load.answers.values())}"

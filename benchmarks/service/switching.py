@@ -17,6 +17,7 @@ from intent_tracking.release import Component, publish
 from intent_tracking.sessions.render import render_utterance
 
 _CALLERS, _TEXTS = 8, 8
+_SWITCH_SECONDS = 60.0
 # Int8 in other company differs in the last bits of a float32; the two models differ by far more.
 _SAME = 1e-4
 
@@ -39,15 +40,20 @@ class SwitchLoad:
         self._lock = threading.Lock()
 
     def run(self, release_file: Path, components: Mapping[str, Component], switches: int, pause: float) -> None:
-        """Publish the components in turn while the callers ask."""
+        """Publish the components in turn while the callers ask, each once the one before is served, and `pause` s."""
         callers = [threading.Thread(target=self._ask) for _ in range(_CALLERS)]
         for caller in callers:
             caller.start()
         names = list(components)
-        for turn in range(switches):
-            time.sleep(pause)
-            publish(release_file, {"intent_model": components[names[(turn + 1) % len(names)]]}, "benchmark")
         time.sleep(pause)
+        for turn in range(switches):
+            name = names[(turn + 1) % len(names)]
+            before = self.answers[name]
+            publish(release_file, {"intent_model": components[name]}, "benchmark")
+            deadline = time.monotonic() + _SWITCH_SECONDS
+            while self.answers[name] == before and time.monotonic() < deadline:
+                time.sleep(0.05)
+            time.sleep(pause)
         self._stop.set()
         for caller in callers:
             caller.join()
