@@ -232,6 +232,9 @@ def test_a_gpu_is_asked_for_beside_the_other_limits(rendered: Rendered) -> None:
         (LEAST | {"replicaCount": 2}, "more than one replica needs sessionStore.existingSecret"),
         (SCALED | {"eventLog": {}}, "more than one replica needs eventLog.existingSecret"),
         (SCALED | {"persistence": {"accessModes": ["ReadWriteOnce"]}}, "ReadWriteMany"),
+        # Erasures and tombstones are files of the home: with a home for each pod they were lost with it.
+        (SCALED | {"persistence": {"enabled": False}}, "ReadWriteMany"),
+        (SCALED | {"autoscaling": {}, "replicaCount": 2, "persistence": {"enabled": False}}, "ReadWriteMany"),
         (SCALED | {"autoscaling": {"enabled": True, "minReplicas": 9}}, "minReplicas is larger"),
         (LEAST | {"image": {"repository": "intent", "tag": "latest"}}, "tag"),
         (LEAST | {"ingress": {"enabled": True}}, "host"),

@@ -57,8 +57,8 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if not .Values.eventLog.existingSecret -}}
 {{- fail "more than one replica needs eventLog.existingSecret (Kafka): the files of one event log have one writer." -}}
 {{- end -}}
-{{- if and .Values.persistence.enabled (not (has "ReadWriteMany" .Values.persistence.accessModes)) -}}
-{{- fail "more than one replica needs persistence.accessModes [ReadWriteMany], or persistence.enabled=false: then each pod serves the model of its image and its prediction log ends with it." -}}
+{{- if not (and .Values.persistence.enabled (has "ReadWriteMany" .Values.persistence.accessModes)) -}}
+{{- fail "more than one replica needs persistence.enabled with persistence.accessModes [ReadWriteMany]: an erasure is a file of the home, and has to reach every replica and outlive the pod that took it." -}}
 {{- end -}}
 {{- end -}}
 {{- if and .Values.autoscaling.enabled (gt (int .Values.autoscaling.minReplicas) (int .Values.autoscaling.maxReplicas)) -}}
