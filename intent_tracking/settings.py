@@ -38,7 +38,7 @@ class Settings(BaseSettings):
         default=None, description="Comma-separated origins of pages that may call the service, as https://shop.example."
     )
     request_seconds: float = Field(default=20.0, gt=0, description="Seconds until a request ends with 504.")
-    max_in_flight: int = Field(default=256, ge=1, description="Requests at once in a process; more get 503.")
+    max_in_flight: int = Field(default=256, ge=1, description="Requests of a route at once in a process; more get 503.")
     max_wait_seconds: float = Field(default=2.0, gt=0, description="Longest wait in a process before it sheds by 503.")
     requests_per_second: float = Field(default=300.0, gt=0, description="Requests a second and key in a process.")
     public_requests_per_second: float = Field(

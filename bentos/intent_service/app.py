@@ -44,6 +44,7 @@ from bentos.intent_service.schemas import (
 )
 from bentos.intent_service.shedding import LoadShedding
 from bentos.intent_service.snippet import MEDIA_TYPE, SNIPPET_PATH, Snippet
+from bentos.intent_service.tracking import StillHeldError
 from intent_tracking.access.keys import Scope
 from intent_tracking.access.ring import KeyRing
 from intent_tracking.settings import Settings
@@ -273,6 +274,7 @@ def create_app(runtime: Runtime, settings: Settings) -> ASGIApp:
             RequestError: _refused,
             QueueFullError: _queue_full,
             HTTPException: _http_error,
+            StillHeldError: _still_held,
             OSError: _storage_error,
             sqlite3.Error: _storage_error,
             Exception: _unexpected,
@@ -312,6 +314,10 @@ async def _http_error(request: Request, error: Exception) -> Response:
     default = (ErrorCode.INVALID_REQUEST if error.status_code < 500 else ErrorCode.INTERNAL, error.detail)
     code, message = known.get(HTTPStatus(error.status_code), default)
     return error_response(error.status_code, code, message, headers=dict(error.headers or {}))
+
+
+async def _still_held(_: Request, error: Exception) -> Response:
+    return error_response(503, ErrorCode.STORAGE, str(error), headers={"Retry-After": "5"})
 
 
 async def _storage_error(_: Request, error: Exception) -> Response:

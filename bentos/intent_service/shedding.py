@@ -24,17 +24,12 @@ _NEWEST: Final = 0.2
 class LoadShedding:
     """Answers 503 with Retry-After while this process has as much to do as it can answer in time.
 
-    Requests are answered about in the order in which they came, by one inference thread. So the longest that a request
-    now waits is the least that the next one has to wait, whatever those before it ask for. It counts from the end of
-    the body to the begin of the answer, since a caller that sends or reads slowly waits for itself.
-
-    It grows only as fast as the clock, while a queue may grow faster: once somebody waits for a part of the limit, the
-    number of those who wait, at the pace of the last answers, counts too. Before that it does not: the pace of long
-    requests says nothing about the short ones that come after them.
+    Each route is counted for itself, because each waits for something else: the storage, the model, or the model for
+    long. A disk or a broker that hangs makes no text wait.
 
     Args:
         paths: what is shed; probes, figures, and what administrators ask for are answered in any case.
-        max_in_flight: requests at once.
+        max_in_flight: requests of one path at once.
         max_wait_seconds: longest wait that the next request is let in for.
         clock: seconds that only grow.
     """
@@ -48,24 +43,20 @@ class LoadShedding:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._app = app
-        self._paths = frozenset(paths)
+        self._queues = {path: _Queue(max_wait_seconds, clock) for path in paths}
         self._max_in_flight = max_in_flight
         self._max_wait_seconds = max_wait_seconds
-        self._clock = clock
-        self._in_flight = 0
+        # Of all paths: they share the memory.
         self._body_bytes = 0
-        # When the body of each request in flight was complete, oldest first.
-        self._waiting: dict[object, float] = {}
-        self._answered_at = clock()
-        self._seconds_an_answer: float | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on or refuse it."""
-        if scope["type"] != "http" or scope["path"] not in self._paths:
+        queue = self._queues.get(scope["path"]) if scope["type"] == "http" else None
+        if queue is None:
             await self._app(scope, receive, send)
             return
-        wait = self._expected_wait()
-        if self._in_flight >= self._max_in_flight or wait > self._max_wait_seconds:
+        wait = queue.expected_wait()
+        if queue.in_flight >= self._max_in_flight or wait > self._max_wait_seconds:
             await _overloaded(wait).response()(scope, receive, send)
             return
         request = object()
@@ -81,23 +72,46 @@ class LoadShedding:
                 if self._body_bytes > MAX_BODY_BYTES_IN_FLIGHT:
                     raise _overloaded(wait)
                 if not message.get("more_body", False):
-                    self._waiting.setdefault(request, self._clock())
+                    queue.enter(request)
             return message
 
         async def answered(message: Message) -> None:
             if message["type"] == "http.response.start":
-                self._note_answer(request)
+                queue.note_answer(request)
             await send(message)
 
-        self._in_flight += 1
+        queue.in_flight += 1
         try:
             await self._app(scope, watched, answered)
         finally:
-            self._in_flight -= 1
+            queue.in_flight -= 1
             self._body_bytes -= size
-            self._waiting.pop(request, None)
+            queue.leave(request)
 
-    def _expected_wait(self) -> float:
+
+class _Queue:
+    """The requests of one path that wait for their answers.
+
+    They are answered about in the order in which they came. So the longest that a request now waits is the least that
+    the next one has to wait, whatever those before it ask for. It counts from the end of the body to the begin of the
+    answer, since a caller that sends or reads slowly waits for itself.
+
+    It grows only as fast as the clock, while a queue may grow faster: once somebody waits for a part of the limit, the
+    number of those who wait, at the pace of the last answers, counts too. Before that it does not: the pace of long
+    requests says nothing about the short ones that come after them.
+    """
+
+    def __init__(self, max_wait_seconds: float, clock: Callable[[], float]) -> None:
+        self._max_wait_seconds = max_wait_seconds
+        self._clock = clock
+        self.in_flight = 0
+        # When the body of each request in flight was complete, oldest first.
+        self._waiting: dict[object, float] = {}
+        self._answered_at = clock()
+        self._seconds_an_answer: float | None = None
+
+    def expected_wait(self) -> float:
+        """Seconds until a request that came now would be answered."""
         if not self._waiting:
             return 0.0
         longest = self._clock() - next(iter(self._waiting.values()))
@@ -105,7 +119,16 @@ class LoadShedding:
             return longest
         return max(longest, len(self._waiting) * self._seconds_an_answer)
 
-    def _note_answer(self, request: object) -> None:
+    def enter(self, request: object) -> None:
+        """The body of `request` is complete."""
+        self._waiting.setdefault(request, self._clock())
+
+    def leave(self, request: object) -> None:
+        """`request` is over, answered or not."""
+        self._waiting.pop(request, None)
+
+    def note_answer(self, request: object) -> None:
+        """The answer of `request` begins."""
         asked_at = self._waiting.pop(request, None)
         if asked_at is None:
             # Refused before its body was complete: it took nobody's time.

@@ -29,8 +29,9 @@ from intent_tracking.tombstones import Erasure, LiveTombstones
 
 logger = logging.getLogger(__name__)
 
-# How long a batch waits for another process that takes in one of its events, and how often it looks.
-CLAIM_SECONDS: Final = 5.0
+# How long a batch waits for another process that takes in one of its events, and how often it looks. Well below what
+# sheds load: a process that died may hold its claims for longer, and repeats must not keep the storage from new events.
+CLAIM_SECONDS: Final = 0.5
 CLAIM_PAUSE_SECONDS: Final = 0.01
 
 
@@ -172,8 +173,8 @@ class Tracker:
             if not abandoned:
                 if time.monotonic() > deadline:
                     raise StillHeldError(
-                        f"another process holds {len(claimed.held)} events of this batch for {CLAIM_SECONDS} s, "
-                        "or died and cannot be told from a slow one yet: send the batch again later"
+                        f"another process takes in {len(claimed.held)} events of this batch, or died and cannot be told "
+                        "from a slow one yet; nothing of this request is accepted, send it again later"
                     )
                 time.sleep(CLAIM_PAUSE_SECONDS)
 

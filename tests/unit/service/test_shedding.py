@@ -182,6 +182,24 @@ def test_paths_that_do_not_wait_are_answered_under_any_load() -> None:
     asyncio.run(scenario())
 
 
+def test_routes_that_wait_for_other_things_are_not_shed_for_one_another() -> None:
+    # Cause: the oldest wait of all routes counted, so one append that hung, or one long explanation, shed every text.
+    async def scenario() -> None:
+        gate, clock = Gate(), Clock()
+        app = LoadShedding(gate, ["/v1/track", "/v1/intent"], 2, 2.0, clock)
+        hanging = [asyncio.create_task(_ask(app, "/v1/track")) for _ in range(2)]
+        await asyncio.sleep(0)
+        clock.now = 60.0
+        assert (await _ask(app, "/v1/track"))[0] == 503
+        quick = asyncio.create_task(_ask(app, "/v1/intent"))
+        await asyncio.sleep(0)
+        assert not quick.done()
+        gate.opened.set()
+        assert [status for status, _ in await asyncio.gather(quick, *hanging)] == [200] * 3
+
+    asyncio.run(scenario())
+
+
 def test_bodies_in_flight_are_bounded_together() -> None:
     async def scenario() -> None:
         gate = Gate()

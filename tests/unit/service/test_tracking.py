@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import threading
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,14 @@ from typing import Any
 import pytest
 
 from bentos.intent_service.metrics import Metrics
+from bentos.intent_service.runtime import Runtime
 from bentos.intent_service.tracking import Tracker
 from intent_tracking.events.contract import Event, Item, Params
 from intent_tracking.events.scrubbing import FREE_TEXT_FIELDS, scrub_record, scrubbed_line
 from intent_tracking.events.segment_log import SegmentLog, read_log
 from intent_tracking.sessions.sqlite_state import SqliteSessionStore
 from intent_tracking.settings import Settings
-from tests.fakes.service_client import message
+from tests.fakes.service_client import client_of, error, message
 from tests.fakes.session_events import event
 
 pytestmark = pytest.mark.unit
@@ -77,6 +79,26 @@ def test_a_repeat_waits_for_the_process_that_takes_it_in(tmp_path: Path) -> None
     assert logged(tmp_path) == ["e1"]
     for each in (tracker, log, store):
         each.close()
+
+
+def test_a_repeat_of_what_another_process_holds_is_soon_sent_away_and_others_are_not(
+    home: Path, runtime: Runtime
+) -> None:
+    # Cause: it waited for five seconds, longer than what sheds load, and the answer was that the disk refuses.
+    settings = Settings(home=home)
+    log, store = SegmentLog(settings.event_log), SqliteSessionStore(settings.session_state)
+    store.claim(["e1"], log.mark())
+    client = client_of(runtime)
+    begin = time.monotonic()
+    held = client.post("/v1/track", json={"events": [message(1)]})
+    assert time.monotonic() - begin < settings.max_wait_seconds
+    assert "another process" in error(held, 503, "storage")["message"]
+    assert held.headers["retry-after"] == "5"
+    assert client.post("/v1/track", json={"events": [message(2)]}).json()["accepted"] == 1
+    log.close()
+    assert client.post("/v1/track", json={"events": [message(1)]}).json()["accepted"] == 1
+    assert logged(home) == ["e2", "e1"]
+    store.close()
 
 
 def test_trackers_that_get_the_same_events_at_once_log_each_once(tmp_path: Path) -> None:
