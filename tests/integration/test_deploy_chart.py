@@ -38,6 +38,7 @@ EVERYTHING: dict[str, Any] = SCALED | {
     "settings": {"INTENT_CORS_ORIGINS": "https://shop.example", "INTENT_MAX_IN_FLIGHT": 64},
     "gpu": {"enabled": True},
     "ingress": {"enabled": True, "className": "nginx", "host": "intent.shop.example", "tlsSecret": "tls"},
+    "trustedProxies": ["10.4.0.0/16", "fd00::7"],
     "networkPolicy": {
         "from": [{"namespaceSelector": {"matchLabels": {"name": "ingress"}}}],
         "to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}],
@@ -182,7 +183,7 @@ def test_secrets_are_referred_to_and_never_made(rendered: Rendered) -> None:
 def test_settings_and_probes_are_those_of_the_service(rendered: Rendered) -> None:
     container = container_of(rendered("everything"))
     fields = {f"INTENT_{name.upper()}" for name in Settings.model_fields}
-    assert {each["name"] for each in container["env"]} <= fields
+    assert {each["name"] for each in container["env"]} - {"FORWARDED_ALLOW_IPS"} <= fields
     paths = {operation.path for operation in OPERATIONS if operation.scope is None}
     probes = [container[name] for name in ("startupProbe", "livenessProbe", "readinessProbe")]
     assert {probe["httpGet"]["path"] for probe in probes} <= paths
@@ -215,6 +216,12 @@ def test_the_ingress_shows_neither_the_figures_nor_the_console(rendered: Rendere
     }
 
 
+def test_the_service_believes_the_proxies_that_are_named_and_no_others(rendered: Rendered) -> None:
+    environment = {each["name"]: each.get("value") for each in container_of(rendered("everything"))["env"]}
+    assert environment["FORWARDED_ALLOW_IPS"] == "10.4.0.0/16,fd00::7"
+    assert "FORWARDED_ALLOW_IPS" not in {each["name"] for each in container_of(rendered("least"))["env"]}
+
+
 def test_a_volume_of_one_pod_is_given_up_before_the_next_pod_takes_it(rendered: Rendered) -> None:
     assert rendered("least")["Deployment"]["spec"]["strategy"] == {"type": "Recreate"}
     assert rendered("scaled")["Deployment"]["spec"]["strategy"]["type"] == "RollingUpdate"
@@ -238,6 +245,12 @@ def test_a_gpu_is_asked_for_beside_the_other_limits(rendered: Rendered) -> None:
         (SCALED | {"autoscaling": {"enabled": True, "minReplicas": 9}}, "minReplicas is larger"),
         (LEAST | {"image": {"repository": "intent", "tag": "latest"}}, "tag"),
         (LEAST | {"ingress": {"enabled": True}}, "host"),
+        (
+            LEAST | {"ingress": {"enabled": True, "host": "intent.shop.example"}},
+            "ingress.enabled needs trustedProxies",
+        ),
+        (LEAST | {"trustedProxies": ["*"]}, "trustedProxies"),
+        (LEAST | {"trustedProxies": ["0.0.0.0/0"]}, "trustedProxies"),
         (LEAST | {"serviceMonitor": {"enabled": True}}, "existingSecret"),
         (LEAST | {"settings": {"INTENT_API_KEYS": "plain"}}, "INTENT_API_KEYS"),
         (LEAST | {"replicas": 2}, "replicas"),

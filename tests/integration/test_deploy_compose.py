@@ -124,6 +124,13 @@ def test_settings_are_those_of_the_platform(services: dict[str, Any]) -> None:
         assert given <= fields, name
 
 
+def test_the_service_believes_the_proxy_that_is_named_and_by_default_none_of_another_machine() -> None:
+    for given, believed in ({}, "127.0.0.1"), ({"FORWARDED_ALLOW_IPS": "172.18.0.1"}, "172.18.0.1"):
+        found = yaml.safe_load(interpolated(TEXT, {"INTENT_API_KEYS": "k" * 64} | given))["services"]
+        for name in ("intent-service", "intent-service-gpu"):
+            assert found[name]["environment"]["FORWARDED_ALLOW_IPS"] == believed
+
+
 def test_what_is_mounted_and_built_from_is_there(services: dict[str, Any]) -> None:
     for service in services.values():
         for volume in service.get("volumes", []):

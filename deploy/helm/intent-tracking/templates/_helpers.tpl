@@ -61,6 +61,9 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- fail "more than one replica needs persistence.enabled with persistence.accessModes [ReadWriteMany]: an erasure is a file of the home, and has to reach every replica and outlive the pod that took it." -}}
 {{- end -}}
 {{- end -}}
+{{- if and .Values.ingress.enabled (not .Values.trustedProxies) -}}
+{{- fail "ingress.enabled needs trustedProxies, the addresses or networks of the ingress controller's pods: else all shoppers share its address, and a public key's 5 requests a second." -}}
+{{- end -}}
 {{- if and .Values.autoscaling.enabled (gt (int .Values.autoscaling.minReplicas) (int .Values.autoscaling.maxReplicas)) -}}
 {{- fail "autoscaling.minReplicas is larger than autoscaling.maxReplicas." -}}
 {{- end -}}
