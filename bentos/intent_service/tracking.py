@@ -173,8 +173,8 @@ class Tracker:
             if not abandoned:
                 if time.monotonic() > deadline:
                     raise StillHeldError(
-                        f"another process takes in {len(claimed.held)} events of this batch, or died and cannot be told "
-                        "from a slow one yet; nothing of this request is accepted, send it again later"
+                        f"another process takes in {len(claimed.held)} events of this batch, or died and cannot be "
+                        "told from a slow one yet; nothing of this request is accepted, send it again later"
                     )
                 time.sleep(CLAIM_PAUSE_SECONDS)
 
