@@ -16,7 +16,7 @@ from intent_tracking.client import operations
 from intent_tracking.client.answers import TrackAnswer
 from intent_tracking.client.client import AsyncIntentClient, IntentClient
 from intent_tracking.client.delivery import MAX_BYTES, Delivery, RejectedEvent, log_rejected
-from intent_tracking.client.errors import IntentClientError, NotDeliveredError, OutboxError
+from intent_tracking.client.errors import NotDeliveredError
 from intent_tracking.client.events import encode_event
 
 logger = logging.getLogger(__name__)
@@ -133,7 +133,7 @@ class TrackBuffer:
                 answer = self._client.send(operations.track(batch))
                 with self._changed:
                     rejected = self._delivery.delivered(batch, answer)
-            except (IntentClientError, OutboxError, OSError) as error:
+            except Exception as error:  # noqa: BLE001 - it goes to the log and to NotDeliveredError, the events wait
                 with self._changed:
                     rejected = self._delivery.failed(batch, error)
             _report(rejected, self._on_rejected)
@@ -215,14 +215,17 @@ class AsyncTrackBuffer:
         if self._closed:
             return
         self._closed = True
-        with suppress(NotDeliveredError):  # reported below, or kept on disk
-            await self.flush(timeout)
-        # A call that is cut off here may have arrived: its events are sent again, which changes nothing.
-        self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
-        _report(self._delivery.give_up(), self._on_rejected)
-        self._delivery.close()
+        try:
+            with suppress(NotDeliveredError):  # reported below, or kept on disk
+                await self.flush(timeout)
+        finally:  # as well where the task that closes is cancelled
+            # A call that is cut off here may have arrived: its events are sent again, which changes nothing.
+            self._task.cancel()
+            try:
+                await asyncio.wait([self._task])
+            finally:
+                _report(self._delivery.give_up(), self._on_rejected)
+                self._delivery.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -252,7 +255,7 @@ class AsyncTrackBuffer:
             batch = self._delivery.batch()
             answer = await self._client.send(operations.track(batch))
             rejected = self._delivery.delivered(batch, answer)
-        except (IntentClientError, OutboxError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - as in TrackBuffer
             rejected = self._delivery.failed(batch, error)
         _report(rejected, self._on_rejected)
         if answer is not None and self._on_answer is not None:

@@ -13,7 +13,7 @@ import httpx
 import intent_tracking
 from intent_tracking.client import operations
 from intent_tracking.client.answers import Erasure, Explanation, IntentAnswer, Release, TrackAnswer, merged
-from intent_tracking.client.errors import IntentClientError, NoAnswerError
+from intent_tracking.client.errors import IntentClientError, NoAnswerError, UnexpectedAnswerError
 from intent_tracking.client.events import batches, encode_event
 from intent_tracking.client.operations import Call, read_answer
 from intent_tracking.client.retrying import Retry, Tries
@@ -80,8 +80,8 @@ class IntentClient:
         """One try of `call`, for callers that wait and repeat by themselves."""
         try:
             response = self._http.request(call.method, call.path, content=call.body)
-        except httpx.TransportError as error:
-            raise _no_answer(error) from error
+        except httpx.RequestError as error:
+            raise _failure(error) from error
         return read_answer(call, response.status_code, response.headers, response.content)
 
     def close(self) -> None:
@@ -151,8 +151,8 @@ class AsyncIntentClient:
         """One try of `call`, for callers that wait and repeat by themselves."""
         try:
             response = await self._http.request(call.method, call.path, content=call.body)
-        except httpx.TransportError as error:
-            raise _no_answer(error) from error
+        except httpx.RequestError as error:
+            raise _failure(error) from error
         return read_answer(call, response.status_code, response.headers, response.content)
 
     async def close(self) -> None:
@@ -185,6 +185,8 @@ def _headers(key: str | None) -> dict[str, str]:
     return headers | ({"authorization": f"Bearer {key}"} if key else {})
 
 
-def _no_answer(error: httpx.TransportError) -> NoAnswerError:
+def _failure(error: httpx.RequestError) -> IntentClientError:
+    if isinstance(error, httpx.DecodingError):
+        return UnexpectedAnswerError(f"the answer of {error.request.url} cannot be decoded: {error}")
     # Some of httpx' errors have no text of their own.
     return NoAnswerError(f"no answer from {error.request.url}: {type(error).__name__} {error}".rstrip())

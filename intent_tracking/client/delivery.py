@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from intent_tracking.client.answers import TrackAnswer
-from intent_tracking.client.errors import ServiceError
+from intent_tracking.client.errors import IntentClientError, OutboxError, ServiceError
 from intent_tracking.client.events import MAX_EVENTS, fitting
 from intent_tracking.client.outbox import DiskOutbox, MemoryOutbox, Outbox
 from intent_tracking.client.retrying import Retry
@@ -141,7 +141,7 @@ class Delivery:
         return [RejectedEvent(batch[each.index], each.reason) for each in answer.rejected if each.index < len(batch)]
 
     def failed(self, batch: Sequence[bytes], error: Exception) -> list[RejectedEvent]:
-        """Take note that `batch` failed; what of it is given up.
+        """Take note that `batch` failed, whatever with; what of it is given up.
 
         A batch that the service does not take as a whole is tried in halves, down to the one event that it refuses.
         """
@@ -149,14 +149,23 @@ class Delivery:
             if len(batch) > 1:
                 self._most = len(batch) // 2
                 return []
-            self._outbox.remove(1)
-            return [RejectedEvent(batch[0], f"{error.code}: {error.message}")]
+            try:
+                self._outbox.remove(1)
+            except OSError as refused:
+                # It is sent, refused and reported once more when the disk takes the removal.
+                error = refused
+            else:
+                return [RejectedEvent(batch[0], f"{error.code}: {error.message}")]
         self._failures += 1
         self.last_failure = error
         pause = BACKOFF.pause(self._failures, error)
         asked = error.retry_after if isinstance(error, ServiceError) else None
         self._retry_at, self._asked_until = self._clock() + pause, self._clock() + (asked or 0.0)
-        logger.warning("%d events wait for the service, next try in %.1f s: %s", self.pending, pause, error)
+        # What none of our own errors names is a mistake of ours or of a transport: its trace says where.
+        trace = None if isinstance(error, (IntentClientError, OutboxError, OSError)) else error
+        logger.warning(
+            "%d events wait for the service, next try in %.1f s: %s", self.pending, pause, error, exc_info=trace
+        )
         return []
 
     def give_up(self) -> list[RejectedEvent]:

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from intent_tracking.client.answers import Erasure, Explanation, IntentAnswer, Release, TrackAnswer, decode
 from intent_tracking.client.errors import ServiceError, UnexpectedAnswerError
 from intent_tracking.client.events import body_of
 
 Answer = TypeVar("Answer")
+# The longest wait that an answer may ask for: the date of a proxy whose clock is wrong must not end all calls.
+MOST_SECONDS: Final = 86_400.0
 
 
 @dataclass(frozen=True)
@@ -92,9 +94,10 @@ def _seconds(retry_after: str) -> float | None:
     """The header in both of its forms (RFC 9110, 10.2.3); None where it is absent or neither."""
     text = retry_after.strip()
     if text.isascii() and text.isdigit():
-        return float(text[:9])
+        return min(float(text), MOST_SECONDS)
     try:
         moment = parsedate_to_datetime(text)
     except ValueError:
         return None
-    return max(0.0, (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
+    seconds = (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+    return min(max(seconds, 0.0), MOST_SECONDS)

@@ -198,6 +198,10 @@ def test_an_unexpected_failure_of_the_service_is_not_repeated(service: Harness) 
         (httpx.Response(200, text="<html>"), "without JSON"),
         (httpx.Response(200, json=[]), "not an object"),
         (httpx.Response(200, json={"predictions": [{"intents": 1}], "model_version": "m"}), r"predictions\[0\]"),
+        (
+            httpx.Response(200, headers={"content-encoding": "gzip"}, stream=httpx.ByteStream(b"no gzip")),
+            "/v1/intent cannot be decoded",
+        ),
     ],
 )
 def test_another_server_at_the_address_is_noticed(service: Harness, answer: httpx.Response, where: str) -> None:

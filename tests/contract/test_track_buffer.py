@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +14,8 @@ import pytest
 
 from bentos.intent_service.runtime import Runtime
 from intent_tracking.client import (
+    AsyncIntentClient,
+    AsyncTrackBuffer,
     NotDeliveredError,
     OutboxError,
     OutboxFullError,
@@ -224,3 +227,57 @@ def test_a_callback_that_fails_does_not_end_the_delivery(service: Harness, visit
     buffer.close()
     assert visitor.numbers() == [1, 2]
     assert "a callback of the track buffer failed" in caplog.text
+
+
+def undecodable() -> httpx.Response:
+    return httpx.Response(200, headers={"content-encoding": "gzip"}, stream=httpx.ByteStream(b"no gzip"))
+
+
+def unknown() -> LookupError:
+    return LookupError("of a transport")
+
+
+@pytest.mark.parametrize("failure", [undecodable, unknown])
+def test_nothing_that_a_call_ends_in_ends_the_delivery(
+    service: Harness, visitor: Visitor, failure: Callable[[], httpx.Response | Exception]
+) -> None:
+    # Cause: an answer that httpx could not decode ended the thread; events then gathered, and none was ever sent.
+    service.app.instead = [failure()]
+    buffer = service.buffer(size=1)
+    buffer.add(visitor.message(1))
+    until(lambda: len(service.app.requests) == 1)
+    buffer.add(visitor.message(2))
+    buffer.flush()
+    buffer.close()
+    assert visitor.numbers() == [1, 2]
+
+
+def test_what_stands_in_the_way_is_named(service: Harness, visitor: Visitor) -> None:
+    service.app.instead = [unknown() for _ in range(1000)]
+    buffer = service.buffer(size=1)
+    buffer.add(visitor.message(1))
+    with pytest.raises(NotDeliveredError, match="1 events are not delivered yet; last failure: of a transport"):
+        buffer.flush(0.2)
+    buffer.close(0)
+
+
+def test_a_close_that_is_cut_off_leaves_the_folder_to_others(tmp_path: Path) -> None:
+    # Cause: a task that was cancelled while it closed its buffer left the folder locked, and events in it unsent.
+    def refuse(_: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused")
+
+    async def cut_off() -> int:
+        async with AsyncIntentClient("http://127.0.0.1:3000", transport=httpx.MockTransport(refuse)) as client:
+            buffer = AsyncTrackBuffer(client, tmp_path / "outbox")
+            buffer.add({"event_name": "message", "anonymous_id": "a", "params": {"text": "hello"}})
+            closing = asyncio.create_task(buffer.close(60))
+            await asyncio.sleep(0.05)
+            closing.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await closing
+            again = AsyncTrackBuffer(client, tmp_path / "outbox")
+            waiting = again.pending
+            await again.close(0)
+            return waiting
+
+    assert asyncio.run(cut_off()) == 1

@@ -25,7 +25,7 @@ class BreakableApp(httpx.AsyncBaseTransport):
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = httpx.ASGITransport(app, raise_app_exceptions=False, client=("127.0.0.1", 50000))
-        self.instead: list[httpx.Response | httpx.TransportError] = []
+        self.instead: list[httpx.Response | Exception] = []
         self.lost = 0
         self.requests: list[httpx.Request] = []
 
@@ -33,8 +33,7 @@ class BreakableApp(httpx.AsyncBaseTransport):
         self.requests.append(request)
         if self.instead:
             given = self.instead.pop(0)
-            if isinstance(given, httpx.TransportError):
-                given.request = request
+            if isinstance(given, Exception):
                 raise given
             return given
         answer = await self._app.handle_async_request(request)
@@ -54,7 +53,10 @@ class _Threaded(httpx.BaseTransport):
 
     async def _send(self, request: httpx.Request) -> httpx.Response:
         answer = await self._app.handle_async_request(request)
-        return httpx.Response(answer.status_code, headers=answer.headers, content=await answer.aread())
+        assert isinstance(answer.stream, httpx.AsyncByteStream)
+        # As it is on the wire: what it is encoded with is the client's to undo.
+        sent = b"".join([part async for part in answer.stream])
+        return httpx.Response(answer.status_code, headers=answer.headers, stream=httpx.ByteStream(sent))
 
 
 class Harness(Protocol):

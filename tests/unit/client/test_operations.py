@@ -34,4 +34,7 @@ def test_retry_after_is_read_in_both_forms() -> None:
     assert 50 < (failure(503, **{"retry-after": later}).retry_after or 0) <= 60
     assert failure(503, **{"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}).retry_after == 0
     assert failure(503, **{"retry-after": "soon"}).retry_after is None
+    # More than a thread can wait for, which ended the one that asked.
+    for beyond in ("9" * 400, "Fri, 31 Dec 9999 23:59:59 GMT"):
+        assert failure(503, **{"retry-after": beyond}).retry_after == operations.MOST_SECONDS
     assert failure(503).retry_after is None
