@@ -7,7 +7,7 @@ FROM python:3.11.13-slim-bookworm
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin intent \
-    && install --directory --owner intent --group intent /var/lib/intent
+    && install --directory --owner intent --group intent /var/lib/intent /etc/intent
 
 COPY --from=bento env/python/requirements.txt /opt/intent/requirements.txt
 RUN pip install --no-cache-dir --extra-index-url "$TORCH_INDEX" --requirement /opt/intent/requirements.txt

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from compose_spec import PyCompose
+from typer.testing import CliRunner
 
+from intent_tracking.access.keys import Scope, read_keys
+from intent_tracking.cli import app
 from intent_tracking.settings import Settings
 
 pytestmark = pytest.mark.integration
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 TEXT = (DEPLOY / "docker-compose.yml").read_text()
-PROFILES = {"core", "gpu", "scale", "observability"}
+PROFILES = {"core", "gpu", "scale", "observability", "keys"}
 _VARIABLE = re.compile(r"(?<!\$)\$\{(\w+)(?::([-?])([^}]*))?\}")
 
 
@@ -36,7 +40,7 @@ def interpolated(text: str, environment: dict[str, str]) -> str:
 
 @pytest.fixture(scope="module")
 def text() -> str:
-    return interpolated(TEXT, {"INTENT_API_KEYS": "k" * 64})
+    return interpolated(TEXT, {})
 
 
 @pytest.fixture(scope="module")
@@ -60,9 +64,39 @@ def test_the_checker_refuses_what_compose_does_not_know(text: str, part: str, wr
         PyCompose.from_yaml(yaml.safe_dump(yaml.safe_load(text.replace(part, wrong)))).validate()
 
 
-def test_it_does_not_start_without_a_key_of_its_own() -> None:
-    with pytest.raises(KeyError, match="INTENT_API_KEYS"):
-        interpolated(TEXT, {})
+def test_the_service_knows_hashes_of_keys_and_each_caller_its_own_key_alone(
+    text: str, services: dict[str, dict[str, Any]]
+) -> None:
+    for name in ("intent-service", "intent-service-gpu"):
+        # Keys in the environment of the service would have every scope.
+        assert "INTENT_API_KEYS" not in services[name]["environment"]
+        assert services[name]["environment"]["INTENT_KEYS_FILE"] == "/etc/intent/keys.json"
+        assert "intent-keys:/etc/intent:ro" in services[name]["volumes"]
+    assert [name for name, each in services.items() if "intent-keys:/etc/intent" in each.get("volumes", [])] == ["keys"]
+    pipeline = {name for name, each in services.items() if each.get("env_file") == ["./secrets/pipeline.env"]}
+    assert pipeline == {name for name in services if name.startswith("dagster-")}
+    (shown,) = (each for each in services["prometheus"]["secrets"] if each["target"].endswith(".key"))
+    assert yaml.safe_load(text)["secrets"][shown["source"]] == {"file": "./secrets/prometheus.key"}
+
+
+def test_the_quick_start_gives_each_caller_what_it_needs_and_no_more(
+    services: dict[str, dict[str, Any]], tmp_path: Path
+) -> None:
+    guide = (DEPLOY.parent / "docs" / "deploy.md").read_text()
+    commands = re.findall(r"docker compose run --rm -T keys (create [^>)#\n]+)", guide)
+    program, *first = services["keys"]["entrypoint"]
+    assert program == "intent-tracking"
+    file = tmp_path / "keys.json"
+    environment = services["keys"]["environment"]
+    assert environment == {"INTENT_KEYS_FILE": "/etc/intent/keys.json"}
+    for command in commands:
+        made = CliRunner().invoke(app, [*first, *shlex.split(command)], env={"INTENT_KEYS_FILE": str(file)})
+        assert made.exit_code == 0, made.output
+    assert {key.label: key.scopes for key in read_keys(file) or ()} == {
+        "prometheus": (Scope.READ,),
+        "pipeline": (Scope.READ,),
+        "shop backend": (Scope.TRACK, Scope.READ),
+    }
 
 
 def test_every_service_belongs_to_a_profile_and_every_profile_has_services(services: dict[str, Any]) -> None:
@@ -110,9 +144,9 @@ def test_nothing_is_published_beyond_this_machine_by_default(services: dict[str,
 
 def test_no_password_stands_in_the_file(text: str, services: dict[str, Any]) -> None:
     for service in services.values():
-        for name, value in service.get("environment", {}).items():
+        for name in service.get("environment", {}):
             if re.search(r"PASSWORD|KEY|TOKEN", name):
-                assert name.endswith("__FILE") or value == "k" * 64, name
+                assert name.endswith("_FILE"), name
     secrets = yaml.safe_load(text)["secrets"]
     assert all(set(secret) == {"file"} for secret in secrets.values())
 
@@ -126,7 +160,7 @@ def test_settings_are_those_of_the_platform(services: dict[str, Any]) -> None:
 
 def test_the_service_believes_the_proxy_that_is_named_and_by_default_none_of_another_machine() -> None:
     for given, believed in ({}, "127.0.0.1"), ({"FORWARDED_ALLOW_IPS": "172.18.0.1"}, "172.18.0.1"):
-        found = yaml.safe_load(interpolated(TEXT, {"INTENT_API_KEYS": "k" * 64} | given))["services"]
+        found = yaml.safe_load(interpolated(TEXT, given))["services"]
         for name in ("intent-service", "intent-service-gpu"):
             assert found[name]["environment"]["FORWARDED_ALLOW_IPS"] == believed
 
