@@ -54,6 +54,7 @@ from intent_tracking.settings import Settings
 logger = logging.getLogger(__name__)
 
 STORAGE_THREADS = 8
+TEXT_THREADS = 2
 # About a millisecond's cleaning of the worst text.
 MOST_CHARACTERS_IN_PLACE = 4_000
 SESSIONS_KEPT = timedelta(days=7)
@@ -98,6 +99,11 @@ class Runtime:
         self.console = Console(settings, self.release)
         # Threads that wait for the disk: what several of them bring to the event log reaches it in one write.
         self._storage = RequestExecutor(max_workers=STORAGE_THREADS, thread_name_prefix="storage")
+        # What must go on while those wait for storage that hangs has threads of its own.
+        self._texts = RequestExecutor(max_workers=TEXT_THREADS, thread_name_prefix="texts")
+        self._figures = RequestExecutor(max_workers=1, thread_name_prefix="figures")
+        # One at a time: each searches every segment of the log.
+        self._erasing = RequestExecutor(max_workers=1, thread_name_prefix="erasing")
         self._expire_seconds = expire_seconds
         # Archived traffic has a clock of its own, by which none of its sessions is old: there the store's limit on
         # the number of sessions holds alone.
@@ -119,7 +125,8 @@ class Runtime:
             self._expiry.join()
         self._watcher.stop()
         self._inference.close()
-        self._storage.shutdown(wait=True)
+        for threads in (self._storage, self._texts, self._figures, self._erasing):
+            threads.shutdown(wait=True)
         self._tracker.close()
         self._features.close()
         self.console.close()
@@ -182,7 +189,7 @@ class Runtime:
         # few short ones takes less time than handing them to another thread.
         in_place = sum(map(len, request.texts)) <= MOST_CHARACTERS_IN_PLACE
         loop = asyncio.get_running_loop()
-        entries = _rendered(request) if in_place else await loop.run_in_executor(self._storage, _rendered, request)
+        entries = _rendered(request) if in_place else await loop.run_in_executor(self._texts, _rendered, request)
         with span("inference", inputs=len(entries)):
             answered = await self._inference.predict(entries)
         if answered is None:
@@ -198,7 +205,7 @@ class Runtime:
         parts = (request.texts, entries, answered.predictions)
         return {
             "predictions": (
-                _text_answers(*parts) if in_place else await loop.run_in_executor(self._storage, _text_answers, *parts)
+                _text_answers(*parts) if in_place else await loop.run_in_executor(self._texts, _text_answers, *parts)
             ),
             "model_version": version,
         }
@@ -211,7 +218,7 @@ class Runtime:
         """
         self.require_model()
         loop = asyncio.get_running_loop()
-        entry = await loop.run_in_executor(self._storage, render_utterance, request.text, request.scene)
+        entry = await loop.run_in_executor(self._texts, render_utterance, request.text, request.scene)
         try:
             with span("inference", inputs=1):
                 explained = await self._inference.explain(entry, request.intent)
@@ -219,7 +226,7 @@ class Runtime:
             raise RequestError(422, ErrorCode.INVALID_REQUEST, str(error), "intent") from error
         if explained is None:
             raise self._no_model()
-        return await loop.run_in_executor(self._storage, _explain_answer, request.text, explained)
+        return await loop.run_in_executor(self._texts, _explain_answer, request.text, explained)
 
     async def erase(self, user_id: str) -> EraseAnswer:
         """Remove one person from what the service holds, and leave the rest to the erasure job.
@@ -240,12 +247,7 @@ class Runtime:
                 left_to_job=[*LEFT_TO_JOB, *(each.place for each in removed if not each.complete)],
             )
 
-        return await asyncio.get_running_loop().run_in_executor(self._storage, remove)
-
-    @property
-    def load(self) -> tuple[int, float]:
-        """How many texts wait for the model, and in how many seconds one that came now would be answered."""
-        return self._inference.waiting, self._inference.expected_wait
+        return await asyncio.get_running_loop().run_in_executor(self._erasing, remove)
 
     def release(self) -> ReleaseAnswer:
         """What is served.
@@ -291,7 +293,7 @@ class Runtime:
 
     async def render_metrics(self) -> bytes:
         """The figures of all workers in the Prometheus text format."""
-        return await asyncio.get_running_loop().run_in_executor(self._storage, self._render_metrics)
+        return await asyncio.get_running_loop().run_in_executor(self._figures, self._render_metrics)
 
     def _render_metrics(self) -> bytes:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from bentos.intent_service.runtime import Runtime
+from bentos.intent_service.runtime import STORAGE_THREADS, Runtime
 from intent_tracking.prediction_log import prediction_days
 from intent_tracking.settings import Settings
 from tests.fakes.predictors import FakePredictor
@@ -43,6 +44,27 @@ def test_track_answers_the_sessions_of_the_events_and_has_them_on_disk(client: T
     assert session["intents"][0] == {"name": "intent-of-m1", "probability": 0.7}
     assert session["actions"] == ["show_order_status", "notify_on_delivery"]
     assert [event["event_id"] for event in logged(home)] == ["e1", "e2"]
+
+
+def test_while_storage_hangs_figures_and_texts_are_answered(client: TestClient, runtime: Runtime) -> None:
+    # Cause: all of them shared the threads that wait for the disk, so with a broker that was away nobody saw a figure.
+    with ThreadPoolExecutor(STORAGE_THREADS + 4) as callers:
+        with runtime._tracker._alone_with(["e1"]):
+            hanging = [
+                callers.submit(client.post, "/v1/track", json={"events": [message(1)]})
+                for _ in range(STORAGE_THREADS + 1)
+            ]
+            deadline = time.monotonic() + 10
+            while runtime.metrics.in_flight._value.get() <= STORAGE_THREADS:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            figures = callers.submit(client.get, "/metrics")
+            long = callers.submit(client.post, "/v1/intent", json={"texts": ["red shoes " * 300] * 2})
+            wait([figures, long], timeout=10)
+            answered = [each.done() and each.result().status_code for each in (figures, long)]
+            assert not any(each.done() for each in hanging)
+        assert answered == [200, 200]
+        assert sum(each.result().json()["accepted"] for each in hanging) == 1
 
 
 def test_a_repeated_event_is_a_duplicate_and_is_logged_once(client: TestClient, home: Path) -> None:
