@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
@@ -17,6 +17,7 @@ from intent_tracking.access.keys import Key, Scope
 from intent_tracking.access.ring import KeyRing
 
 _CALLER = "caller"
+_CHECK = "access"
 
 
 class Access:
@@ -42,7 +43,7 @@ class Access:
                 except RequestError as refusal:
                     await refusal.response()(scope, receive, send)
                     return
-                scope.setdefault("state", {})[_CALLER] = caller
+                scope.setdefault("state", {}).update({_CALLER: caller, _CHECK: partial(self._caller, scope, wanted)})
         await self._app(scope, receive, send)
 
     def _caller(self, scope: Connection, wanted: Scope) -> Key | None:
@@ -71,6 +72,15 @@ def caller_of(connection: Connection) -> Key | None:
     """The key of a request that was let through; None on this machine without keys, and where no key is asked for."""
     found: Key | None = connection.get("state", {}).get(_CALLER)
     return found
+
+
+def check_again(connection: Connection) -> Callable[[], object]:
+    """What an answer that lasts calls now and then: whether its caller would still be let in.
+
+    Calling it raises RequestError once the key is revoked or has expired, or a key is asked for that was not before.
+    """
+    check: Callable[[], object] = connection["state"][_CHECK]
+    return check
 
 
 def may(request: Request, scope: Scope) -> bool:

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from bentos.intent_service.access import check_again
 from bentos.intent_service.console.stream import Streams
 from bentos.intent_service.errors import ErrorCode, RequestError
 
@@ -84,7 +85,7 @@ def console_routes(streams: Streams) -> list[Route]:
         after = _number(request.headers.get("last-event-id"))
         streams.admit()
         return StreamingResponse(
-            streams.events(after),
+            streams.events(after, check_again(request.scope)),
             media_type="text/event-stream",
             headers={"X-Accel-Buffering": "no"},
         )

@@ -64,8 +64,11 @@ class Streams:
                 headers={"Retry-After": "10"},
             )
 
-    async def events(self, after: int | None) -> AsyncIterator[bytes]:
-        """The events after number `after`, without end; without a number the newest of the past come first."""
+    async def events(self, after: int | None, check_access: Callable[[], object]) -> AsyncIterator[bytes]:
+        """The events after number `after`; without a number the newest of the past come first.
+
+        They end when `check_access`, asked before each status, raises RequestError.
+        """
         self.open += 1
         try:
             said: bytes | None = None
@@ -75,6 +78,12 @@ class Streams:
                 parts: list[bytes] = []
                 if now - status_at >= STATUS_SECONDS:
                     status_at = now
+                    try:
+                        check_access()
+                    except RequestError as refusal:
+                        # The page asks anew, and is told what it needs.
+                        yield _event("trouble", orjson.dumps({"message": refusal.message}))
+                        return
                     status = await asyncio.to_thread(self._status)
                     if status != said:
                         parts.append(_event("status", status))

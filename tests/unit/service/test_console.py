@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
+from starlette.types import Message
 
 from bentos.intent_service.actions import recommended_actions
 from bentos.intent_service.console.drift import drift_state
@@ -23,12 +24,14 @@ from bentos.intent_service.errors import RequestError
 from bentos.intent_service.runtime import Runtime
 from bentos.intent_service.schemas import SessionAnswer
 from bentos.intent_service.tracking import Touched
+from intent_tracking.access.keys import Scope, create_key, revoke_key
 from intent_tracking.events.contract import EventName, Scene
 from intent_tracking.events.simulator.intents import DRIFT_INTENTS, INTENTS, SLOTS
 from intent_tracking.inference import IntentScore
 from intent_tracking.sessions.feed import Moment, SessionFeed
 from intent_tracking.sessions.render import SessionEvent, SessionItem, render_session, render_utterance
-from tests.fakes.service_client import NOW, client_of, error, message
+from intent_tracking.settings import Settings
+from tests.fakes.service_client import NOW, app_of, client_of, error, message
 
 pytestmark = pytest.mark.unit
 
@@ -46,6 +49,10 @@ def said(block: bytes) -> list[tuple[str, Any]]:
     """The events of a piece of a stream as (name, data)."""
     found = re.findall(r"event: (\w+)\n(?:id: \d+\n)?data: (.*)\n\n", block.decode())
     return [(name, json.loads(data)) for name, data in found]
+
+
+def let_in() -> None:
+    """A caller whose key stays valid."""
 
 
 async def take(stream: AsyncIterator[bytes], count: int) -> list[tuple[str, Any]]:
@@ -99,6 +106,41 @@ def test_without_keys_the_stream_is_for_this_machine_alone(shared_runtime: Runti
     error(client_of(shared_runtime, client=("192.0.2.7", 1)).get("/console/stream"), 403, "loopback_only")
 
 
+def test_a_revoked_key_s_stream_ends_and_says_why(runtime: Runtime, home: Path) -> None:
+    # Cause: the key was looked at when the stream began, so whoever had it open read the shoppers' words for ever.
+    settings = Settings(home=home)
+    plain, key = create_key(settings.key_file, [Scope.READ], "desk", now=datetime.now(UTC))
+    app = app_of(runtime, settings=settings)
+    parts: list[bytes] = []
+    over = asyncio.Event()
+
+    async def watch() -> None:
+        sent = iter([{"type": "http.request"}])
+
+        async def receive() -> Message:
+            if (request := next(sent, None)) is not None:
+                return request
+            await over.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(part: Message) -> None:
+            if part.get("body"):
+                parts.append(part["body"])
+                if len(parts) == 1:
+                    revoke_key(settings.key_file, key.id)
+
+        scope = {
+            "type": "http", "method": "GET", "path": "/console/stream", "query_string": b"", "client": ("192.0.2.7", 1),
+            "headers": [(b"authorization", f"Bearer {plain}".encode())],
+        }  # fmt: skip
+        await asyncio.wait_for(app(scope, receive, send), 15)
+
+    asyncio.run(watch())
+    events = said(b"".join(parts))
+    assert [name for name, _ in events] == ["status", "trouble"]
+    assert "key that is valid" in events[1][1]["message"]
+
+
 @pytest.mark.parametrize("given", ["-1", "x", "1" * 19, "²"])
 def test_a_number_that_no_stream_gave_is_refused(shared: TestClient, given: str) -> None:
     answer = shared.get("/console/stream", headers={"last-event-id": given.encode()})
@@ -107,7 +149,7 @@ def test_a_number_that_no_stream_gave_is_refused(shared: TestClient, given: str)
 
 def test_a_tracked_event_reaches_the_feed_with_all_that_was_answered(client: TestClient, runtime: Runtime) -> None:
     async def first() -> list[tuple[str, Any]]:
-        stream = runtime.console.streams.events(None)
+        stream = runtime.console.streams.events(None, let_in)
         return await take(stream, 2)
 
     answered = client.post("/v1/track", json={"events": [message(1, "where is my red parcel")]}).json()
@@ -127,8 +169,8 @@ def test_a_browser_that_reads_slowly_holds_up_itself_and_is_told_what_it_missed(
     streams = Streams(feed, lambda: b"{}")
 
     async def watch() -> None:
-        slow = streams.events(None)
-        quick = streams.events(None)
+        slow = streams.events(None, let_in)
+        quick = streams.events(None, let_in)
         feed.append([moment("0")])
         assert await take(slow, 2) == await take(quick, 2) == [("status", {}), ("moment", {"name": "0"})]
         for number in range(1, 31):
@@ -146,7 +188,7 @@ def test_a_page_that_comes_back_gets_what_it_missed_and_no_more(feed: SessionFee
     feed.append([moment(name) for name in "abc"])
 
     async def back() -> list[tuple[str, Any]]:
-        return await take(Streams(feed, lambda: b"{}").events(2), 2)
+        return await take(Streams(feed, lambda: b"{}").events(2, let_in), 2)
 
     assert asyncio.run(back()) == [("status", {}), ("moment", {"name": "c"})]
 
@@ -155,7 +197,7 @@ def test_a_new_page_begins_with_the_newest_past(feed: SessionFeed) -> None:
     feed.append([moment(str(number)) for number in range(BATCH + 20)])
 
     async def begin() -> list[tuple[str, Any]]:
-        return await take(Streams(feed, lambda: b"{}").events(None), BATCH + 1)
+        return await take(Streams(feed, lambda: b"{}").events(None, let_in), BATCH + 1)
 
     events = asyncio.run(begin())
     assert (events[1][1]["name"], events[-1][1]["name"]) == ("20", str(BATCH + 19))
@@ -165,7 +207,7 @@ def test_streams_are_limited_end_when_the_service_stops_and_give_their_place_bac
     streams = Streams(feed, lambda: b"{}")
 
     async def crowd() -> None:
-        opened = [streams.events(None) for _ in range(MAX_STREAMS)]
+        opened = [streams.events(None, let_in) for _ in range(MAX_STREAMS)]
         for stream in opened:
             streams.admit()
             await anext(stream)
@@ -184,7 +226,7 @@ def test_streams_are_limited_end_when_the_service_stops_and_give_their_place_bac
 
 def test_a_feed_that_cannot_be_read_ends_the_stream_with_a_word(feed: SessionFeed) -> None:
     async def read() -> list[bytes]:
-        stream = Streams(feed, lambda: b"{}").events(None)
+        stream = Streams(feed, lambda: b"{}").events(None, let_in)
         feed.close()
         return [block async for block in stream]
 
