@@ -19,6 +19,7 @@ from typing import Any, Final
 import orjson
 
 from intent_tracking.events.contract import Event, shopper_id
+from intent_tracking.sessions.sqlite_tables import make_tables
 from intent_tracking.sessions.state import (
     GAP,
     MAX_EVENTS_KEPT,
@@ -38,51 +39,11 @@ from intent_tracking.sessions.state import (
     to_time,
 )
 
-# `event` keeps its id after its body is gone, so that a repeat is still known. `size` counts sessions, because counting
-# them at each call would read them all.
-_TABLES: Final = """
-CREATE TABLE IF NOT EXISTS session (
-    number INTEGER PRIMARY KEY,
-    session_id TEXT NOT NULL UNIQUE,
-    shopper_id TEXT NOT NULL,
-    given_id TEXT NOT NULL,
-    user_id TEXT,
-    started_at INTEGER NOT NULL,
-    last_event_at INTEGER NOT NULL,
-    event_count INTEGER NOT NULL
-);
-CREATE INDEX IF NOT EXISTS session_of_shopper ON session (shopper_id, given_id, last_event_at);
-CREATE INDEX IF NOT EXISTS session_of_user ON session (user_id, last_event_at) WHERE user_id IS NOT NULL;
-CREATE INDEX IF NOT EXISTS session_by_activity ON session (last_event_at, number);
-CREATE TABLE IF NOT EXISTS device (
-    session INTEGER NOT NULL,
-    anonymous_id TEXT NOT NULL,
-    PRIMARY KEY (session, anonymous_id)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS event (
-    event_id TEXT PRIMARY KEY,
-    session INTEGER NOT NULL,
-    event_time INTEGER NOT NULL,
-    body BLOB
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS event_of_session ON event (session, event_time, event_id);
-CREATE INDEX IF NOT EXISTS event_kept ON event (session, event_time, event_id) WHERE body IS NOT NULL;
-CREATE TABLE IF NOT EXISTS claim (
-    event_id TEXT PRIMARY KEY,
-    mark TEXT NOT NULL,
-    claimed_at INTEGER NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS size (sessions INTEGER NOT NULL);
-INSERT INTO size SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM size);
-CREATE TRIGGER IF NOT EXISTS session_added AFTER INSERT ON session BEGIN UPDATE size SET sessions = sessions + 1; END;
-CREATE TRIGGER IF NOT EXISTS session_removed AFTER DELETE ON session BEGIN
-    UPDATE size SET sessions = sessions - 1;
-    DELETE FROM event WHERE session = OLD.number;
-    DELETE FROM device WHERE session = OLD.number;
-END;
-"""
-_VERSION: Final = 2
 _LISTED: Final = "(SELECT value FROM json_each(?))"
+# Sessions that an `expire` removes in one transaction, in which every other call waits, and the pause after it: a lock
+# that is taken again at once is had by nobody else, and another process looks only every few milliseconds.
+_REMOVED_AT_ONCE: Final = 100
+_PAUSE_SECONDS: Final = 0.005
 
 
 @dataclass(slots=True)
@@ -128,7 +89,7 @@ class SqliteSessionStore:
             # Erased text must be gone from the file, not only from the tables.
             self._connection.execute("PRAGMA secure_delete = ON")
         with self._transaction() as database:
-            _make_tables(database)
+            make_tables(database)
 
     def claim(self, event_ids: Collection[str], mark: str) -> Claimed:
         """Hold for `mark` those of `event_ids` that the store does not have."""
@@ -195,7 +156,17 @@ class SqliteSessionStore:
         limit = to_number(before)
         with self._transaction() as database:
             database.execute("DELETE FROM claim WHERE claimed_at < ?", (limit,))
-            return database.execute("DELETE FROM session WHERE last_event_at < ?", (limit,)).rowcount
+        removed = 0
+        while found := self._expire_some(limit):
+            removed += found
+            time.sleep(_PAUSE_SECONDS)
+        return removed
+
+    def _expire_some(self, limit: int) -> int:
+        with self._transaction() as database:
+            idle = "SELECT number FROM session WHERE last_event_at < ? LIMIT ?"
+            statement = f"DELETE FROM session WHERE number IN ({idle})"
+            return database.execute(statement, (limit, _REMOVED_AT_ONCE)).rowcount
 
     def erase(self, user_id: str) -> Erased:
         """Remove every session of the user, and the anonymous ones of the devices seen with the user."""
@@ -372,16 +343,6 @@ class SqliteSessionStore:
             )
 
 
-def _make_tables(database: sqlite3.Connection) -> None:
-    """Make what is missing. Tables of an older form are dropped: the state is short-lived, the event log keeps all."""
-    if database.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
-        for table in ("session", "device", "event", "claim", "size"):
-            database.execute(f"DROP TABLE IF EXISTS {table}")
-        database.execute(f"PRAGMA user_version = {_VERSION}")
-    for statement in _statements(_TABLES):
-        database.execute(statement)
-
-
 def _free_id(database: sqlite3.Connection, event: Event, taken: set[str]) -> str:
     """An id for the session that `event` begins, whose own is taken."""
     session_id = new_session_id(shopper_id(event), event.session_id, event.event_id, taken=True)
@@ -394,13 +355,3 @@ def _free_id(database: sqlite3.Connection, event: Event, taken: set[str]) -> str
 
 def _listed(values: Any) -> str:
     return orjson.dumps(list(values)).decode()
-
-
-def _statements(script: str) -> Iterator[str]:
-    """The statements of `script` one by one: `executescript` would commit on its own."""
-    statement = ""
-    for line in script.splitlines():
-        statement += line + "\n"
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""

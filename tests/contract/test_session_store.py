@@ -9,6 +9,7 @@ import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -405,6 +406,28 @@ def test_erased_text_is_nowhere_on_disk(tmp_path: Path) -> None:
     assert any(b"particular zebra" in path.read_bytes() for path in tmp_path.iterdir())
     store.erase("ann")
     assert not any(b"particular zebra" in path.read_bytes() for path in tmp_path.iterdir())
+    store.close()
+
+
+def test_others_have_their_turn_while_sessions_expire(tmp_path: Path) -> None:
+    # Cause: all that expired was removed in one transaction, and every call waited until the last was gone.
+    count = 2_000
+    store = SqliteSessionStore(tmp_path / "state.sqlite")
+    store.append([event("view_item", user=f"u{n}") for n in range(count)])
+    other_process = SqliteSessionStore(tmp_path / "state.sqlite")
+    with ThreadPoolExecutor(1) as pool:
+        expiring = pool.submit(store.expire, NOON + minutes(1))
+        seen: dict[SqliteSessionStore, set[int]] = {store: set(), other_process: set()}
+        number = 0
+        while not expiring.done():
+            for each, sizes in seen.items():
+                number += 1
+                each.append([event("view_item", NOON + minutes(2), event_id=f"new-{number}")])
+                sizes.add(each.size())
+        assert expiring.result() == count
+    assert [bool(sizes & set(range(2, count))) for sizes in seen.values()] == [True, True]
+    assert store.size() == 1
+    other_process.close()
     store.close()
 
 
