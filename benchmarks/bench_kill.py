@@ -1,9 +1,9 @@
 """Whether an accepted event survives: `python -m benchmarks.bench_kill [--kills 20] [--seconds 2]`.
 
-The service runs as documented, callers send batches to `/v1/track` without a pause, and again and again the worker or
-the whole service is killed with SIGKILL. A caller repeats a batch until it is answered, and now and then one that was
-answered. Last comes a SIGTERM. Claims: every event answered as accepted is in the log exactly once, nothing is in it
-twice; on SIGTERM whatever entered the log was answered.
+The service runs as documented, callers send batches to `/v1/track` without a pause, and again and again the worker, the
+whole service, or the parent alone is killed with SIGKILL. A caller repeats a batch until it is answered, and now and
+then one that was answered. Last comes a SIGTERM. Claims: every event answered as accepted is in the log exactly once,
+nothing is in it twice; on SIGTERM whatever entered the log was answered.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from tests.fakes.service_process import RunningService, running_service
 
 CALLERS = 8
 PAUSE = 0.05  # before a batch is sent again
+KINDS = ("worker", "service", "parent")
 GIVE_UP = 180.0  # seconds after which a batch that is not answered ends its caller
 
 
@@ -103,14 +104,21 @@ def _event(caller: int) -> dict[str, Any]:
 
 
 def kill(service: RunningService, what: str) -> None:
-    """End the worker of `service`, or all its processes, with SIGKILL."""
+    """End one of KINDS with SIGKILL; a parent's workers have to end by themselves, and give its port back."""
     parent = psutil.Process(service.process.pid)
     children = parent.children(recursive=True)
+    if what == "worker":
+        for worker in filter(_is_worker, children):
+            worker.kill()
+        return
     # The parent first, so that it starts nothing anew.
-    for process in (parent, *children) if what == "service" else filter(_is_worker, children):
+    for process in (parent, *children) if what == "service" else (parent,):
         process.kill()
-    if what == "service":
-        service.process.wait(30)
+    service.process.wait(30)
+    _, orphans = psutil.wait_procs(children, timeout=30)
+    for orphan in orphans:
+        orphan.kill()
+    assert not orphans, f"processes outlived their parent:\n{service.log.read_text()[-4000:]}"
 
 
 def _is_worker(process: psutil.Process) -> bool:
@@ -122,7 +130,7 @@ def _is_worker(process: psutil.Process) -> bool:
 
 @contextmanager
 def killed_under_load(home: Path, kills: Sequence[str], seconds: float, load: Load) -> Iterator[RunningService]:
-    """Run the service on `home` under `load`, killed once for each of `kills` (`worker`, `service`); give what runs."""
+    """Run the service on `home` under `load`, killed once for each of `kills` (of KINDS); give what runs."""
     with ExitStack() as started:
         service = started.enter_context(running_service(home))
         load.address = service.address
@@ -130,9 +138,9 @@ def killed_under_load(home: Path, kills: Sequence[str], seconds: float, load: Lo
             for what in kills:
                 time.sleep(seconds)
                 kill(service, what)
-                if what == "service":
-                    service = started.enter_context(running_service(home))
-                    load.address = service.address
+                if what != "worker":
+                    port = httpx.URL(service.address).port
+                    service = started.enter_context(running_service(home, port=port))
                 _wait_until_answered(load, service)
             time.sleep(seconds)
         yield service
@@ -178,11 +186,11 @@ class Verdict:
 def main() -> None:
     """Kill, stop, and compare what was answered with what the log holds."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=20, help="of the worker and of the whole service, in turn")
+    parser.add_argument("--kills", type=int, default=20, help="of the worker, the service, its parent, in turn")
     parser.add_argument("--seconds", type=float, default=2.0, help="of load between two kills")
     arguments = parser.parse_args()
     print(f"machine: {machine()}; {CALLERS} callers, batches of 1 and 20")
-    kills = [("worker", "service")[number % 2] for number in range(arguments.kills)]
+    kills = [KINDS[number % len(KINDS)] for number in range(arguments.kills)]
     killed, stopped = Load(), Load()
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)

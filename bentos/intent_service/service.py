@@ -13,6 +13,7 @@ import bentoml
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bentos.intent_service.logs import configure_logging
+from bentos.intent_service.parent import announce_parent, end_with_parent
 from bentos.intent_service.tracing import start_tracing, stop_tracing
 from intent_tracking.settings import load_settings
 
@@ -47,6 +48,7 @@ class IntentService:
     @staticmethod
     def prepare() -> None:
         """In BentoML's parent process, before its workers: its log lines have the shape of theirs."""
+        announce_parent()
         settings = load_settings()
         configure_logging(settings.log_format, settings.log_level)
 
@@ -57,6 +59,7 @@ class IntentService:
 
         settings = load_settings()
         configure_logging(settings.log_format, settings.log_level)
+        end_with_parent()
         # A request passes between the event loop, the storage threads and the model's. Each of them waits for the
         # interpreter for up to this long where another thread is busy in it, as the prediction log's is every two
         # seconds: with Python's own five milliseconds a request would wait for twenty.

@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.bench_kill import Load, Verdict, killed_under_load, terminated_under_load
+from benchmarks.bench_kill import KINDS, Load, Verdict, killed_under_load, terminated_under_load
 
 pytestmark = pytest.mark.integration
 
 
 @pytest.mark.timeout(600)
-def test_what_was_accepted_survives_a_killed_worker_a_killed_service_and_a_polite_stop_exactly_once(
+def test_what_was_accepted_survives_kills_of_the_worker_the_service_and_its_parent_and_a_polite_stop_once(
     tmp_path: Path,
 ) -> None:
     killed, stopped = Load(), Load()
-    with killed_under_load(tmp_path, ["worker", "service"], 1.0, killed) as service:
+    with killed_under_load(tmp_path, KINDS, 1.0, killed) as service:
         terminated_under_load(service, 1.0, stopped)
     verdict = Verdict.of(tmp_path, killed, stopped)
     assert killed.statuses["200"] > 0
