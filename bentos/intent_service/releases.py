@@ -15,13 +15,15 @@ from typing import Protocol
 from bentos.intent_service.metrics import Metrics
 from intent_tracking.artifact import INTENT_MODEL, ArtifactError
 from intent_tracking.inference import Features, ModelInput, Prediction
-from intent_tracking.release import Release, ReleaseError, read_release, releases, verify_component
+from intent_tracking.release import Component, Release, ReleaseError, read_release, releases, verify_component
 
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.5
-# A refused release is tried again: its storage may have been away for a moment.
+# A refused release is tried again: its storage may have been away for a moment, or its files are repaired. Each try may
+# load a model beside the live one, so they become rare.
 RETRY_SECONDS = 30.0
+MAX_RETRY_SECONDS = 1800.0
 # Allocations between two walks of the youngest objects, and how many of each kind of walk come before the next one.
 _COLLECTOR_THRESHOLDS = (20_000, 20, 50)
 
@@ -76,12 +78,21 @@ class ReleaseWatcher:
     `serving` is replaced by one assignment: a request reads it once and finishes on what it read, whatever is published
     meanwhile. A release that cannot be read, loaded or replayed changes nothing but `refusal`, the log and the metric.
     Where nothing is served yet, the newest release of the history that can be served takes its place.
+
+    A refused release is tried again after RETRY_SECONDS, then after twice as long each time, and at once when the file
+    changes. A model that was whole and failed its golden requests is not loaded again: it would only fail them again.
     """
 
     def __init__(
-        self, release_file: Path, load: Callable[[Path], Predictor], metrics: Metrics, bundled: Path | None = None
+        self,
+        release_file: Path,
+        load: Callable[[Path], Predictor],
+        metrics: Metrics,
+        bundled: Path | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Follow `release_file`; while there is none, serve `bundled`, the release that a Bento carries."""
+        self._clock = clock
         self._release_file = release_file
         self._bundled = bundled
         self._load = load
@@ -90,6 +101,8 @@ class ReleaseWatcher:
         self._thread = threading.Thread(target=self._run, name="release-watcher", daemon=True)
         self._seen: tuple[Path, int, int, int] | None = None
         self._retry_at = 0.0
+        self._retry_seconds = RETRY_SECONDS
+        self._failed_golden: dict[Component, str] = {}
         self.serving: Serving | None = None
         self.refusal: Refusal | None = None
 
@@ -112,9 +125,10 @@ class ReleaseWatcher:
         """Look at the release file once and switch if it names something new."""
         source = self._source()
         seen = (source, *_stamp(source)) if source else None
-        retry = self.refusal is not None and time.monotonic() >= self._retry_at
+        retry = self.refusal is not None and self._clock() >= self._retry_at
         if source is None or (seen == self._seen and not retry):
             return
+        self._retry_seconds = min(2 * self._retry_seconds, MAX_RETRY_SECONDS) if seen == self._seen else RETRY_SECONDS
         self._seen = seen
         release: Release | None = None
         try:
@@ -169,18 +183,20 @@ class ReleaseWatcher:
         live = self.serving
         if live is not None and live.release.components.get(INTENT_MODEL) == component:
             return replace(live, release=release)
+        if component in self._failed_golden:
+            raise GoldenReplayError(self._failed_golden[component])
         predictor = self._load(verify_component(source, component))
         if predictor.version != component.version:
             raise ReleaseError(f"{source}: names version {component.version}, its artifact says {predictor.version}")
         differences = predictor.replay_golden()
         if differences:
-            raise GoldenReplayError(
-                f"{len(differences)} golden answers of {component.version} differ, first: {differences[0]}"
-            )
+            failure = f"{len(differences)} golden answers of {component.version} differ, first: {differences[0]}"
+            self._failed_golden[component] = failure
+            raise GoldenReplayError(failure)
         return Serving(release, predictor, datetime.now(UTC))
 
     def _refuse(self, refusal: Refusal) -> None:
-        self._retry_at = time.monotonic() + RETRY_SECONDS
+        self._retry_at = self._clock() + self._retry_seconds
         if refusal == self.refusal:
             return
         self.refusal = refusal

@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from bentos.intent_service.metrics import Metrics
-from bentos.intent_service.releases import ReleaseWatcher
+from bentos.intent_service.releases import MAX_RETRY_SECONDS, ReleaseWatcher
 from intent_tracking.release import publish, rollback
 from tests.fakes.predictors import FakePredictor, fake_artifact
 
 pytestmark = pytest.mark.unit
+
+
+@dataclass
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    now: float = 0.0
+
+    def __call__(self) -> float:
+        """The time."""
+        return self.now
 
 
 @pytest.fixture
@@ -75,6 +88,51 @@ def test_a_failed_golden_replay_keeps_the_live_model_and_says_why(
     watcher.check()
     assert live(watcher) == "better"
     assert watcher.refusal is None
+
+
+def test_a_model_that_fails_its_golden_requests_is_loaded_once(release_file: Path, tmp_path: Path) -> None:
+    # Cause: it was loaded and replayed every 30 s by every worker, beside the live model and at the cost of its cores.
+    loads: list[str] = []
+    clock = Clock()
+
+    def load(directory: Path) -> FakePredictor:
+        loads.append(directory.name)
+        return FakePredictor.load(directory)
+
+    watcher = ReleaseWatcher(release_file, load, Metrics(), clock=clock)
+    for version in ("older", "bad"):
+        broken = fake_artifact(tmp_path, version, differences=["line 1"])
+        publish(release_file, {"intent_model": broken}, version)
+    for _ in range(10):
+        watcher.check()
+        clock.now += MAX_RETRY_SECONDS
+    assert loads == ["bad", "older"]
+    assert watcher.refusal is not None
+    assert "line 1" in watcher.refusal.reason
+
+
+def test_a_release_that_may_become_readable_is_tried_again_ever_more_rarely(release_file: Path, tmp_path: Path) -> None:
+    tries: list[float] = []
+    clock = Clock()
+    away = True
+
+    def load(directory: Path) -> FakePredictor:
+        tries.append(clock.now)
+        if away:
+            raise OSError("stale file handle")
+        return FakePredictor.load(directory)
+
+    watcher = ReleaseWatcher(release_file, load, Metrics(), clock=clock)
+    publish(release_file, {"intent_model": fake_artifact(tmp_path, "a")}, "a")
+    for _ in range(1_000):
+        watcher.check()
+        clock.now += 10
+    assert tries[:4] == [0, 30, 90, 210]
+    assert {later - earlier for earlier, later in pairwise(tries[-3:])} == {MAX_RETRY_SECONDS}
+    away = False
+    clock.now += MAX_RETRY_SECONDS
+    watcher.check()
+    assert live(watcher) == "a"
 
 
 @pytest.mark.parametrize("damage", ["labels.json", "manifest.json"])
