@@ -6,6 +6,7 @@ is named by its type, since its message may quote a text.
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -33,20 +34,32 @@ class TracingError(RuntimeError):
 class _Tracing:
     """What traces of this process go through."""
 
-    def __init__(self, provider: TracerProvider) -> None:
+    def __init__(self, provider: TracerProvider, share: float) -> None:
         from opentelemetry import trace
         from opentelemetry.context import Context
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
         self.api = trace
         self.provider = provider
+        self._share = share
         self.tracer: Tracer = provider.get_tracer(SERVICE_NAME, __version__)
         self._propagator = TraceContextTextMapPropagator()
         self._nothing = Context()
 
     def parent(self, headers: Mapping[str, str]) -> Context:
-        """The caller's span where `headers` name one by W3C's traceparent."""
-        return self._propagator.extract(headers, self._nothing)
+        """The caller's span where `headers` name one by W3C's traceparent, of its two ids alone.
+
+        Its flag and its trace id are anyone's to choose and would decide what tracing costs us, so we draw ourselves:
+        https://www.w3.org/TR/trace-context/#denial-of-service. What tracestate holds is not known to be free of
+        personal data.
+        """
+        found = self._propagator.extract(headers, self._nothing)
+        caller = self.api.get_current_span(found).get_span_context()
+        if not caller.is_valid:
+            return self._nothing
+        drawn = self.api.TraceFlags.SAMPLED if random.random() < self._share else self.api.TraceFlags.DEFAULT
+        ours = self.api.SpanContext(caller.trace_id, caller.span_id, True, self.api.TraceFlags(drawn))
+        return self.api.set_span_in_context(self.api.NonRecordingSpan(ours), self._nothing)
 
 
 _tracing: _Tracing | None = None
@@ -57,7 +70,7 @@ def start_tracing(endpoint: str, share: float, worker: int) -> None:
 
     Args:
         endpoint: as `http://collector:4318`.
-        share: of the requests whose caller does not say whether they are traced, 0 to 1.
+        share: of the requests that are traced, 0 to 1, whatever their callers ask for.
         worker: number of this process among the workers of the service.
 
     Raises:
@@ -85,7 +98,7 @@ def start_tracing(endpoint: str, share: float, worker: int) -> None:
     )
     exporter = OTLPSpanExporter(endpoint.rstrip("/") + TRACES_PATH, timeout=EXPORT_SECONDS)
     provider.add_span_processor(BatchSpanProcessor(exporter))
-    _tracing = _Tracing(provider)
+    _tracing = _Tracing(provider, share)
 
 
 def stop_tracing() -> None:

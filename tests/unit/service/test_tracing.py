@@ -92,23 +92,35 @@ def test_a_request_without_a_caller_s_trace_begins_one_and_a_broken_header_count
     assert len({each.trace_id for each in spans} - {TRACE}) == 3
 
 
-def test_a_caller_that_does_not_trace_is_not_traced(runtime: Runtime, collector: TraceCollector) -> None:
-    client = client_of(runtime)
-    assert client.post("/v1/intent", json={"texts": ["a"]}, headers={"traceparent": NOT_SAMPLED}).status_code == 200
-    assert client.get("/v1/release", headers={"traceparent": SAMPLED}).status_code == 200
-    stop_tracing()
-    assert [each.name for each in collector.wait_for(1)] == ["GET /v1/release"]
-
-
-def test_the_share_of_requests_that_are_traced_is_kept() -> None:
+@pytest.mark.parametrize(("share", "header", "traced"), [(0.0, SAMPLED, False), (1.0, NOT_SAMPLED, True)])
+def test_our_share_and_not_the_caller_decides_what_is_traced(share: float, header: str, traced: bool) -> None:
+    # Cause: whoever set the flag of a traceparent had every request traced, whatever share was asked for.
     with trace_collector() as collector:
-        start_tracing(collector.address, 0.0, worker=1)
-        with request_span("GET", "/v1/release", "id", {}) as request:
-            assert request.trace_id is None
-        with request_span("GET", "/v1/release", "id", {"traceparent": SAMPLED}) as request:
-            assert request.trace_id == TRACE
+        start_tracing(collector.address, share, worker=1)
+        for headers in ({}, {"traceparent": header}):
+            with request_span("GET", "/v1/release", "id", headers) as request, span("part"):
+                assert (request.trace_id is not None) == traced
         stop_tracing()
-        assert len(collector.wait_for(1)) == 1
+        assert len(collector.wait_for(4 if traced else 0)) == (4 if traced else 0)
+
+
+def test_a_share_of_what_one_caller_sends_is_traced_whatever_its_trace_ids_are() -> None:
+    with trace_collector() as collector:
+        start_tracing(collector.address, 0.5, worker=1)
+        drawn = 0
+        for _ in range(400):
+            with request_span("GET", "/", "id", {"traceparent": f"00-{1:032x}-{CALLER}-01"}) as request:
+                drawn += request.trace_id is not None
+        stop_tracing()
+    assert 120 < drawn < 280  # 8 standard deviations
+
+
+def test_what_a_caller_adds_to_its_trace_is_not_sent_on(collector: TraceCollector) -> None:
+    with request_span("GET", "/", "id", {"traceparent": SAMPLED, "tracestate": "shop=jane-doe"}):
+        pass
+    stop_tracing()
+    assert [each.trace_id for each in collector.wait_for(1)] == [TRACE]
+    assert b"jane-doe" not in b"".join(collector.bodies)
 
 
 def test_a_failure_is_named_by_its_type_and_nothing_a_shopper_wrote_is_sent(
