@@ -27,34 +27,36 @@ class ShopperFeatures:
         self._store: OnlineFeatures | None = None
         self._opening = threading.Lock()
 
-    def of(self, shoppers: Sequence[str], moment: datetime) -> list[Features | None]:
-        """Features of each shopper at `moment`; a missing or stale one has its declared default, and is counted.
+    def of(self, asked: Sequence[tuple[str, datetime]]) -> list[Features | None]:
+        """Features of each shopper at the moment beside it; a missing or stale one has its declared default.
 
-        All are None while nothing was ever materialized, and while the store cannot be read: by then the events are
-        accepted, and the model answers without features too.
+        All are None while no store is there, and while it cannot be read: by then the events are accepted, and the
+        model answers without features too. Whatever is no stored value is counted.
         """
-        keys = list(dict.fromkeys(shoppers))
         try:
             store = self._open()
-            if store is None:
-                return [None] * len(shoppers)
-            rows = store.read(Entity.USER, keys, moment)
+            rows = store.read_each(Entity.USER, asked) if store else None
         except (sqlite3.Error, ValueError) as error:
             logger.error("online store %s cannot be read, predicting without features: %s", self._path, error)
-            self._metrics.feature_defaults.labels("unreadable").inc(len(keys) * len(features_of(Entity.USER)))
-            return [None] * len(shoppers)
+            return self._none("unreadable", len(asked))
+        if rows is None:
+            # A replica that lacks the shared file looks like a shop that has materialized nothing yet.
+            return self._none("absent", len(asked))
         for row in rows:
             self._metrics.feature_defaults.labels("missing").inc(len(row.missing))
             self._metrics.feature_defaults.labels("stale").inc(len(row.stale))
             if row.age is not None:
                 self._metrics.feature_age.observe(row.age.total_seconds())
-        found = {row.key: row.values for row in rows}
-        return [found[shopper] for shopper in shoppers]
+        return [row.values for row in rows]
 
     def close(self) -> None:
         """Close the store."""
         if self._store is not None:
             self._store.close()
+
+    def _none(self, why: str, shoppers: int) -> list[Features | None]:
+        self._metrics.feature_defaults.labels(why).inc(shoppers * len(features_of(Entity.USER)))
+        return [None] * shoppers
 
     def _open(self) -> OnlineFeatures | None:
         with self._opening:

@@ -172,11 +172,10 @@ class Runtime:
             tracked = self._tracker.track(documents, received_time)
         if not tracked.touched:
             return tracked, []
-        shoppers = [session.shopper_id for session in tracked.touched]
         # The clock of the events: it is now for live traffic, and then for a replay of archived traffic.
-        moment = max(session.event_time for session in tracked.touched)
-        with span("read features", shoppers=len(shoppers)):
-            return tracked, self._features.of(shoppers, moment)
+        asked = [(session.shopper_id, session.event_time) for session in tracked.touched]
+        with span("read features", shoppers=len(asked)):
+            return tracked, self._features.of(asked)
 
     async def intent(self, request: IntentRequest) -> dict[str, Any]:
         """Predict texts in their order; the answer is an `IntentAnswer` as plain values.

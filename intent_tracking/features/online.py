@@ -179,11 +179,21 @@ class OnlineFeatures:
             ValueError: `now` has no time zone.
             sqlite3.OperationalError: the store was never applied, or is locked for longer than five seconds.
         """
-        if now.tzinfo is None:
-            raise ValueError(f"time {now.isoformat()} has no time zone: pass it in UTC")
+        return self.read_each(entity, [(key, now) for key in keys])
+
+    def read_each(self, entity: Entity, asked: Sequence[tuple[str, datetime]]) -> list[OnlineRow]:
+        """Like `read`, of each key at a moment of its own; a key may come more than once.
+
+        Raises:
+            ValueError: a moment has no time zone.
+            sqlite3.OperationalError: the store was never applied, or is locked for longer than five seconds.
+        """
+        for _, moment in asked:
+            if moment.tzinfo is None:
+                raise ValueError(f"time {moment.isoformat()} has no time zone: pass it in UTC")
         features = self._features[entity]
-        stored = self._stored(entity, keys)
-        rows = [_row(key, stored[key], features, now) for key in keys]
+        stored = self._stored(entity, [key for key, _ in asked])
+        rows = [_row(key, stored[key], features, moment) for key, moment in asked]
         with self._lock:
             self.reads += len(rows)
             self.defaults_missing += sum(len(row.missing) for row in rows)

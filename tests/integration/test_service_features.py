@@ -30,8 +30,12 @@ def counted(metrics: Metrics, why: str) -> float:
 
 
 def test_before_the_first_materialization_features_are_unknown(tmp_path: Path) -> None:
-    features = ShopperFeatures(tmp_path / "online.db", Metrics())
-    assert features.of(["u1", "u2"], datetime(2026, 1, 11, tzinfo=UTC)) == [None, None]
+    # Cause: it was not counted, so a replica without the shared file predicted without features and nobody knew.
+    metrics = Metrics()
+    moment = datetime(2026, 1, 11, tzinfo=UTC)
+    features = ShopperFeatures(tmp_path / "online.db", metrics)
+    assert features.of([("u1", moment), ("u2", moment)]) == [None, None]
+    assert counted(metrics, "absent") == 2 * len(USER_FEATURES)
 
 
 def test_materialized_features_reach_the_model_and_unknown_shoppers_are_counted(tmp_path: Path) -> None:
@@ -51,12 +55,17 @@ def test_materialized_features_reach_the_model_and_unknown_shoppers_are_counted(
     metrics = Metrics()
     features = ShopperFeatures(store.online_path, metrics)
     try:
-        known, unknown = features.of(["u1", "u2"], moment + timedelta(hours=1))
+        # Cause: the newest moment of a batch was that of all its sessions: one made the others' features stale.
+        known, unknown, late = features.of(
+            [("u1", moment + timedelta(hours=1)), ("u2", moment), ("u1", moment + timedelta(days=365))]
+        )
     finally:
         features.close()
     assert known is not None
     assert known[views] == 7
     assert unknown is not None
-    assert unknown[views] == next(feature.default for feature in USER_FEATURES if feature.name == views)
-    assert counted(metrics, "missing") == len(USER_FEATURES)
-    assert counted(metrics, "stale") == 0
+    assert late is not None
+    default = next(feature.default for feature in USER_FEATURES if feature.name == views)
+    assert unknown[views] == late[views] == default
+    assert counted(metrics, "missing") == counted(metrics, "stale") == len(USER_FEATURES)
+    assert counted(metrics, "absent") == 0
