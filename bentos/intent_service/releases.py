@@ -24,6 +24,8 @@ POLL_SECONDS = 0.5
 # load a model beside the live one, so they become rare.
 RETRY_SECONDS = 30.0
 MAX_RETRY_SECONDS = 1800.0
+# A load of minutes must not use up the time that a supervisor gives a process to write what it holds.
+STOP_SECONDS = 5.0
 # Allocations between two walks of the youngest objects, and how many of each kind of walk come before the next one.
 _COLLECTOR_THRESHOLDS = (20_000, 20, 50)
 
@@ -49,6 +51,10 @@ class Predictor(Protocol):
     def replay_golden(self) -> list[str]:
         """What the artifact answers otherwise than when it was exported; empty when all is well."""
         ...
+
+
+class _StoppingError(Exception):
+    """The process ends: what is being prepared is given up."""
 
 
 class GoldenReplayError(Exception):
@@ -90,6 +96,8 @@ class ReleaseWatcher:
         metrics: Metrics,
         bundled: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        stop_seconds: float = STOP_SECONDS,
     ) -> None:
         """Follow `release_file`; while there is none, serve `bundled`, the release that a Bento carries."""
         self._clock = clock
@@ -97,6 +105,7 @@ class ReleaseWatcher:
         self._bundled = bundled
         self._load = load
         self._metrics = metrics
+        self._stop_seconds = stop_seconds
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="release-watcher", daemon=True)
         self._seen: tuple[Path, int, int, int] | None = None
@@ -112,10 +121,12 @@ class ReleaseWatcher:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread, after the load that it may be in the middle of."""
+        """End the thread; a load that it is in the middle of is given up, and waited for `stop_seconds` at most."""
         self._stop.set()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(self._stop_seconds)
+            if self._thread.is_alive():
+                logger.warning("the process ends in the middle of a load, whose model is given up")
 
     def is_alive(self) -> bool:
         """Whether new releases are still noticed."""
@@ -137,6 +148,8 @@ class ReleaseWatcher:
                 self._accept()
                 return
             serving = self._prepare(source, release)
+        except _StoppingError:
+            return
         except Exception as error:  # noqa: BLE001 - whatever a model's libraries raise, the thread must go on watching
             self._refuse(Refusal(release.number if release else None, _reason(error)))
             if self.serving is None:
@@ -170,6 +183,8 @@ class ReleaseWatcher:
             tried.append(component)
             try:
                 serving = self._prepare(source, release)
+            except _StoppingError:
+                return
             except Exception as error:  # noqa: BLE001 - as above: the next older one may still be served
                 logger.error("release %d of the history is refused too: %s", release.number, _reason(error))
                 continue
@@ -185,15 +200,23 @@ class ReleaseWatcher:
             return replace(live, release=release)
         if component in self._failed_golden:
             raise GoldenReplayError(self._failed_golden[component])
-        predictor = self._load(verify_component(source, component))
+        artifact = verify_component(source, component)
+        self._go_on()
+        predictor = self._load(artifact)
+        self._go_on()
         if predictor.version != component.version:
             raise ReleaseError(f"{source}: names version {component.version}, its artifact says {predictor.version}")
         differences = predictor.replay_golden()
+        self._go_on()
         if differences:
             failure = f"{len(differences)} golden answers of {component.version} differ, first: {differences[0]}"
             self._failed_golden[component] = failure
             raise GoldenReplayError(failure)
         return Serving(release, predictor, datetime.now(UTC))
+
+    def _go_on(self) -> None:
+        if self._stop.is_set():
+            raise _StoppingError
 
     def _refuse(self, refusal: Refusal) -> None:
         self._retry_at = self._clock() + self._retry_seconds

@@ -222,6 +222,13 @@ def test_the_service_believes_the_proxies_that_are_named_and_no_others(rendered:
     assert "FORWARDED_ALLOW_IPS" not in {each["name"] for each in container_of(rendered("least"))["env"]}
 
 
+def test_a_pod_has_time_for_its_last_requests_and_for_writing_what_it_holds(rendered: Rendered) -> None:
+    pod = rendered("least")["Deployment"]["spec"]["template"]["spec"]
+    wait = int(container_of(rendered("least"))["lifecycle"]["preStop"]["exec"]["command"][-1])
+    last_request = Settings.model_fields["request_seconds"].default
+    assert pod["terminationGracePeriodSeconds"] >= wait + last_request + 20
+
+
 def test_a_volume_of_one_pod_is_given_up_before_the_next_pod_takes_it(rendered: Rendered) -> None:
     assert rendered("least")["Deployment"]["spec"]["strategy"] == {"type": "Recreate"}
     assert rendered("scaled")["Deployment"]["spec"]["strategy"]["type"] == "RollingUpdate"
@@ -248,6 +255,11 @@ def test_a_gpu_is_asked_for_beside_the_other_limits(rendered: Rendered) -> None:
         (
             LEAST | {"ingress": {"enabled": True, "host": "intent.shop.example"}},
             "ingress.enabled needs trustedProxies",
+        ),
+        (LEAST | {"terminationGracePeriodSeconds": 44}, "terminationGracePeriodSeconds has to be 45 or more"),
+        (
+            LEAST | {"settings": {"INTENT_REQUEST_SECONDS": "59.5"}},
+            "terminationGracePeriodSeconds has to be 85 or more",
         ),
         (LEAST | {"trustedProxies": ["*"]}, "trustedProxies"),
         (LEAST | {"trustedProxies": ["0.0.0.0/0"]}, "trustedProxies"),

@@ -165,6 +165,14 @@ def test_the_service_believes_the_proxy_that_is_named_and_by_default_none_of_ano
             assert found[name]["environment"]["FORWARDED_ALLOW_IPS"] == believed
 
 
+def test_the_service_has_time_for_its_last_requests_and_for_writing_what_it_holds(services: dict[str, Any]) -> None:
+    last_request = Settings.model_fields["request_seconds"].default
+    for name in ("intent-service", "intent-service-gpu"):
+        assert int(services[name]["stop_grace_period"].removesuffix("s")) >= last_request + 20
+        # With another limit for requests the period would have to be another.
+        assert "INTENT_REQUEST_SECONDS" not in services[name]["environment"]
+
+
 def test_what_is_mounted_and_built_from_is_there(services: dict[str, Any]) -> None:
     for service in services.values():
         for volume in service.get("volumes", []):

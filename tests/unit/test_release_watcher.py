@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -256,6 +257,27 @@ def test_a_start_on_a_broken_release_file_serves_the_newest_of_the_history(
     watcher.check()
     assert live(watcher) == "a"
     assert watcher.refusal is not None
+
+
+def test_a_stop_does_not_wait_for_the_load_of_a_model_which_is_given_up(release_file: Path, tmp_path: Path) -> None:
+    # A load of minutes used up the grace period of the process, which was then killed with its logs unwritten.
+    loading, loaded = threading.Event(), threading.Event()
+
+    def load(directory: Path) -> FakePredictor:
+        loading.set()
+        assert loaded.wait(30)
+        return FakePredictor.load(directory)
+
+    watcher = ReleaseWatcher(release_file, load, Metrics(), stop_seconds=0.05)
+    watcher.start()
+    publish(release_file, {"intent_model": fake_artifact(tmp_path, "a")}, "a")
+    assert loading.wait(10)
+    watcher.stop()
+    assert watcher.is_alive()
+    loaded.set()
+    wait_until(lambda: not watcher.is_alive())
+    assert live(watcher) is None
+    assert watcher.refusal is None
 
 
 def test_the_thread_notices_a_release_by_itself(watcher: ReleaseWatcher, release_file: Path, tmp_path: Path) -> None:

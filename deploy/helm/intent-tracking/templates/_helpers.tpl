@@ -61,6 +61,10 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- fail "more than one replica needs persistence.enabled with persistence.accessModes [ReadWriteMany]: an erasure is a file of the home, and has to reach every replica and outlive the pod that took it." -}}
 {{- end -}}
 {{- end -}}
+{{- $least := add 25 (get .Values.settings "INTENT_REQUEST_SECONDS" | default 20 | float64 | ceil | int) -}}
+{{- if lt (int .Values.terminationGracePeriodSeconds) (int $least) -}}
+{{- fail (printf "terminationGracePeriodSeconds has to be %d or more: 5 s before the stop, INTENT_REQUEST_SECONDS for the last requests and 20 s to write what is held." $least) -}}
+{{- end -}}
 {{- if and .Values.ingress.enabled (not .Values.trustedProxies) -}}
 {{- fail "ingress.enabled needs trustedProxies, the addresses or networks of the ingress controller's pods: else all shoppers share its address, and a public key's 5 requests a second." -}}
 {{- end -}}
