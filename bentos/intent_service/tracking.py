@@ -20,6 +20,7 @@ from intent_tracking.events.arrival import arrival_problem, arrival_refusal
 from intent_tracking.events.contract import Event
 from intent_tracking.events.erased import erasure_refusal
 from intent_tracking.events.log import LogRefusedError, open_event_log
+from intent_tracking.events.quarantine import QuarantineReason
 from intent_tracking.events.scrubbing import scrubbed_line
 from intent_tracking.inference import ModelInput
 from intent_tracking.sessions.render import render_session
@@ -98,6 +99,7 @@ class Tracker:
                 is answered as accepted; sent again they enter it once.
         """
         events: dict[str, Event] = {}
+        lines: dict[str, bytes] = {}
         duplicates = 0
         tombstones = self._tombstones.current()
         rejected: list[Refused] = []
@@ -115,11 +117,15 @@ class Tracker:
             elif parsed.event.event_id in events:
                 duplicates += 1
             else:
-                events[parsed.event.event_id] = parsed.event
+                # Scrubbed before the claim, which others may wait for; refused before it, for the log never takes it.
+                line = scrubbed_line(parsed.event)
+                if len(line) > self._log.max_line_bytes:
+                    rejected.append(_too_long(index, len(line), self._log.max_line_bytes))
+                else:
+                    events[parsed.event.event_id] = parsed.event
+                    lines[parsed.event.event_id] = line
         if not events:
             return Tracked(0, duplicates, tuple(rejected), ())
-        # Scrubbed before the claim, which others may wait for.
-        lines = {event_id: scrubbed_line(event) for event_id, event in events.items()}
         with self._alone_with(events):
             mark = self._log.mark()
             known = self._claim(events, mark)
@@ -225,6 +231,11 @@ class Tracker:
             with self._changed:
                 self._under_way -= wanted
                 self._changed.notify_all()
+
+
+def _too_long(index: int, size: int, limit: int) -> Refused:
+    reason = QuarantineReason.TOO_LONG
+    return Refused(index, reason, f"{reason}: as a line of the log it has {size} bytes, and the log takes {limit}")
 
 
 def _event_id_of(line: bytes) -> str | None:

@@ -2,6 +2,8 @@
 
 A line is acknowledged when all in-sync replicas have it (`acks=all`, idempotent producer). The topic's
 `min.insync.replicas` says how many those are at least: 2 of 3 is what brokers are run with where nothing may be lost.
+A line is one message, which the topic takes up to its `max.message.bytes`; the address says the same to the producer
+(`message.max.bytes`), so that what is longer is refused before anything is sent.
 
 Pipelines read segments. `copy_topic` brings the topic into them, each message once: the name of a copied segment says
 which offsets it holds and comes with it in one rename, so it is its own record of how far the copy is.
@@ -32,7 +34,8 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from intent_tracking.events.log import require_lines
+from intent_tracking.events.adapters.base import MAX_LINE_BYTES
+from intent_tracking.events.log import LogRefusedError, require_lines
 from intent_tracking.events.segment_log import SEGMENT_BYTES, SEGMENT_SUFFIX
 from intent_tracking.tables import atomic_file
 
@@ -43,11 +46,15 @@ DELIVERY_SECONDS: Final = 10.0
 ABANDONED_SECONDS: Final = 30.0
 """After how long the call of another process is over, dead or not: well beyond its delivery."""
 BROKER_SECONDS: Final = 10.0
+MESSAGE_BYTES: Final = 1_000_000
+"""The longest message where the address does not say otherwise: what a topic takes that was not told otherwise."""
 STALL_SECONDS: Final = 30.0
 """How long the broker may send nothing, with messages outstanding, before reading fails."""
 _CONSUMED_AT_ONCE: Final = 1_000
 _CONSUME_SECONDS: Final = 0.2
+_ENVELOPE_BYTES: Final = 512  # more than what the protocol puts around a line
 _OURS: Final = re.compile(r"(security|sasl|ssl)\.[a-z.]+|client\.id|client\.rack")
+_SIZE: Final = "message.max.bytes"
 _COPIED: Final = re.compile(r"kafka\.(?P<topic>.+)\.(?P<partition>\d+)\.(?P<first>\d{20})-(?P<last>\d{20})\.jsonl")
 
 
@@ -57,26 +64,34 @@ class KafkaLogError(OSError):
 
 @dataclass(frozen=True, repr=False)
 class KafkaAddress:
-    """`kafka://host:9092,host:9092/topic?security.protocol=SASL_SSL&sasl.mechanism=PLAIN&sasl.username=...`."""
+    """`kafka://host:9092,host:9092/topic?security.protocol=SASL_SSL&sasl.mechanism=PLAIN&sasl.username=...`.
+
+    `message_bytes` is the property `message.max.bytes`, at most the `max.message.bytes` of the topic.
+    """
 
     topic: str
     properties: dict[str, str]
+    message_bytes: int = MESSAGE_BYTES
 
     @classmethod
     def parse(cls, address: str) -> KafkaAddress:
         """From the value of `INTENT_EVENT_LOG_KAFKA`; properties are those of librdkafka.
 
         Raises:
-            ValueError: a property is not one of security, client id or rack; the others are what the log stands on.
+            ValueError: a property is not one of security, client id, rack or message size; the others are what the log
+                stands on.
         """
         parts = urlsplit(address)
         properties = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
+        size = properties.pop(_SIZE, str(MESSAGE_BYTES))
         if wrong := sorted(name for name in properties if not _OURS.fullmatch(name)):
             raise ValueError(
-                f"INTENT_EVENT_LOG_KAFKA sets {', '.join(wrong)}: only security.*, sasl.*, ssl.*, client.id and "
-                "client.rack can be set"
+                f"INTENT_EVENT_LOG_KAFKA sets {', '.join(wrong)}: only security.*, sasl.*, ssl.*, client.id, "
+                f"client.rack and {_SIZE} can be set"
             )
-        return cls(parts.path.strip("/"), {"bootstrap.servers": parts.netloc, **properties})
+        if not re.fullmatch(r"[0-9]{4,9}", size):
+            raise ValueError(f"INTENT_EVENT_LOG_KAFKA sets {_SIZE} to {size[:20]}: take bytes, 1000 to 999999999")
+        return cls(parts.path.strip("/"), {"bootstrap.servers": parts.netloc, **properties}, int(size))
 
 
 class _Delivery:
@@ -84,14 +99,20 @@ class _Delivery:
 
     def __init__(self, count: int) -> None:
         self._missing = count
+        self._lock = threading.Lock()  # the broker answers in another thread
         self.error: KafkaError | None = None
         self.done = threading.Event()
 
     def count(self, error: KafkaError | None) -> None:
         self.error = self.error or error
-        self._missing -= 1
-        if self._missing == 0:
-            self.done.set()
+        self.forget(1)
+
+    def forget(self, count: int) -> None:
+        """Wait for so many lines less: they are not on their way."""
+        with self._lock:
+            self._missing -= count
+            if self._missing == 0:
+                self.done.set()
 
 
 class KafkaLog:
@@ -107,6 +128,7 @@ class KafkaLog:
         self._properties = parsed.properties
         self._writer = uuid.uuid4().hex[:12]
         self._delivery_seconds = delivery_seconds
+        self.max_line_bytes = min(parsed.message_bytes - _ENVELOPE_BYTES, MAX_LINE_BYTES)
         # By partition the offset that comes next as far as this writer knows: what it appends stands there or later.
         self._next = _ends(self._properties, self._topic)
         with _reported(self._topic):
@@ -117,6 +139,7 @@ class KafkaLog:
                     "enable.idempotence": True,
                     "linger.ms": LINGER_MILLISECONDS,
                     "compression.type": "lz4",
+                    _SIZE: parsed.message_bytes,
                     "message.timeout.ms": round(delivery_seconds * 1000),
                     "log_level": 3,
                 }
@@ -129,10 +152,11 @@ class KafkaLog:
         """Send `lines` and return when the broker has acknowledged each.
 
         Raises:
-            ValueError: a line is empty or holds a newline; nothing of this call is sent.
+            ValueError: a line is empty, holds a newline or is too long; nothing of this call is sent.
+            LogRefusedError: nothing of this call could be sent.
             KafkaLogError: a line was not acknowledged; it may be in the topic all the same, and others of the call.
         """
-        require_lines(lines)
+        require_lines(lines, self.max_line_bytes)
         if not lines:
             return
         delivery = _Delivery(len(lines))
@@ -144,16 +168,24 @@ class KafkaLog:
                     self._next[partition] = max(self._next.get(partition, 0), offset + 1)
             delivery.count(error)
 
+        refused: Exception | None = None
         for sent, line in enumerate(lines):
             try:
                 self._producer.produce(self._topic, line, on_delivery=delivered)
             except (BufferError, KafkaException) as error:
-                raise KafkaLogError(f"event log, topic {self._topic}: {sent} lines are sent, then: {error}") from error
+                if sent == 0:
+                    raise LogRefusedError(f"event log, topic {self._topic}: {error}") from error
+                # What is on its way already must be over before the sender hears of it and sends it again.
+                delivery.forget(len(lines) - sent)
+                refused = error
+                break
         # The broker's client gives up by itself a little earlier, and says why.
         if not delivery.done.wait(self._delivery_seconds + 5.0):
             raise KafkaLogError(f"event log, topic {self._topic}: no answer within {self._delivery_seconds + 5.0} s")
+        if refused is not None:
+            raise KafkaLogError(f"event log, topic {self._topic}: {sent} lines are sent, then: {refused}") from refused
         if delivery.error is not None:
-            raise KafkaLogError(f"event log, topic {self._topic}: {delivery.error.str()}")
+            raise KafkaLogError(f"event log, topic {self._topic}: {_in_words(delivery.error)}")
 
     def mark(self) -> str:
         """The name of this writer, the time, and for each partition the offset from which its next lines stand."""
@@ -225,6 +257,15 @@ def copy_topic(address: str, root: Path, *, segment_bytes: int = SEGMENT_BYTES) 
                 segments.append(path)
                 messages += len(block)
     return Copied(messages, tuple(segments))
+
+
+def _in_words(error: KafkaError) -> str:
+    if error.code() != KafkaError.MSG_SIZE_TOO_LARGE:
+        return error.str()
+    return (
+        f"{error.str()}; set max.message.bytes of the topic to at least {_SIZE} of INTENT_EVENT_LOG_KAFKA "
+        f"({MESSAGE_BYTES} where it is not set)"
+    )
 
 
 def _blocks(

@@ -19,11 +19,15 @@ class LogRefusedError(OSError):
 class EventLog(Protocol):
     """An append-only log of lines that many processes write at once. Thread-safe."""
 
+    max_line_bytes: int
+    """The longest line that it takes."""
+
     def append(self, lines: Sequence[bytes]) -> None:
         """Write `lines` and return when they are safe.
 
         Raises:
-            ValueError: a line is empty, holds a newline or begins with a space; nothing of this call is written.
+            ValueError: a line is empty, holds a newline, begins with a space or is too long; nothing of this call is
+                written.
             LogRefusedError: nothing of this call is in the log.
             OSError: the log failed, and it is not known whether the lines are in it.
         """
@@ -73,14 +77,16 @@ def open_event_log(settings: Settings) -> EventLog:
     return KafkaLog(settings.event_log_kafka.get_secret_value())
 
 
-def require_lines(lines: Sequence[bytes]) -> None:
+def require_lines(lines: Sequence[bytes], max_bytes: int) -> None:
     """Refuse what would break a log of lines.
 
     Raises:
-        ValueError: a line is empty, holds a newline or begins with a space.
+        ValueError: a line is empty, holds a newline, begins with a space or has more than `max_bytes`.
     """
     for line in lines:
         if not line or b"\n" in line or line.startswith(b" "):
             raise ValueError(
                 "a log line must hold text, no newline and no space before it: write one JSON document a line"
             )
+        if len(line) > max_bytes:
+            raise ValueError(f"a log line has {len(line)} bytes, and this log takes {max_bytes}")

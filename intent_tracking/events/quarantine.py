@@ -28,6 +28,7 @@ class QuarantineReason(StrEnum):
     UNSUPPORTED_VERSION = "unsupported_version"
     TOO_LATE = "too_late"
     FROM_THE_FUTURE = "from_the_future"
+    TOO_LONG = "too_long"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from intent_tracking.events.adapters.base import MAX_LINE_BYTES
 from intent_tracking.events.log import LogRefusedError, require_lines
 
 SEGMENT_SUFFIX: Final = ".jsonl"
@@ -53,6 +54,7 @@ class SegmentLog:
     def __init__(self, root: Path, *, segment_bytes: int = SEGMENT_BYTES) -> None:
         self.root = root
         self._segment_bytes = segment_bytes
+        self.max_line_bytes = MAX_LINE_BYTES  # what its readers take
         self._queue = threading.Lock()  # guards `_batch`
         self._disk = threading.Lock()  # held by the one caller that writes
         self._batch = _Batch()
@@ -67,11 +69,11 @@ class SegmentLog:
         """Write `lines` and return when they are on disk.
 
         Raises:
-            ValueError: a line is empty or holds a newline; nothing of this call is written.
+            ValueError: a line is empty, holds a newline or is too long; nothing of this call is written.
             LogRefusedError: the disk refused; what was half written is cut off again.
             OSError: the disk refused, and to cut it off as well.
         """
-        require_lines(lines)
+        require_lines(lines, self.max_line_bytes)
         if not lines:
             return
         with self._queue:

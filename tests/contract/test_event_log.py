@@ -64,6 +64,17 @@ def test_a_line_that_would_break_the_log_is_refused_with_its_call(logs: Logs, li
     assert list(log.since(begin)) == [b"after"]
 
 
+def test_a_line_is_taken_up_to_the_length_that_the_log_names(logs: Logs) -> None:
+    # Cause: a line that the broker's client refuses was sent again for ever, and others of its call were logged twice.
+    log = logs.open()
+    begin = log.mark()
+    longest = b"x" * log.max_line_bytes
+    with pytest.raises(ValueError, match="bytes"):
+        log.append([b"good", longest + b"x"])
+    log.append([longest])
+    assert list(log.since(begin)) == [longest]
+
+
 def test_a_mark_finds_what_its_writer_appended_after_it_from_any_process(logs: Logs) -> None:
     writer, other = logs.open(), logs.open()
     writer.append([b"before"])

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -124,7 +125,39 @@ def test_a_broker_that_is_gone_acknowledges_nothing() -> None:
     log.close()
 
 
-def test_only_the_security_of_the_client_can_be_set() -> None:
+def test_what_was_sent_before_a_refusal_is_over_when_the_call_is() -> None:
+    # Cause: the call failed at the first line that did not fit into the client's queue (100,000 lines), and those
+    # before it reached the topic after the sender had been told to send all of them again.
+    with kafka_broker() as address:
+        log = KafkaLog(f"kafka://{address}/full", delivery_seconds=1.0)
+    begin = time.monotonic()
+    with pytest.raises(KafkaLogError, match=r"100000 lines are sent, then:.*[Qq]ueue full"):
+        log.append([b"x"] * 100_001)
+    assert time.monotonic() - begin > 0.9
+    log.close()
+
+
+def test_an_event_that_no_message_can_hold_is_rejected_and_those_beside_it_are_taken(
+    broker: str, tmp_path: Path
+) -> None:
+    now = datetime.now(UTC)
+    items = [{"item_id": f"p{number}", "item_name": "n" * 300, "item_brand": "b" * 300} for number in range(2_000)]
+    params = {"transaction_id": "t1", "currency": "EUR", "value": 2.0, "items": items}
+    purchase = message(1) | {"event_name": "purchase", "params": params}
+    for address, accepted in ((f"kafka://{broker}/small", 2), (f"kafka://{broker}/large?message.max.bytes=5000000", 3)):
+        home = tmp_path / str(accepted)
+        tracker = Tracker(Settings(home=home, event_log_kafka=SecretStr(address)), Metrics())
+        tracked = tracker.track([message(0), purchase, message(2)], now)
+        again = tracker.track([message(0), purchase, message(2)], now)
+        tracker.close()
+        assert (tracked.accepted, again.accepted, again.duplicates) == (accepted, 0, accepted)
+        refused = [(each.index, each.reason) for each in tracked.rejected]
+        assert refused == ([] if accepted == 3 else [(1, "too_long")])
+        assert again.rejected == tracked.rejected
+        assert copy_topic(address, home / "event_log").messages == accepted
+
+
+def test_only_security_and_size_can_be_set() -> None:
     parsed = KafkaAddress.parse("kafka://a:9092,b:9092/events?security.protocol=SASL_SSL&sasl.password=p%26q")
     assert parsed.topic == "events"
     assert parsed.properties == {
@@ -135,3 +168,6 @@ def test_only_the_security_of_the_client_can_be_set() -> None:
     assert "p&q" not in repr(parsed)
     with pytest.raises(ValueError, match="sets acks:"):
         KafkaAddress.parse("kafka://a:9092/events?acks=1")
+    assert KafkaAddress.parse("kafka://a:9092/events?message.max.bytes=5000000").message_bytes == 5_000_000
+    with pytest.raises(ValueError, match=r"message\.max\.bytes to much"):
+        KafkaAddress.parse("kafka://a:9092/events?message.max.bytes=much")
