@@ -95,10 +95,15 @@ def copy_events(
         if settings.event_log_kafka is None:
             raise ValueError("INTENT_EVENT_LOG_KAFKA is not set: the event log is files already")
         from intent_tracking.events.kafka_log import copy_topic
+        from intent_tracking.tombstones import Erasures
 
-        root = (home or settings.home).resolve() / "event_log"
-        copied = copy_topic(settings.event_log_kafka.get_secret_value(), root)
-        typer.echo(f"{copied.messages:,} messages copied into {len(copied.segments)} segments of {root}")
+        folder = (home or settings.home).resolve()
+        root = folder / "event_log"
+        copied = copy_topic(settings.event_log_kafka.get_secret_value(), root, Erasures(folder))
+        typer.echo(
+            f"{copied.messages:,} messages copied into {len(copied.segments)} segments of {root}, "
+            f"{copied.erased:,} left out as erased"
+        )
 
 
 @app.command("evaluate")

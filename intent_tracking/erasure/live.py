@@ -13,8 +13,7 @@ from typing import Final
 import orjson
 
 from intent_tracking.erasure.lines import erase_log_lines
-from intent_tracking.events.adapters.native import NativeAdapter
-from intent_tracking.events.erased import erased_by
+from intent_tracking.events.erased import erases_line, told_by
 from intent_tracking.events.segment_log import ERASED, read_segment, segments
 from intent_tracking.features.declaration import Entity
 from intent_tracking.features.online import remove_online
@@ -32,8 +31,6 @@ PREDICTION_LOG: Final = "prediction_log"
 LEFT_TO_JOB: Final = ("landing", "annotations", "tables", "training")
 LIVE_SECONDS: Final = 10.0
 """How long a request may go through segments; what it does not reach is left to the erasure job."""
-
-_NATIVE: Final = NativeAdapter()
 
 
 @dataclass(frozen=True)
@@ -112,12 +109,7 @@ def erase_events(segment: Path, tombstones: Tombstones, person: Person | None = 
     def is_erased(line: bytes) -> bool:
         if person is not None and person.written not in line:
             return False
-        text = line.decode("utf-8", "backslashreplace")
-        document = _decoded(line)
-        times = _NATIVE.times(document)
-        return _counted(
-            counts, erased_by(tombstones, _NATIVE, text, document, times.event_time, times.received_time), person
-        )
+        return _counted(counts, erases_line(tombstones, line), person)
 
     erase_log_lines(segment, is_erased)
     return counts
@@ -157,17 +149,8 @@ def _erased(place: str, segments: Iterable[Path], until: float, erase: Callable[
 def _told_by(segments: Iterable[Path], user_id: str) -> tuple[set[str], set[str]]:
     """Anonymous ids seen with the user, and the ids of the user's events."""
     needle = _written(user_id)
-    devices: set[str] = set()
-    event_ids: set[str] = set()
-    for segment in segments:
-        for line in read_segment(segment):
-            document = _decoded(line.data) if needle in line.data else None
-            for identity in _NATIVE.identities(document):
-                if identity.user_id == user_id and isinstance(document, dict):
-                    event_ids.add(str(document.get("event_id")))
-                    if identity.anonymous_id is not None:
-                        devices.add(identity.anonymous_id)
-    return devices, event_ids
+    lines = (line.data for segment in segments for line in read_segment(segment) if needle in line.data)
+    return told_by(lines, lambda user: user == user_id)
 
 
 def _names(segment: Path, user_id: str) -> bool:

@@ -49,11 +49,18 @@ def erase_stored(settings: Settings, sessions: SessionStore, progress: Progress 
     Erasures that are done already are applied again: to what came late, was landed again, or was restored from a
     backup. Nobody else may write tables meanwhile; the service may go on. Online features are not among the places.
 
+    Where the event log is a topic, all of it is copied first: it alone may tell a device of the person.
+
     Raises:
+        KafkaLogError: the topic cannot be copied.
         FileChangedError: a landed file is being written.
         ErasureError: a record of an erasure cannot be read.
     """
     erasures = Erasures(settings.home)
+    if settings.event_log_kafka is not None:
+        from intent_tracking.events.kafka_log import copy_topic
+
+        copy_topic(settings.event_log_kafka.get_secret_value(), settings.event_log, erasures)
     pending = erasures.pending()
     for request, devices in devices_of(settings, pending, erasures.tombstones()).items():
         # On the disk before anything is removed that tells them.

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final
 
+import orjson
+
 from intent_tracking.events.adapters import Adapter
+from intent_tracking.events.adapters.native import NativeAdapter
 from intent_tracking.events.contract import Event, shopper_id
 from intent_tracking.events.quarantine import Quarantined, refuse
-from intent_tracking.tombstones import Tombstones
+from intent_tracking.events.segment_log import ERASED
+from intent_tracking.tombstones import Erasures, Tombstones
 
+_NATIVE: Final = NativeAdapter()
 _WORD: Final = re.compile(r"[^\s\"',;{}\[\]()<>=&|]+")
 
 
@@ -47,6 +52,53 @@ def erased_by(
     return None
 
 
+def erases_line(tombstones: Tombstones, line: bytes) -> str | None:
+    """The request that erases a line of the event log; None where it stays, or is erased already."""
+    if not tombstones or line.startswith(ERASED):
+        return None
+    document = _decoded(line)
+    times = _NATIVE.times(document)
+    text = line.decode("utf-8", "backslashreplace")
+    return erased_by(tombstones, _NATIVE, text, document, times.event_time, times.received_time)
+
+
+def told_by(lines: Iterable[bytes], is_person: Callable[[str], bool]) -> tuple[set[str], set[str]]:
+    """What lines of the event log alone may tell of a person: the anonymous ids seen with the user, the events' ids."""
+    devices: set[str] = set()
+    event_ids: set[str] = set()
+    for line in lines:
+        document = _decoded(line)
+        for identity in _NATIVE.identities(document):
+            if identity.user_id is not None and is_person(identity.user_id) and isinstance(document, dict):
+                event_ids.add(str(document.get("event_id")))
+                if identity.anonymous_id is not None:
+                    devices.add(identity.anonymous_id)
+    return devices, event_ids
+
+
+def without_erased(lines: Sequence[bytes], erasures: Erasures) -> list[bytes]:
+    """`lines` of an event log that come to the disk only now, with an erased line for each that an erasure takes.
+
+    What they tell of the person is noted first, as for lines that are erased on the disk.
+    """
+    tombstones = erasures.tombstones()
+    taken: dict[str, list[bytes]] = {}
+    kept: list[bytes] = []
+    for line in lines:
+        request = erases_line(tombstones, line)
+        kept.append(line if request is None else ERASED)
+        if request is not None:
+            taken.setdefault(request, []).append(line)
+    for request, erased in taken.items():
+
+        def is_person(user_id: str, request: str = request) -> bool:
+            return tombstones.requests.get(tombstones.of(user_id)) == request
+
+        devices, event_ids = told_by(erased, is_person)
+        erasures.note(request, devices=devices, event_ids=event_ids)
+    return kept
+
+
 def erasure_refusal(event: Event, tombstones: Tombstones) -> Quarantined | None:
     """The refusal of an event that an erasure takes: it happened before, and comes late or again."""
     if not tombstones:
@@ -54,6 +106,13 @@ def erasure_refusal(event: Event, tombstones: Tombstones) -> Quarantined | None:
     if tombstones.event(shopper_id(event), event.event_time, event.received_time) is None:
         return None
     return refuse("erased", "the shopper was erased, with everything up to a moment after event_time")
+
+
+def _decoded(line: bytes) -> object:
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
 
 
 def _values(document: object) -> Iterator[str]:

@@ -6,7 +6,8 @@ A line is one message, which the topic takes up to its `max.message.bytes`; the 
 (`message.max.bytes`), so that what is longer is refused before anything is sent.
 
 Pipelines read segments. `copy_topic` brings the topic into them, each message once: the name of a copied segment says
-which offsets it holds and comes with it in one rename, so it is its own record of how far the copy is.
+which offsets it holds and comes with it in one rename, so it is its own record of how far the copy is. A topic is not
+erased: whoever asked for it is left out of the copy.
 """
 
 from __future__ import annotations
@@ -35,9 +36,11 @@ from confluent_kafka import (
 )
 
 from intent_tracking.events.adapters.base import MAX_LINE_BYTES
+from intent_tracking.events.erased import without_erased
 from intent_tracking.events.log import LogRefusedError, require_lines
-from intent_tracking.events.segment_log import SEGMENT_BYTES, SEGMENT_SUFFIX
+from intent_tracking.events.segment_log import ERASED, SEGMENT_BYTES, SEGMENT_SUFFIX
 from intent_tracking.tables import atomic_file
+from intent_tracking.tombstones import Erasures
 
 LINGER_MILLISECONDS: Final = 5
 """How long a line waits for others: what concurrent callers bring within it reaches the broker in one request."""
@@ -218,29 +221,34 @@ class KafkaLog:
 
 @dataclass(frozen=True)
 class Copied:
-    """What a copy brought: messages, and the segments that hold them."""
+    """What a copy brought: messages, those of them that an erasure keeps out, and the segments that hold the others."""
 
     messages: int
+    erased: int
     segments: tuple[Path, ...]
 
 
-def copy_topic(address: str, root: Path, *, segment_bytes: int = SEGMENT_BYTES) -> Copied:
+def copy_topic(address: str, root: Path, erasures: Erasures, *, segment_bytes: int = SEGMENT_BYTES) -> Copied:
     """Copy what the topic of `address` holds beyond the copied segments under `root` into new ones there.
 
+    Events that one of `erasures` takes do not reach the disk; an erased line stands where they were.
     A copy that is killed leaves whole segments or none; the next one goes on after the last. Only one runs at a time
     on a `root`, others wait for it. All copies of a topic must go to the same `root`.
 
     Raises:
         KafkaLogError: no broker answers; or messages are gone from the topic, or the topic itself was made anew, before
             they were copied.
+        ErasureError: a record of an erasure cannot be read.
     """
     parsed = KafkaAddress.parse(address)
     root.mkdir(parents=True, exist_ok=True)
     segments: list[Path] = []
-    messages = 0
+    messages = erased = 0
     with _alone(root / f".copy-{parsed.topic}"):
-        for half in root.glob(f".kafka.{parsed.topic}.*"):
-            half.unlink()  # of a copy that was killed
+        for half in root.glob(".kafka.*"):
+            found = _COPIED.match(half.name.removeprefix("."))
+            if found is not None and found["topic"] == parsed.topic:
+                half.unlink()  # of a copy that was killed
         ends = _ends(parsed.properties, parsed.topic)
         firsts = _copied_to(root, parsed.topic)
         for partition, end in sorted(ends.items()):
@@ -252,11 +260,13 @@ def copy_topic(address: str, root: Path, *, segment_bytes: int = SEGMENT_BYTES) 
                 )
             for block in _blocks(parsed, partition, first, end, segment_bytes):
                 path = root / _name(parsed.topic, partition, block[0][0], block[-1][0])
+                lines = without_erased([line for _, line in block if line], erasures)
                 with atomic_file(path) as temporary:
-                    temporary.write_bytes(b"".join(line + b"\n" for _, line in block if line))
+                    temporary.write_bytes(b"".join(line + b"\n" for line in lines))
                 segments.append(path)
                 messages += len(block)
-    return Copied(messages, tuple(segments))
+                erased += lines.count(ERASED)
+    return Copied(messages, erased, tuple(segments))
 
 
 def _in_words(error: KafkaError) -> str:

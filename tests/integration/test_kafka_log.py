@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -17,10 +18,14 @@ from pydantic import SecretStr
 
 from bentos.intent_service.metrics import Metrics
 from bentos.intent_service.tracking import Tracker
+from intent_tracking.erasure.proof import prove
+from intent_tracking.erasure.stored import erase_stored
 from intent_tracking.events.ingest import collect
 from intent_tracking.events.kafka_log import KafkaAddress, KafkaLog, KafkaLogError, copy_topic
 from intent_tracking.events.segment_log import read_log
+from intent_tracking.sessions.state import open_session_store
 from intent_tracking.settings import Settings
+from intent_tracking.tombstones import Erasures
 from tests.fakes.kafka_broker import kafka_broker
 from tests.fakes.service_client import message
 
@@ -39,7 +44,9 @@ def die(event, arguments):
             os.kill(os.getpid(), signal.SIGKILL)
 sys.addaudithook(die)
 from intent_tracking.events.kafka_log import copy_topic
-copy_topic(sys.argv[1], Path(sys.argv[2]), segment_bytes=200)
+from intent_tracking.tombstones import Erasures
+root = Path(sys.argv[2])
+copy_topic(sys.argv[1], root, Erasures(root), segment_bytes=200)
 """
 
 
@@ -61,7 +68,7 @@ def test_tracked_events_go_through_the_topic_into_the_day(broker: str, tmp_path:
     again = tracker.track([message(number) for number in range(3, 8)], now)
     tracker.close()
     assert (first.accepted, again.accepted, again.duplicates) == (5, 3, 2)
-    assert copy_topic(address, tmp_path / "event_log").messages == 8
+    assert copy_topic(address, tmp_path / "event_log", Erasures(tmp_path)).messages == 8
     days = sorted({datetime.fromisoformat(message(0)["event_time"]).date(), now.date()})
     rows = [row for _, table in collect(tmp_path, days) for row in table["raw"].to_pylist()]
     assert sorted(json.loads(row)["event_id"] for row in rows) == [f"e{number}" for number in range(8)]
@@ -75,8 +82,8 @@ def test_a_copy_takes_each_message_once_however_often_it_runs(broker: str, tmp_p
         lines = [b"%d-%d" % (turn, number) for number in range(40)]
         log.append(lines)
         written += lines
-        assert copy_topic(address, tmp_path, segment_bytes=100).messages == 40
-        assert copy_topic(address, tmp_path).messages == 0
+        assert copy_topic(address, tmp_path, Erasures(tmp_path), segment_bytes=100).messages == 40
+        assert copy_topic(address, tmp_path, Erasures(tmp_path)).messages == 0
         assert sorted(copied(tmp_path)) == sorted(written)
     log.close()
 
@@ -94,9 +101,47 @@ def test_a_copy_that_is_killed_loses_and_doubles_nothing(broker: str, tmp_path: 
     assert 0 < len(halfway) < 200
     log.append([b"later"])
     log.close()
-    assert copy_topic(address, tmp_path).messages == 201 - len(halfway)
+    assert copy_topic(address, tmp_path, Erasures(tmp_path)).messages == 201 - len(halfway)
     assert sorted(copied(tmp_path)) == sorted([*written, b"later"])
     assert not list(tmp_path.glob(".kafka.*"))
+
+
+def test_what_another_topic_left_half_copied_is_its_own(broker: str, tmp_path: Path) -> None:
+    halves = [tmp_path / f".kafka.{topic}.0.{0:020d}-{9:020d}.jsonl.x1" for topic in ("half", "half.more")]
+    for half in halves:
+        half.write_bytes(b"half")
+    copy_topic(f"kafka://{broker}/half", tmp_path, Erasures(tmp_path))
+    assert [half.exists() for half in halves] == [False, True]
+
+
+def test_nobody_who_was_erased_comes_back_by_the_topic(broker: str, tmp_path: Path) -> None:
+    # Cause: what was not copied yet told no devices, and came to the disk with its names after the proof.
+    address = f"kafka://{broker}/erased"
+    settings = Settings(home=tmp_path, event_log_kafka=SecretStr(address))
+    tracker = Tracker(settings, Metrics())
+    now = datetime.now(UTC)
+    person = [message(1, shopper="d-phone") | {"user_id": "u-1842"}, message(2, shopper="d-phone")]
+    tracker.track([*person, message(3, shopper="d-other")], now)
+    tracker.erase("u-1842", now)
+    sessions = open_session_store(settings)
+    erase_stored(settings, sessions)
+    sessions.close()
+    (proved,) = prove(settings)
+    assert (proved.finished, proved.proof.hits) == (True, 0), proved.proof
+    assert [json.loads(line)["event_id"] for line in copied(settings.event_log)] == ["e3"]
+    # What another process was only sending while the person asked, and a home that lost its copies.
+    log = KafkaLog(address)
+    log.append([json.dumps(each | {"received_time": now.isoformat()}).encode() for each in person])
+    log.close()
+    tracker.close()
+    late = copy_topic(address, settings.event_log, Erasures(tmp_path))
+    assert (late.messages, late.erased) == (2, 2)
+    for segment in settings.event_log.glob("kafka.*"):
+        segment.unlink()
+    again = copy_topic(address, settings.event_log, Erasures(tmp_path))
+    assert (again.messages, again.erased) == (5, 4)
+    for path in tmp_path.rglob("*"):
+        assert path.is_dir() or not re.search(rb"u-1842|d-phone", path.read_bytes()), path
 
 
 def test_a_message_of_somebody_else_stays_one_line(broker: str, tmp_path: Path) -> None:
@@ -105,15 +150,15 @@ def test_a_message_of_somebody_else_stays_one_line(broker: str, tmp_path: Path) 
         producer.produce("foreign", value, partition=0)
     producer.flush(30)
     address = f"kafka://{broker}/foreign"
-    assert copy_topic(address, tmp_path).messages == 4
+    assert copy_topic(address, tmp_path, Erasures(tmp_path)).messages == 4
     assert copied(tmp_path) == [b"two  lines", b"plain"]
-    assert copy_topic(address, tmp_path).messages == 0
+    assert copy_topic(address, tmp_path, Erasures(tmp_path)).messages == 0
 
 
 def test_a_topic_that_ends_before_what_was_copied_was_made_anew(broker: str, tmp_path: Path) -> None:
     (tmp_path / f"kafka.anew.0.{0:020d}-{99:020d}.jsonl").write_bytes(b"old\n")
     with pytest.raises(KafkaLogError, match="made anew"):
-        copy_topic(f"kafka://{broker}/anew", tmp_path)
+        copy_topic(f"kafka://{broker}/anew", tmp_path, Erasures(tmp_path))
 
 
 def test_a_broker_that_is_gone_acknowledges_nothing() -> None:
@@ -154,7 +199,7 @@ def test_an_event_that_no_message_can_hold_is_rejected_and_those_beside_it_are_t
         refused = [(each.index, each.reason) for each in tracked.rejected]
         assert refused == ([] if accepted == 3 else [(1, "too_long")])
         assert again.rejected == tracked.rejected
-        assert copy_topic(address, home / "event_log").messages == accepted
+        assert copy_topic(address, home / "event_log", Erasures(home)).messages == accepted
 
 
 def test_only_security_and_size_can_be_set() -> None:

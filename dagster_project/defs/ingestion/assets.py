@@ -12,6 +12,7 @@ from dagster_project.partitions import DAYS, RANGE_IN_ONE_RUN, TABLES_POOL, dail
 from dagster_project.resources.tables import Tables
 from intent_tracking.settings import Settings
 from intent_tracking.tables import DayTable
+from intent_tracking.tombstones import Erasures
 
 OWNERS = ["team:data-platform"]
 # A full disk or a file that is still being copied: worth another try, not worth waking anybody.
@@ -45,8 +46,10 @@ def raw_events(
     if settings.event_log_kafka is not None:
         from intent_tracking.events.kafka_log import copy_topic
 
-        copied = copy_topic(settings.event_log_kafka.get_secret_value(), settings.event_log)
-        context.log.info(f"{copied.messages} messages copied from Kafka into {len(copied.segments)} segments")
+        copied = copy_topic(settings.event_log_kafka.get_secret_value(), settings.event_log, Erasures(settings.home))
+        context.log.info(
+            f"{copied.messages} messages copied from Kafka into {len(copied.segments)} segments, {copied.erased} erased"
+        )
     records = 0
     erased: Counter[date] = Counter()
     for day, table in collect(settings.home, days_of(context), erased=erased):
