@@ -27,8 +27,6 @@ MAX_BATCH_CHARACTERS: Final = 16_384
 MAX_BACKGROUND_TEXTS: Final = 16
 # Two requests of the greatest size that 256 callers may send would not fit; those of ordinary traffic do many times.
 MAX_WAITING_TEXTS: Final = 16_384
-# Weight of the newest batch in what a text is expected to cost.
-_NEWEST: Final = 0.1
 
 
 class Lane(Enum):
@@ -95,8 +93,6 @@ class MicroBatcher:
         self._changed = threading.Condition()
         self._closing = False
         self._waiting = 0
-        self._under_way = 0
-        self._seconds_per_text = 0.0
         self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
         self._thread.start()
 
@@ -104,11 +100,6 @@ class MicroBatcher:
     def waiting(self) -> int:
         """Texts that wait for the model; those that it computes now are not among them."""
         return self._waiting
-
-    @property
-    def expected_wait(self) -> float:
-        """Seconds until a text that came now would be answered, by what texts took lately."""
-        return (self._waiting + self._under_way + 1) * self._seconds_per_text
 
     def submit(self, job: Job, lane: Lane = Lane.INTERACTIVE) -> None:
         """Put `job` at the end of its lane.
@@ -167,8 +158,7 @@ class MicroBatcher:
             if job.waiting:
                 unfinished.append(job)
         jobs.extend(unfinished)
-        self._under_way = lane.value - texts
-        self._waiting -= self._under_way
+        self._waiting -= lane.value - texts
         return batch
 
     def _compute(self, batch: list[tuple[Job, range]]) -> None:
@@ -189,7 +179,9 @@ class MicroBatcher:
             else:
                 self._fail(head, error)
             return
-        self._learn(time.perf_counter() - begin, len(inputs))
+        self._metrics.inference_seconds.observe(time.perf_counter() - begin)
+        self._metrics.batch_inputs.observe(len(inputs))
+        self._metrics.queue_inputs.set(self._waiting)
         start = 0
         for job, places in batch:
             if places.start == 0:
@@ -199,15 +191,6 @@ class MicroBatcher:
             if len(job.predictions) == len(job.inputs):
                 job.done(job)
 
-    def _learn(self, seconds: float, texts: int) -> None:
-        self._metrics.inference_seconds.observe(seconds)
-        self._metrics.batch_inputs.observe(texts)
-        self._metrics.queue_inputs.set(self._waiting)
-        newest = seconds / texts
-        before = self._seconds_per_text or newest
-        self._seconds_per_text = before + _NEWEST * (newest - before)
-        self._under_way = 0
-
     def _fail(self, job: Job, error: Exception) -> None:
         job.error = error
         with self._changed:
@@ -216,5 +199,4 @@ class MicroBatcher:
             for jobs in self._lanes.values():
                 if job in jobs:
                     jobs.remove(job)
-        self._under_way = 0
         job.done(job)

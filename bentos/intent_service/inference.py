@@ -58,16 +58,6 @@ class Inference:
         self._batcher = MicroBatcher(metrics)
         self._explaining = ThreadPoolExecutor(max_workers=2, thread_name_prefix="explaining")
 
-    @property
-    def waiting(self) -> int:
-        """Texts that wait for the model."""
-        return self._batcher.waiting
-
-    @property
-    def expected_wait(self) -> float:
-        """Seconds until a text that came now would be answered."""
-        return self._batcher.expected_wait
-
     async def predict(
         self, inputs: Sequence[ModelInput], features: Sequence[Features | None] | None = None
     ) -> Answered | None:

@@ -98,6 +98,9 @@ class Metrics:
         self.prediction_log_dropped = self._counter(
             "intent_prediction_log_dropped", "Predictions that the prediction log could not keep"
         )
+        self.console_skipped = self._counter(
+            "intent_console_skipped", "Answers that the console does not show: too many to follow, or no disk"
+        )
 
     def _features(self) -> None:
         self.feature_defaults = self._counter(

@@ -96,7 +96,7 @@ class Runtime:
         self._inference = Inference(
             self._watcher, self.metrics, workers=settings.workers, cached=settings.cached_predictions
         )
-        self.console = Console(settings, self.release)
+        self.console = Console(settings, self.release, self.metrics.console_skipped.inc)
         # Threads that wait for the disk: what several of them bring to the event log reaches it in one write.
         self._storage = RequestExecutor(max_workers=STORAGE_THREADS, thread_name_prefix="storage")
         # What must go on while those wait for storage that hangs has threads of its own.

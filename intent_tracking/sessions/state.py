@@ -109,7 +109,7 @@ class SessionStore(Protocol):
         ...
 
     def latest(self, user_id: str) -> LiveSession | None:
-        """The session of a known user with the newest activity."""
+        """The session of a known user with the newest activity; what recommendations are to ask for."""
         ...
 
     def size(self) -> int:

@@ -39,13 +39,16 @@ class Console:
     Args:
         settings: where the feed and the drift reports lie.
         release: what is served; raises RequestError while nothing is.
+        on_skip: told how many answers are not shown.
     """
 
-    def __init__(self, settings: Settings, release: Callable[[], ReleaseAnswer]) -> None:
+    def __init__(
+        self, settings: Settings, release: Callable[[], ReleaseAnswer], on_skip: Callable[[int], None]
+    ) -> None:
         self._drift = settings.drift
         self._release = release
         self._feed = SessionFeed(settings.console_feed)
-        self._writer = FeedWriter(self._feed)
+        self._writer = FeedWriter(self._feed, on_skip)
         self._look = threading.Lock()
         self._seen: tuple[float, bytes] | None = None
         self.streams = Streams(self._feed, self.status)

@@ -7,7 +7,7 @@ import re
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -114,17 +114,17 @@ def steps_of(entry: ModelInput) -> list[Step]:
 class FeedWriter:
     """Takes answers without waiting and appends them to the feed from a thread of its own.
 
-    Between two flushes it holds at most MAX_WAITING; what comes beyond them is counted in `skipped`, like what the disk
+    Between two flushes it holds at most MAX_WAITING; how many come beyond them `on_skip` is told, like what the disk
     refuses: the page is a view, and no answer may wait for it.
     """
 
-    def __init__(self, feed: SessionFeed, flush_seconds: float = FLUSH_SECONDS) -> None:
+    def __init__(self, feed: SessionFeed, on_skip: Callable[[int], None], flush_seconds: float = FLUSH_SECONDS) -> None:
         self._feed = feed
+        self._on_skip = on_skip
         self._flush_seconds = flush_seconds
         self._waiting: deque[Answer] = deque()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="console-feed", daemon=True)
-        self.skipped = 0
 
     def start(self) -> None:
         """Begin to write."""
@@ -134,7 +134,8 @@ class FeedWriter:
         """Take what was answered; for one thread."""
         now = datetime.now(UTC)
         room = max(0, MAX_WAITING - len(self._waiting))
-        self.skipped += max(0, len(answers) - room)
+        if len(answers) > room:
+            self._on_skip(len(answers) - room)
         for session, answer in list(zip(sessions, answers, strict=True))[:room]:
             self._waiting.append(Answer(now, session, answer, model_version))
 
@@ -156,5 +157,5 @@ class FeedWriter:
         try:
             self._feed.append([answer.moment() for answer in taken])
         except sqlite3.Error as error:
-            self.skipped += len(taken)
+            self._on_skip(len(taken))
             logger.error("the console misses %d answers: %s", len(taken), error)

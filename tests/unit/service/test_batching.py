@@ -74,7 +74,6 @@ def test_what_comes_while_the_model_computes_is_computed_together_and_answered_i
     assert desk.predictor.batches == [["first"], ["a", "b", "c", "d", "e"]]
     assert [len(job.predictions) for job in jobs] == [2, 1, 2]
     assert desk.batcher.waiting == 0
-    assert desk.batcher.expected_wait > 0
 
 
 def test_a_batch_is_bounded_by_texts_and_by_characters(desk: Desk) -> None:

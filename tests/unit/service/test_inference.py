@@ -57,23 +57,6 @@ def test_a_caller_that_gave_up_and_whose_loop_is_closed_harms_no_other(model: Mo
     assert model.inference.is_alive()
 
 
-def test_what_waits_is_seen_from_outside(model: Model) -> None:
-    async def ask() -> int:
-        first = asyncio.create_task(model.inference.predict([ENTRY]))
-        while not model.predictor.batches:
-            await asyncio.sleep(0.001)
-        second = asyncio.create_task(model.inference.predict([ENTRY] * 3))
-        while not model.inference.waiting:
-            await asyncio.sleep(0.001)
-        waiting = model.inference.waiting
-        model.predictor.gate.set()
-        await asyncio.gather(first, second)
-        return waiting
-
-    assert asyncio.run(ask()) == 3
-    assert model.inference.waiting == 0
-
-
 def test_more_workers_than_cores_are_refused() -> None:
     assert threads_per_worker(1) >= 1
     with pytest.raises(ValueError, match="INTENT_WORKERS=10000 on"):
