@@ -6,6 +6,7 @@ import pyarrow as pa
 import pytest
 
 from intent_tracking.evaluation import behavioural
+from intent_tracking.evaluation.behaviour_cases import shop_cases
 from intent_tracking.evaluation.gate import GateDecision
 from intent_tracking.evaluation.model_card import LIMITS, CardFacts, write_model_card
 from intent_tracking.evaluation.report import evaluate_predictions
@@ -23,7 +24,7 @@ def test_the_card_says_what_was_measured_and_links_only_pictures_that_exist(tmp_
     report = evaluate_predictions(table, [sure("bargain", LABELS)] * 3, LABELS, tmp_path, calibration=calibration)
     facts = CardFacts("v7", "MiniLM", "0.1.0", "sha256:abc", LABELS, "10 examples", "3 examples", {"seconds": "12"})
     model = KeywordPredictor(deaf_to="bargain")
-    behaviour = behavioural.run(model, model.labels)
+    behaviour = behavioural.run(model, model.labels, shop_cases())
     gate = GateDecision(False, ("refused: may be worse",), {})
     card = write_model_card(tmp_path, facts, report, behaviour, gate).read_text("utf-8")
     for expected in ("v7", "sha256:abc", "cannot say: new", "refused: may be worse", "**Refused.**", *LIMITS):
