@@ -185,9 +185,8 @@ def run(
         cases: of any labels.
         scene: where the utterances are said.
     """
-    every = cases
     known = set(labels)
-    asked = [case for case in every if case.intent is None or case.intent in known]
+    asked = [case for case in cases if case.intent is None or case.intent in known]
     texts = sorted({text for case in asked for text in (case.before, case.after) if text})
     answers = dict(zip(texts, predictor.predict([render_utterance(t, scene) for t in texts]), strict=True))
     kinds: dict[tuple[str, str], list[bool]] = {}
@@ -209,7 +208,7 @@ def run(
     passed, reason = _verdict(rates, [intent for intent, found in functions.items() if not any(found)])
     done = sum(rate.total for rate in rates)
     share = sum(rate.passed for rate in rates) / done if done else None
-    return BehaviouralReport(passed, reason, share, rates, _rates(tests), tuple(failures), len(every) - len(asked))
+    return BehaviouralReport(passed, reason, share, rates, _rates(tests), tuple(failures), len(cases) - len(asked))
 
 
 def _rates(found: Mapping[tuple[str, str], Sequence[bool]]) -> tuple[PassRate, ...]:
