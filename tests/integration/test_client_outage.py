@@ -25,7 +25,7 @@ def event_ids(home: Path) -> list[str]:
     return [json.loads(line.data)["event_id"] for line in read_log(home / "event_log")]
 
 
-def wait_for(is_true: Callable[[], bool], seconds: float = 60) -> None:
+def wait_for(is_true: Callable[[], bool], seconds: float = 90) -> None:
     deadline = time.monotonic() + seconds
     while not is_true():
         assert time.monotonic() < deadline, "it did not come about"

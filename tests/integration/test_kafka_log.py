@@ -163,7 +163,7 @@ def test_a_topic_that_ends_before_what_was_copied_was_made_anew(broker: str, tmp
 
 def test_a_broker_that_is_gone_acknowledges_nothing() -> None:
     with kafka_broker() as address:
-        log = KafkaLog(f"kafka://{address}/gone", delivery_seconds=1.0)
+        log = KafkaLog(f"kafka://{address}/gone", delivery_seconds=5.0)
         log.append([b"one"])
     with pytest.raises(KafkaLogError, match="topic gone"):
         log.append([b"two"])
