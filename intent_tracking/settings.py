@@ -44,6 +44,9 @@ class Settings(BaseSettings):
     public_requests_per_second: float = Field(
         default=5.0, gt=0, description="Requests a second of one address with a public key, in a process."
     )
+    console_feed_file: Path | None = Field(
+        default=None, description="SQLite file of what the console shows, on a local disk; unset: in home."
+    )
     log_format: Literal["json", "text"] = Field(default="json", description="Shape of the service's log lines.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="The least that the service logs."
@@ -80,7 +83,7 @@ class Settings(BaseSettings):
             raise ValueError("no topic")
         return value
 
-    @field_validator("home", "data_dir", "keys_file")
+    @field_validator("home", "data_dir", "keys_file", "console_feed_file")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         # Feast and Dagster resolve relative paths against their own working directory.
@@ -180,7 +183,7 @@ class Settings(BaseSettings):
     @property
     def console_feed(self) -> Path:
         """The newest answers about live sessions, for the console."""
-        return self.home / "console_feed.sqlite"
+        return self.console_feed_file or self.home / "console_feed.sqlite"
 
     @property
     def public_data(self) -> Path:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -51,19 +52,17 @@ class Reading:
 
 
 class SessionFeed:
-    """The tape in one SQLite file: threads share one connection, processes share the file."""
+    """The tape in one SQLite file of a local disk: threads share one connection, processes share the file.
+
+    The file is opened when it is first used, and tried again with each use: a process goes on without its tape.
+    """
 
     def __init__(self, path: Path, *, max_moments: int = MAX_MOMENTS) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
         self._max_moments = max_moments
         self._lock = threading.Lock()
-        self._connection = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
-        self._connection.execute("PRAGMA journal_mode = WAL")
-        self._connection.execute("PRAGMA synchronous = NORMAL")
-        # Erased words must be gone from the file, not only from the table.
-        self._connection.execute("PRAGMA secure_delete = ON")
-        for statement in _TABLES:
-            self._connection.execute(statement)
+        self._connection: sqlite3.Connection | None = None
+        self._closed = False
 
     def append(self, moments: Sequence[Moment]) -> None:
         """Put `moments` at the end, and drop the oldest beyond the limit.
@@ -72,17 +71,17 @@ class SessionFeed:
             sqlite3.Error: the file cannot be written; none of `moments` is on the tape.
         """
         rows = [((moment.at - _EPOCH) // _MICROSECOND, moment.shopper_id, moment.body) for moment in moments]
-        with self._lock:
-            self._connection.execute("BEGIN IMMEDIATE")
+        with self._open() as connection:
+            connection.execute("BEGIN IMMEDIATE")
             try:
-                self._connection.executemany("INSERT INTO moment (at, shopper_id, body) VALUES (?, ?, ?)", rows)
-                self._connection.execute(
+                connection.executemany("INSERT INTO moment (at, shopper_id, body) VALUES (?, ?, ?)", rows)
+                connection.execute(
                     "DELETE FROM moment WHERE number <= (SELECT max(number) FROM moment) - ?", (self._max_moments,)
                 )
             except BaseException:
-                self._connection.execute("ROLLBACK")
+                connection.execute("ROLLBACK")
                 raise
-            self._connection.execute("COMMIT")
+            connection.execute("COMMIT")
 
     def read(self, after: int | None, limit: int) -> Reading:
         """At most `limit` moments after number `after`; without one, the newest `limit` of the tape.
@@ -90,19 +89,19 @@ class SessionFeed:
         Raises:
             sqlite3.Error: the file cannot be read.
         """
-        with self._lock:
-            self._connection.execute("BEGIN")
+        with self._open() as connection:
+            connection.execute("BEGIN")
             try:
-                oldest, newest = self._connection.execute(
+                oldest, newest = connection.execute(
                     "SELECT coalesce(min(number), 0), (SELECT coalesce(max(seq), 0) FROM sqlite_sequence) FROM moment"
                 ).fetchone()
                 reset = after is not None and after > newest
                 begin = newest - limit if after is None or reset else after
-                rows = self._connection.execute(
+                rows = connection.execute(
                     "SELECT number, body FROM moment WHERE number > ? ORDER BY number LIMIT ?", (begin, limit)
                 ).fetchall()
             finally:
-                self._connection.execute("COMMIT")
+                connection.execute("COMMIT")
         if after is None or reset:
             return Reading(tuple(rows), rows[-1][0] if rows else newest, reset=reset)
         return Reading(tuple(rows), rows[-1][0] if rows else after, max(0, oldest - 1 - after))
@@ -113,13 +112,30 @@ class SessionFeed:
         Raises:
             sqlite3.Error: the file cannot be written.
         """
-        with self._lock:
-            removed = self._connection.executemany(
+        with self._open() as connection:
+            removed = connection.executemany(
                 "DELETE FROM moment WHERE shopper_id = ?", [(shopper,) for shopper in shopper_ids]
             ).rowcount
             # The write-ahead log still holds the old pages; fold it in so that the words are nowhere on disk.
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         return max(0, removed)
+
+    def forget(self, is_erased: Callable[[str, datetime], bool]) -> int:
+        """Remove the moments whose shopper and time say so; how many.
+
+        Raises:
+            sqlite3.Error: the file cannot be read or written.
+        """
+        with self._open() as connection:
+            erased = [
+                (number,)
+                for number, shopper, at in connection.execute("SELECT number, shopper_id, at FROM moment").fetchall()
+                if is_erased(shopper, _EPOCH + at * _MICROSECOND)
+            ]
+            if erased:
+                connection.executemany("DELETE FROM moment WHERE number = ?", erased)
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        return len(erased)
 
     def expire(self, before: datetime) -> int:
         """Remove moments older than `before`; how many.
@@ -127,12 +143,44 @@ class SessionFeed:
         Raises:
             sqlite3.Error: the file cannot be written.
         """
-        with self._lock:
-            return self._connection.execute(
-                "DELETE FROM moment WHERE at < ?", ((before - _EPOCH) // _MICROSECOND,)
-            ).rowcount
+        with self._open() as connection:
+            return connection.execute("DELETE FROM moment WHERE at < ?", ((before - _EPOCH) // _MICROSECOND,)).rowcount
 
     def close(self) -> None:
         """Close the connection; the last one to close folds the write-ahead log into the file."""
         with self._lock:
-            self._connection.close()
+            self._closed = True
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            if self._closed:
+                raise sqlite3.ProgrammingError("the feed is closed")
+            if self._connection is None:
+                self._connection = _connected(self._path)
+            yield self._connection
+
+
+def _connected(path: Path) -> sqlite3.Connection:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise sqlite3.OperationalError(f"{path.parent}: {error.strerror}") from error
+    try:
+        connection = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
+    except sqlite3.Error as error:
+        raise sqlite3.OperationalError(f"{path}: {error}") from error
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        # Erased words must be gone from the file, not only from the table.
+        connection.execute("PRAGMA secure_delete = ON")
+        for statement in _TABLES:
+            connection.execute(statement)
+    except sqlite3.Error as error:
+        connection.close()
+        raise sqlite3.OperationalError(f"{path}: {error}") from error
+    return connection

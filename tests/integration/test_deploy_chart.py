@@ -222,6 +222,15 @@ def test_the_service_believes_the_proxies_that_are_named_and_no_others(rendered:
     assert "FORWARDED_ALLOW_IPS" not in {each["name"] for each in container_of(rendered("least"))["env"]}
 
 
+def test_no_file_of_sqlite_lies_on_a_volume_of_several_pods(rendered: Rendered) -> None:
+    environment = {each["name"]: each for each in container_of(rendered("scaled"))["env"]}
+    assert environment["INTENT_CONSOLE_FEED_FILE"]["value"].startswith("/tmp/")  # noqa: S108 - in the container
+    volumes = {each["name"]: each for each in rendered("scaled")["Deployment"]["spec"]["template"]["spec"]["volumes"]}
+    assert "emptyDir" in volumes["tmp"]
+    assert "INTENT_SESSION_STORE" in environment
+    assert "INTENT_CONSOLE_FEED_FILE" not in {each["name"] for each in container_of(rendered("least"))["env"]}
+
+
 def test_a_pod_has_time_for_its_last_requests_and_for_writing_what_it_holds(rendered: Rendered) -> None:
     pod = rendered("least")["Deployment"]["spec"]["template"]["spec"]
     wait = int(container_of(rendered("least"))["lifecycle"]["preStop"]["exec"]["command"][-1])

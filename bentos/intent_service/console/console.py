@@ -18,6 +18,7 @@ from bentos.intent_service.schemas import ReleaseAnswer, SessionAnswer
 from bentos.intent_service.tracking import Touched
 from intent_tracking.sessions.feed import SessionFeed
 from intent_tracking.settings import Settings
+from intent_tracking.tombstones import LiveTombstones
 
 # One look for all streams: a report is not read again for each of them.
 LOOK_SECONDS: Final = 1.0
@@ -48,7 +49,7 @@ class Console:
         self._drift = settings.drift
         self._release = release
         self._feed = SessionFeed(settings.console_feed)
-        self._writer = FeedWriter(self._feed, on_skip)
+        self._writer = FeedWriter(self._feed, on_skip, erased=LiveTombstones(settings.home).current)
         self._look = threading.Lock()
         self._seen: tuple[float, bytes] | None = None
         self.streams = Streams(self._feed, self.status)

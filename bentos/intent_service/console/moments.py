@@ -6,6 +6,7 @@ import logging
 import re
 import sqlite3
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,12 +22,14 @@ from intent_tracking.events.contract import EventName, Scene
 from intent_tracking.inference import ModelInput
 from intent_tracking.sessions.feed import Moment, SessionFeed
 from intent_tracking.sessions.vocabulary import AGAIN_TOKEN, EVENT_TOKENS, GAP_TOKENS, PRICE_TOKENS
+from intent_tracking.tombstones import Tombstones
 
 logger = logging.getLogger(__name__)
 
 # More in one flush than a person can follow is counted and not shown, so that load pays next to nothing for the page.
 MAX_WAITING: Final = 100
 FLUSH_SECONDS: Final = 0.25
+FORGET_SECONDS: Final = 5.0
 MAX_STEPS: Final = 12
 MAX_STEP_CHARACTERS: Final = 80
 
@@ -116,12 +119,26 @@ class FeedWriter:
 
     Between two flushes it holds at most MAX_WAITING; how many come beyond them `on_skip` is told, like what the disk
     refuses: the page is a view, and no answer may wait for it.
+
+    Where `erased` says who is, their moments leave the feed every `forget_seconds`: of several replicas, each with a
+    feed of its own, an erasure reaches one.
     """
 
-    def __init__(self, feed: SessionFeed, on_skip: Callable[[int], None], flush_seconds: float = FLUSH_SECONDS) -> None:
+    def __init__(
+        self,
+        feed: SessionFeed,
+        on_skip: Callable[[int], None],
+        flush_seconds: float = FLUSH_SECONDS,
+        *,
+        erased: Callable[[], Tombstones] | None = None,
+        forget_seconds: float = FORGET_SECONDS,
+    ) -> None:
         self._feed = feed
         self._on_skip = on_skip
         self._flush_seconds = flush_seconds
+        self._erased = erased
+        self._forget_seconds = forget_seconds
+        self._trouble: str | None = None
         self._waiting: deque[Answer] = deque()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="console-feed", daemon=True)
@@ -147,8 +164,22 @@ class FeedWriter:
         self._flush()
 
     def _run(self) -> None:
+        forget_at = time.monotonic()
         while not self._stop.wait(self._flush_seconds):
             self._flush()
+            if time.monotonic() >= forget_at:
+                self._forget()
+                forget_at = time.monotonic() + self._forget_seconds
+
+    def _forget(self) -> None:
+        if self._erased is None:
+            return
+        try:
+            tombstones = self._erased()
+            if tombstones:
+                self._feed.forget(lambda shopper, at: tombstones.event(shopper, at, None) is not None)
+        except (OSError, sqlite3.Error) as error:
+            logger.error("the console may still show who was erased, trying again: %s", error)
 
     def _flush(self) -> None:
         taken = [self._waiting.popleft() for _ in range(len(self._waiting))]
@@ -158,4 +189,11 @@ class FeedWriter:
             self._feed.append([answer.moment() for answer in taken])
         except sqlite3.Error as error:
             self._on_skip(len(taken))
-            logger.error("the console misses %d answers: %s", len(taken), error)
+            # Once, and not four times a second for as long as the disk refuses.
+            if str(error) != self._trouble:
+                self._trouble = str(error)
+                logger.error("the console misses %d answers, and more until this ends: %s", len(taken), error)
+            return
+        if self._trouble is not None:
+            self._trouble = None
+            logger.info("the console's feed is written again")

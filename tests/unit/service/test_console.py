@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import sqlite3
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,9 +29,12 @@ from intent_tracking.access.keys import Scope, create_key, revoke_key
 from intent_tracking.events.contract import EventName, Scene
 from intent_tracking.events.simulator.intents import DRIFT_INTENTS, INTENTS, SLOTS
 from intent_tracking.inference import IntentScore
+from intent_tracking.release import publish
 from intent_tracking.sessions.feed import Moment, SessionFeed
 from intent_tracking.sessions.render import SessionEvent, SessionItem, render_session, render_utterance
 from intent_tracking.settings import Settings
+from intent_tracking.tombstones import Erasures, LiveTombstones
+from tests.fakes.predictors import FakePredictor, fake_artifact
 from tests.fakes.service_client import NOW, app_of, client_of, error, message
 
 pytestmark = pytest.mark.unit
@@ -267,6 +271,42 @@ def test_a_disk_that_refuses_the_feed_costs_the_service_nothing_but_the_view(
     writer.close()
     assert skipped == [1]
     assert "console misses 1 answers" in caplog.text
+
+
+def test_a_feed_that_does_not_open_stops_no_tracking(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    # SQLite refuses or damages a file of a network file system: the service did not start there.
+    (tmp_path / "full").write_text("no folder")
+    settings = Settings(home=tmp_path, console_feed_file=tmp_path / "full" / "feed.sqlite")
+    runtime = Runtime(settings, FakePredictor.load)
+    runtime.start()
+    try:
+        publish(settings.release_file, {"intent_model": fake_artifact(tmp_path, "a")}, "a")
+        deadline = time.monotonic() + 10
+        client = client_of(runtime)
+        while client.get("/readyz").status_code != 200:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        answer = client.post("/v1/track", json={"events": [message(1)]})
+        assert (answer.status_code, answer.json()["accepted"]) == (200, 1)
+    finally:
+        runtime.close()
+    assert "the console misses 1 answers" in caplog.text
+    assert not (tmp_path / "console_feed.sqlite").exists()
+
+
+def test_an_erasure_that_another_replica_took_reaches_the_feed_of_this_one(tmp_path: Path) -> None:
+    feed = SessionFeed(tmp_path / "own" / "feed.sqlite")
+    feed.append([moment("before")])
+    writer = FeedWriter(
+        feed, lambda count: None, 0.01, erased=LiveTombstones(tmp_path / "home").current, forget_seconds=0.01
+    )
+    writer.start()
+    Erasures(tmp_path / "home").request("ann", datetime.now(UTC))
+    deadline = time.monotonic() + 10
+    while feed.read(0, 10).moments:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    writer.close()
 
 
 def test_steps_are_those_that_the_model_read_and_cannot_be_typed() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -90,3 +91,23 @@ def test_old_moments_are_forgotten(feed: SessionFeed) -> None:
     feed.append(moments("old", at=NOW - timedelta(days=8)) + moments("new"))
     assert feed.expire(NOW - timedelta(days=7)) == 1
     assert [body for _, body in feed.read(0, 10).moments] == [b"new"]
+
+
+def test_moments_up_to_an_erasure_are_gone_from_the_file_and_later_ones_stay(tmp_path: Path, feed: SessionFeed) -> None:
+    feed.append(moments("early of bob", shopper="bob") + moments("words of ann"))
+    feed.append(moments("late of bob", shopper="bob", at=NOW + timedelta(hours=1)))
+    assert feed.forget(lambda shopper, at: shopper == "bob" and at <= NOW) == 1
+    assert [body for _, body in feed.read(0, 10).moments] == [b"words of ann", b"late of bob"]
+    assert b"early of bob" not in b"".join(path.read_bytes() for path in tmp_path.iterdir())
+
+
+def test_a_feed_that_does_not_open_says_so_with_each_use_until_it_does(tmp_path: Path) -> None:
+    (tmp_path / "folder").write_text("a file where a folder should be")
+    feed = SessionFeed(tmp_path / "folder" / "feed.sqlite")
+    for _ in range(2):
+        with pytest.raises(sqlite3.Error, match="folder"):
+            feed.append(moments("a"))
+    (tmp_path / "folder").unlink()
+    feed.append(moments("b"))
+    assert feed.read(0, 10).moments == ((1, b"b"),)
+    feed.close()
