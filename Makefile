@@ -54,7 +54,9 @@ check: setup ## Lint, types and layers
 
 # The other scripts in benchmarks/ need public data, a GPU or hours; the documentation names each where it gives its figures.
 bench: setup ## Measure the simulator, the drift decision, inference, tracking and what kills do to it; needs no data
-	@for name in simulator drift_false_alarms inference track kill; do echo "== $$name"; $(BIN)/python -m benchmarks.bench_$$name; done
+	@failed=; for name in simulator drift_false_alarms inference track kill; do \
+	  echo "== $$name"; $(BIN)/python -m benchmarks.bench_$$name || failed="$$failed $$name"; \
+	done; test -z "$$failed" || { echo "failed, or a claim does not hold:$$failed"; exit 1; }
 
 bench-quality: setup ## Measure quality on the public sets, resumable; ARGS=--list shows the plan
 	@$(BIN)/python -m benchmarks.quality $(ARGS)

@@ -13,11 +13,13 @@ import json
 import os
 import random
 import signal
+import sys
 import tempfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -51,15 +53,14 @@ class Load:
     def running(self, callers: int = CALLERS, *, repeats: bool = True) -> Iterator[None]:
         """Send from `callers` threads until the context is left; with `repeats` until every batch is answered."""
         self._stop.clear()
-        threads = [threading.Thread(target=self._call, args=(caller, repeats)) for caller in range(callers)]
-        for thread in threads:
-            thread.start()
-        try:
-            yield
-        finally:
-            self._stop.set()
-            for thread in threads:
-                thread.join()
+        with ThreadPoolExecutor(callers) as pool:
+            calls = [pool.submit(self._call, caller, repeats) for caller in range(callers)]
+            try:
+                yield
+            finally:
+                self._stop.set()
+        for call in calls:
+            call.result()  # what ended a caller before its time ends the run: its events are not checked
 
     def _call(self, caller: int, repeats: bool) -> None:
         draw = random.Random(caller)
@@ -70,8 +71,10 @@ class Load:
                 batch = last if again else [_event(caller) for _ in range(draw.choice((1, 1, 20)))]
                 deadline = time.monotonic() + GIVE_UP
                 while not self._send(client, batch):
-                    if not repeats or time.monotonic() > deadline:
+                    if not repeats:
                         return
+                    if time.monotonic() > deadline:
+                        raise TimeoutError(f"no answer to a batch in {GIVE_UP:g} s: {self.statuses}")
                     time.sleep(PAUSE)
                 last = batch
 
@@ -87,7 +90,8 @@ class Load:
             if answer.status_code != 200:
                 return False
             body = answer.json()
-            assert body["accepted"] + body["duplicates"] == len(batch), body
+            if body["accepted"] + body["duplicates"] != len(batch):
+                raise ValueError(f"a batch of {len(batch)} events is not taken as a whole: {body}")
             self.answered.update(event["event_id"] for event in batch)
         return True
 
@@ -174,6 +178,11 @@ class Verdict:
     doubled: frozenset[str]
     unanswered: frozenset[str]
 
+    @property
+    def holds(self) -> bool:
+        """Whether the log has what was accepted, all of it once and nothing else."""
+        return not (self.lost or self.doubled or self.unanswered)
+
     @classmethod
     def of(cls, home: Path, *loads: Load) -> Self:
         """Read the log of `home`, which got `loads` and nothing else."""
@@ -183,8 +192,8 @@ class Verdict:
         return cls(found.total(), frozenset(answered - there), doubled, frozenset(there - answered))
 
 
-def main() -> None:
-    """Kill, stop, and compare what was answered with what the log holds."""
+def main() -> int:
+    """Kill, stop, and compare what was answered with what the log holds; 1 where a claim does not hold."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=20, help="of the worker, the service, its parent, in turn")
     parser.add_argument("--seconds", type=float, default=2.0, help="of load between two kills")
@@ -203,7 +212,8 @@ def main() -> None:
     print(
         f"lost {len(verdict.lost)}, doubled {len(verdict.doubled)}, logged without an answer {len(verdict.unanswered)}"
     )
+    return 0 if verdict.holds else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -2,7 +2,8 @@
 
 One process, no HTTP, no model: documents are decoded, checked, scrubbed, written to the event log (fsync) and taken
 into their sessions, which are read and rendered as the model would get them. Callers share the service's threads.
-Claims: 5,000 accepted events/s in batches of 100 and 500/s one by one, p99 50 ms, with 16 callers.
+Claims, with 16 callers: 5,000 accepted events/s in batches of 100; 500/s one by one, p99 50 ms. It ends with 1 where
+one does not hold.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ import json
 import pstats
 import random
 import statistics
+import sys
 import tempfile
 import threading
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -31,6 +34,8 @@ from bentos.intent_service.tracking import Tracker
 from intent_tracking.settings import Settings
 
 CALLERS = 16
+LEAST = {100: 5_000.0, 1: 500.0}  # accepted events/s by batch
+P99_MS = 50.0  # of calls with one event
 WORDS = ("red", "blue", "dress", "shoes", "size", "refund", "parcel", "order", "where", "when", "cheap", "红色", "裙子")
 
 
@@ -114,26 +119,33 @@ def load(tracker: Tracker, batch: int, seconds: float, callers: int) -> dict[str
                 accepted += done
 
     begin, cpu = time.perf_counter(), time.process_time()
-    threads = [threading.Thread(target=call, args=(own,)) for own in bodies]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(callers) as calling:
+        for ended in [calling.submit(call, own) for own in bodies]:
+            ended.result()  # a call that fails ends the run
     took, cpu = time.perf_counter() - begin, time.process_time() - cpu
     pool.shutdown()
     cuts = statistics.quantiles(times, n=100)
     return {"events/s": accepted / took, "p50 ms": cuts[49], "p99 ms": cuts[98], "CPU us/event": cpu / accepted * 1e6}
 
 
-def main() -> None:
-    """Measure both kinds of load on a fresh home."""
+def missed(batch: int, figures: Mapping[str, float]) -> list[str]:
+    """The claims about calls of `batch` events that `figures` of `load` do not reach."""
+    claims = [f"batch {batch}: {LEAST[batch]:,.0f} events/s"] if figures["events/s"] < LEAST[batch] else []
+    if batch == 1 and figures["p99 ms"] > P99_MS:
+        claims.append(f"batch 1: p99 {P99_MS:g} ms")
+    return claims
+
+
+def main() -> int:
+    """Measure both kinds of load on a fresh home; 1 where a claim does not hold."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=8)
     parser.add_argument("--store", default="sqlite", help="INTENT_SESSION_STORE")
     parser.add_argument("--profile", action="store_true", help="profile one caller instead")
     arguments = parser.parse_args()
     print(f"machine: {machine()}; session store {arguments.store.partition(':')[0]}")
-    for batch in (100, 1):
+    not_reached: list[str] = []
+    for batch in LEAST:
         with tempfile.TemporaryDirectory() as folder:
             tracker = Tracker(Settings(home=Path(folder), session_store=SecretStr(arguments.store)), Metrics())
             if arguments.profile:
@@ -146,8 +158,12 @@ def main() -> None:
             else:
                 figures = load(tracker, batch, arguments.seconds, CALLERS)
                 print(f"batch {batch}: " + ", ".join(f"{name} {value:,.1f}" for name, value in figures.items()))
+                not_reached += missed(batch, figures)
             tracker.close()
+    if not_reached:
+        print("not reached: " + "; ".join(not_reached))
+    return 1 if not_reached else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
