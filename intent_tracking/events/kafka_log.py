@@ -210,7 +210,10 @@ class KafkaLog:
 
     def close(self) -> None:
         """Wait for what is on its way and give the connections back."""
-        self._producer.flush(self._delivery_seconds)
+        if self._producer.flush(self._delivery_seconds):
+            # Their senders were told: a producer that keeps them goes on looking for the broker.
+            self._producer.purge()
+            self._producer.flush(0)
         self._closing.set()
         self._polling.join()
 
