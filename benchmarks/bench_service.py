@@ -5,7 +5,7 @@ serve` starts it, a plain FastAPI service around a transformers pipeline on the 
 The load comes from `wrk` (apt-get install wrk), whose own cost is microseconds a request; texts are distinct, the
 service's result cache and rate limit are off. Each figure is the median of the rounds. `--model` reuses the folder that
 `--keep` left; without it a model is trained first, in a minute. `--memory-seconds 3600` watches the memory of the
-workers for an hour.
+workers for an hour, under texts, events and explanations at once and with the cache on.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median, quantiles
 
 from benchmarks.service.bare import BareForward
-from benchmarks.service.bodies import write_events, write_texts
+from benchmarks.service.bodies import write_events, write_explanations, write_texts
 from benchmarks.service.features import read_seconds, write_store
 from benchmarks.service.model import TRAINING_SECONDS, make_models, texts
 from benchmarks.service.processes import Server, intent_service, plain_service, require_wrk, resident_bytes, wrk
@@ -34,6 +35,7 @@ from intent_tracking.release import Component, publish
 
 MODELS = ("bench-a", "bench-b")
 CALLERS, TEXTS_A_CALL, TRACKERS, EVENTS_A_CALL = 32, 32, 16, 100
+_WARM_SECONDS = 60.0  # of load below which memory is still that of a start
 _NO_LIMITS = {"INTENT_REQUESTS_PER_SECOND": "1000000", "INTENT_LOG_LEVEL": "warning", "INTENT_CACHED_PREDICTIONS": "0"}
 
 
@@ -194,17 +196,25 @@ def online_features(bench: Bench) -> None:
 
 
 def memory(bench: Bench) -> None:
-    """Resident memory of the workers, read from /proc every second while 32 callers ask one text each."""
-    one = bench.folder / "memory.jsonl"
-    write_texts(one, bench.texts, 1)
+    """Resident memory of the workers, read from /proc every second while all that a shop asks for goes on at once."""
+    texts_one, events, asked = (bench.folder / f"memory-{what}.jsonl" for what in ("texts", "events", "explain"))
+    write_texts(texts_one, bench.texts, 1)
+    write_events(events, bench.texts, 20_000, 1, again=True)
+    write_explanations(asked, bench.texts)
+    loads = (("/v1/intent", texts_one, 16), ("/v1/track", events, 4), ("/v1/explain", asked, 1))
     samples: list[list[int]] = []
-    with intent_service(bench.home("memory"), bench.settings) as service:
-        wrk(service.url("/v1/intent"), one, CALLERS, 2)
+    # Full after seconds, so that from then on the cache forgets as much as it learns.
+    settings = {**bench.settings, "INTENT_CACHED_PREDICTIONS": "1000"}
+    with intent_service(bench.home("memory"), settings) as service, ThreadPoolExecutor(len(loads)) as pool:
+        wrk(service.url("/v1/intent"), texts_one, CALLERS, 2)
         workers = service.workers()
-        with _in_background(lambda: wrk(service.url("/v1/intent"), one, CALLERS, bench.size.memory)) as running:
-            while running():
-                samples.append([resident_bytes(worker) for worker in workers])
-                time.sleep(1.0)
+        running = [
+            pool.submit(wrk, service.url(path), bodies, callers, bench.size.memory) for path, bodies, callers in loads
+        ]
+        while not all(load.done() for load in running):
+            samples.append([resident_bytes(worker) for worker in workers])
+            time.sleep(1.0)
+        done = [load.result() for load in running]
     for number, of_worker in enumerate(zip(*samples, strict=True), start=1):
         quarter = max(1, len(of_worker) // 4)
         # The first quarter fills buffers and allocator pools once.
@@ -214,8 +224,11 @@ def memory(bench: Bench) -> None:
             f"memory of worker {number} over {bench.size.memory:.0f} s of load, 2nd and last quarter",
             f"{early / 1e6:.0f} -> {late / 1e6:.0f} MB ({100 * growth:+.1f}%)",
             "flat (within 2%)",
-            growth <= 0.02,
+            growth <= 0.02 if bench.size.memory >= _WARM_SECONDS else None,
         )
+    for (path, _, _), load in zip(loads, done, strict=True):
+        figure = f"{load.requests}, of which {load.failed} failed"
+        bench.report.line(f"  {path} meanwhile", figure, "0 failed", load.requests > 0 and not load.failed)
 
 
 def switching(bench: Bench) -> None:
@@ -239,22 +252,6 @@ def _accepted(server: Server) -> float:
     with urllib.request.urlopen(server.url("/metrics"), timeout=30) as answer:
         lines = answer.read().decode().splitlines()
     return sum(float(line.split()[-1]) for line in lines if line.startswith('intent_events_total{result="accepted"'))
-
-
-class _in_background:  # noqa: N801 - reads as the statement that it is
-    """Runs `work` beside the block; the block's name tells whether it still runs."""
-
-    def __init__(self, work: Callable[[], object]) -> None:
-        from threading import Thread
-
-        self._thread = Thread(target=work)
-
-    def __enter__(self) -> Callable[[], bool]:
-        self._thread.start()
-        return self._thread.is_alive
-
-    def __exit__(self, *_: object) -> None:
-        self._thread.join()
 
 
 def _models(folder: Path, reuse: Path | None, seconds: float) -> tuple[Path, Path]:
@@ -293,7 +290,9 @@ def main() -> int:
         size = Size(**{**vars(size), "memory": given.memory_seconds})
     cores = len(os.sched_getaffinity(0))
     print(f"{platform.node()}: {_processor()}, {cores} cores, {platform.system()}, Python {platform.python_version()}")
-    print(f"workers: {given.workers}; load by wrk; {size.rounds} rounds of {size.seconds:g} s; result cache off")
+    print(
+        f"workers: {given.workers}; load by wrk; {size.rounds} rounds of {size.seconds:g} s; result cache: memory alone"
+    )
     report = Report()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

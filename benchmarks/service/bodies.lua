@@ -1,4 +1,5 @@
 -- Sends the lines of a file one after the other, each thread from a place of its own, and prints what came back.
+-- In a file whose first line has @round@, it stands for how often the thread has been through the file.
 -- wrk -s bodies.lua URL -- FILE
 
 local threads = {}
@@ -14,6 +15,8 @@ function init(args)
       table.insert(lines, line)
    end
    place = math.floor(number * #lines / 2) % #lines
+   round = 0
+   changes = lines[1]:find("@round@", 1, true) ~= nil
    failed = 0
    wrk.method = "POST"
    wrk.headers["Content-Type"] = "application/json"
@@ -21,7 +24,14 @@ end
 
 function request()
    place = place % #lines + 1
-   return wrk.format(nil, nil, nil, lines[place])
+   local body = lines[place]
+   if changes then
+      if place == 1 then
+         round = round + 1
+      end
+      body = body:gsub("@round@", "-" .. round .. "-")
+   end
+   return wrk.format(nil, nil, nil, body)
 end
 
 function response(status)

@@ -11,6 +11,8 @@ from typing import Any
 
 # A shopper of the load sends this many events.
 _EVENTS_OF_A_SHOPPER = 10
+# Where `bodies.lua` writes how often it has been through the file.
+_ROUND = "@round@"
 
 
 def write_texts(path: Path, texts: Sequence[str], size: int) -> list[list[str]]:
@@ -20,13 +22,21 @@ def write_texts(path: Path, texts: Sequence[str], size: int) -> list[list[str]]:
     return parts
 
 
-def write_events(path: Path, texts: Sequence[str], calls: int, size: int) -> None:
-    """Bodies of `/v1/track` with `size` new events each: messages of shoppers who send ten each."""
-    _write(path, ({"events": events} for events in _calls(texts, calls, size)))
+def write_events(path: Path, texts: Sequence[str], calls: int, size: int, *, again: bool = False) -> None:
+    """Bodies of `/v1/track` with `size` new events each: messages of shoppers who send ten each.
+
+    With `again` they are new events of other shoppers each time that the load generator begins the file anew.
+    """
+    _write(path, ({"events": events} for events in _calls(texts, calls, size, _ROUND if again else "")))
 
 
-def _calls(texts: Sequence[str], calls: int, size: int) -> Iterator[list[dict[str, Any]]]:
-    run = uuid.uuid4().hex[:8]
+def write_explanations(path: Path, texts: Sequence[str]) -> None:
+    """Bodies of `/v1/explain`."""
+    _write(path, ({"text": text} for text in texts))
+
+
+def _calls(texts: Sequence[str], calls: int, size: int, of_round: str) -> Iterator[list[dict[str, Any]]]:
+    run = uuid.uuid4().hex[:8] + of_round
     now = datetime.now(UTC).isoformat()
     for call in range(calls):
         numbers = range(call * size, (call + 1) * size)
