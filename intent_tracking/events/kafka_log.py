@@ -1,4 +1,4 @@
-"""`EventLog` in a Kafka topic, and the way back into segments. The only module that knows Kafka.
+"""`EventLog` in a Kafka topic, and the way back into segments. Beside `kafka_topic` the only module that knows Kafka.
 
 A line is acknowledged when all in-sync replicas have it (`acks=all`, idempotent producer). The topic's
 `min.insync.replicas` says how many those are at least: 2 of 3 is what brokers are run with where nothing may be lost.
@@ -22,21 +22,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
-from urllib.parse import parse_qsl, urlsplit
+from typing import Final
 
-from confluent_kafka import (
-    OFFSET_BEGINNING,
-    Consumer,
-    KafkaError,
-    KafkaException,
-    Message,
-    Producer,
-    TopicPartition,
-)
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, Message, Producer
 
 from intent_tracking.events.adapters.base import MAX_LINE_BYTES
 from intent_tracking.events.erased import without_erased
+from intent_tracking.events.kafka_topic import MESSAGE_BYTES, SIZE, KafkaAddress, KafkaLogError, ends_of, read, reported
 from intent_tracking.events.log import LogRefusedError, require_lines
 from intent_tracking.events.segment_log import ERASED, SEGMENT_BYTES, SEGMENT_SUFFIX
 from intent_tracking.tables import atomic_file
@@ -48,53 +40,8 @@ DELIVERY_SECONDS: Final = 10.0
 """How long a delivery may take before it counts as failed; below the time limit of a request."""
 ABANDONED_SECONDS: Final = 30.0
 """After how long the call of another process is over, dead or not: well beyond its delivery."""
-BROKER_SECONDS: Final = 10.0
-MESSAGE_BYTES: Final = 1_000_000
-"""The longest message where the address does not say otherwise: what a topic takes that was not told otherwise."""
-STALL_SECONDS: Final = 30.0
-"""How long the broker may send nothing, with messages outstanding, before reading fails."""
-_CONSUMED_AT_ONCE: Final = 1_000
-_CONSUME_SECONDS: Final = 0.2
 _ENVELOPE_BYTES: Final = 512  # more than what the protocol puts around a line
-_OURS: Final = re.compile(r"(security|sasl|ssl)\.[a-z.]+|client\.id|client\.rack")
-_SIZE: Final = "message.max.bytes"
 _COPIED: Final = re.compile(r"kafka\.(?P<topic>.+)\.(?P<partition>\d+)\.(?P<first>\d{20})-(?P<last>\d{20})\.jsonl")
-
-
-class KafkaLogError(OSError):
-    """The broker cannot be reached or refuses. What was to be appended may be in the log all the same."""
-
-
-@dataclass(frozen=True, repr=False)
-class KafkaAddress:
-    """`kafka://host:9092,host:9092/topic?security.protocol=SASL_SSL&sasl.mechanism=PLAIN&sasl.username=...`.
-
-    `message_bytes` is the property `message.max.bytes`, at most the `max.message.bytes` of the topic.
-    """
-
-    topic: str
-    properties: dict[str, str]
-    message_bytes: int = MESSAGE_BYTES
-
-    @classmethod
-    def parse(cls, address: str) -> KafkaAddress:
-        """From the value of `INTENT_EVENT_LOG_KAFKA`; properties are those of librdkafka.
-
-        Raises:
-            ValueError: a property is not one of security, client id, rack or message size; the others are what the log
-                stands on.
-        """
-        parts = urlsplit(address)
-        properties = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
-        size = properties.pop(_SIZE, str(MESSAGE_BYTES))
-        if wrong := sorted(name for name in properties if not _OURS.fullmatch(name)):
-            raise ValueError(
-                f"INTENT_EVENT_LOG_KAFKA sets {', '.join(wrong)}: only security.*, sasl.*, ssl.*, client.id, "
-                f"client.rack and {_SIZE} can be set"
-            )
-        if not re.fullmatch(r"[0-9]{4,9}", size):
-            raise ValueError(f"INTENT_EVENT_LOG_KAFKA sets {_SIZE} to {size[:20]}: take bytes, 1000 to 999999999")
-        return cls(parts.path.strip("/"), {"bootstrap.servers": parts.netloc, **properties}, int(size))
 
 
 class _Delivery:
@@ -128,21 +75,21 @@ class KafkaLog:
     def __init__(self, address: str, *, delivery_seconds: float = DELIVERY_SECONDS) -> None:
         parsed = KafkaAddress.parse(address)
         self._topic = parsed.topic
-        self._properties = parsed.properties
+        self._address = parsed
         self._writer = uuid.uuid4().hex[:12]
         self._delivery_seconds = delivery_seconds
         self.max_line_bytes = min(parsed.message_bytes - _ENVELOPE_BYTES, MAX_LINE_BYTES)
         # By partition the offset that comes next as far as this writer knows: what it appends stands there or later.
-        self._next = _ends(self._properties, self._topic)
-        with _reported(self._topic):
+        self._next = ends_of(self._address)
+        with reported(self._topic):
             self._producer = Producer(
                 {
-                    **self._properties,
+                    **parsed.properties,
                     "acks": "all",
                     "enable.idempotence": True,
                     "linger.ms": LINGER_MILLISECONDS,
                     "compression.type": "lz4",
-                    _SIZE: parsed.message_bytes,
+                    SIZE: parsed.message_bytes,
                     "message.timeout.ms": round(delivery_seconds * 1000),
                     "log_level": 3,
                 }
@@ -203,9 +150,9 @@ class KafkaLog:
     def since(self, mark: str) -> Iterator[bytes]:
         """All lines of the topic from the offsets of `mark` to its present end."""
         offsets = {int(partition): int(offset) for partition, _, offset in (x.partition(":") for x in mark.split()[2:])}
-        ends = _ends(self._properties, self._topic)
+        ends = ends_of(self._address)
         wanted = {partition: (offsets.get(partition, OFFSET_BEGINNING), end) for partition, end in ends.items()}
-        for messages in _read(self._properties, self._topic, wanted):
+        for messages in read(self._address, wanted):
             yield from (value for message in messages if (value := message.value()) is not None)
 
     def close(self) -> None:
@@ -252,7 +199,7 @@ def copy_topic(address: str, root: Path, erasures: Erasures, *, segment_bytes: i
             found = _COPIED.match(half.name.removeprefix("."))
             if found is not None and found["topic"] == parsed.topic:
                 half.unlink()  # of a copy that was killed
-        ends = _ends(parsed.properties, parsed.topic)
+        ends = ends_of(parsed)
         firsts = _copied_to(root, parsed.topic)
         for partition, end in sorted(ends.items()):
             first = firsts.get(partition, OFFSET_BEGINNING)
@@ -276,7 +223,7 @@ def _in_words(error: KafkaError) -> str:
     if error.code() != KafkaError.MSG_SIZE_TOO_LARGE:
         return error.str()
     return (
-        f"{error.str()}; set max.message.bytes of the topic to at least {_SIZE} of INTENT_EVENT_LOG_KAFKA "
+        f"{error.str()}; set max.message.bytes of the topic to at least {SIZE} of INTENT_EVENT_LOG_KAFKA "
         f"({MESSAGE_BYTES} where it is not set)"
     )
 
@@ -287,7 +234,7 @@ def _blocks(
     """Offsets and lines of a partition from `first` to `end`, as much at once as a segment holds."""
     block: list[tuple[int, bytes]] = []
     size = 0
-    for messages in _read(address.properties, address.topic, {partition: (first, end)}):
+    for messages in read(address, {partition: (first, end)}):
         for message in messages:
             offset, line = message.offset(), message.value() or b""
             if offset is None:
@@ -315,85 +262,6 @@ def _copied_to(root: Path, topic: str) -> dict[int, int]:
             partition = int(found["partition"])
             following[partition] = max(following.get(partition, 0), int(found["last"]) + 1)
     return following
-
-
-def _ends(properties: dict[str, str], topic: str) -> dict[int, int]:
-    """By partition of `topic` the offset of the next message."""
-    with _consumer(properties, topic) as consumer:
-        deadline = time.monotonic() + BROKER_SECONDS
-        # A topic that the broker makes when it is first asked for has no leader at once.
-        while (found := consumer.list_topics(topic, timeout=BROKER_SECONDS).topics[topic]).error is not None:
-            if time.monotonic() > deadline:
-                raise KafkaLogError(f"event log, topic {topic}: {found.error.str()}")
-            time.sleep(0.2)
-        ends = {}
-        for partition in found.partitions:
-            offsets = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=BROKER_SECONDS)
-            if offsets is None:
-                raise KafkaLogError(f"event log, topic {topic}: no answer within {BROKER_SECONDS} s")
-            ends[partition] = offsets[1]
-        return ends
-
-
-def _read(properties: dict[str, str], topic: str, wanted: dict[int, tuple[int, int]]) -> Iterator[list[Message]]:
-    """The messages of each partition from its first offset up to, and without, its end."""
-    ends = {partition: end for partition, (first, end) in wanted.items() if first < end and end > 0}
-    if not ends:
-        return
-    with _consumer(properties, topic) as consumer:
-        consumer.assign([TopicPartition(topic, partition, wanted[partition][0]) for partition in ends])
-        deadline = time.monotonic() + STALL_SECONDS
-        while ends:
-            found = consumer.consume(_CONSUMED_AT_ONCE, timeout=_CONSUME_SECONDS)
-            if found:
-                deadline = time.monotonic() + STALL_SECONDS
-            elif time.monotonic() > deadline:
-                raise KafkaLogError(f"event log, topic {topic}: the broker sends nothing for {STALL_SECONDS} s")
-            kept: list[Message] = []
-            for message in found:
-                partition, offset, error = message.partition(), message.offset(), message.error()
-                if error is not None and error.code() != KafkaError._PARTITION_EOF:
-                    raise KafkaLogError(
-                        f"event log, topic {topic}, partition {partition}: {error.str()}; if the offset is out of "
-                        "range, the topic's retention has removed messages that were not read yet"
-                    )
-                if partition is None or offset is None or partition not in ends:
-                    continue
-                if error is None and offset < ends[partition]:
-                    kept.append(message)
-                # The end may come as a message of its own: the last offsets of a topic need not hold any.
-                if error is not None or offset >= ends[partition] - 1:
-                    del ends[partition]
-            if kept:
-                yield kept
-
-
-@contextmanager
-def _consumer(properties: dict[str, str], topic: str) -> Iterator[Consumer]:
-    """A reader by offset: no group, nothing is committed; an offset that is gone is an error, not a jump."""
-    own: dict[str, Any] = {
-        **properties,
-        "group.id": f"intent-tracking-{uuid.uuid4().hex[:8]}",
-        "enable.auto.commit": False,
-        "auto.offset.reset": "error",
-        "enable.partition.eof": True,
-        "allow.auto.create.topics": True,
-        "log_level": 3,
-    }
-    with _reported(topic):
-        consumer = Consumer(own)
-        try:
-            yield consumer
-        finally:
-            consumer.close()
-
-
-@contextmanager
-def _reported(topic: str) -> Iterator[None]:
-    try:
-        yield
-    except KafkaException as error:
-        raise KafkaLogError(f"event log, topic {topic}: {error.args[0].str()}") from error
 
 
 @contextmanager

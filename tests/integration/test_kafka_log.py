@@ -21,12 +21,14 @@ from bentos.intent_service.tracking import Tracker
 from intent_tracking.erasure.proof import prove
 from intent_tracking.erasure.stored import erase_stored
 from intent_tracking.events.ingest import collect
-from intent_tracking.events.kafka_log import KafkaAddress, KafkaLog, KafkaLogError, copy_topic
+from intent_tracking.events.kafka_log import KafkaLog, copy_topic
+from intent_tracking.events.kafka_topic import KafkaAddress, KafkaLogError
 from intent_tracking.events.segment_log import read_log
 from intent_tracking.sessions.state import open_session_store
 from intent_tracking.settings import Settings
 from intent_tracking.tombstones import Erasures
 from tests.fakes.kafka_broker import kafka_broker
+from tests.fakes.kafka_without_topics import kafka_without_topics
 from tests.fakes.service_client import message
 
 pytestmark = pytest.mark.integration
@@ -159,6 +161,21 @@ def test_a_topic_that_ends_before_what_was_copied_was_made_anew(broker: str, tmp
     (tmp_path / f"kafka.anew.0.{0:020d}-{99:020d}.jsonl").write_bytes(b"old\n")
     with pytest.raises(KafkaLogError, match="made anew"):
         copy_topic(f"kafka://{broker}/anew", tmp_path, Erasures(tmp_path))
+
+
+def test_a_topic_that_is_missing_is_made_as_the_brokers_make_topics(tmp_path: Path) -> None:
+    # Cause: brokers that make no topics by themselves, as those of the Compose file, let nothing start.
+    with kafka_without_topics() as topics:
+        for query in ("", "?message.max.bytes=5000000"):
+            name = f"events{len(query)}"
+            assert copy_topic(f"kafka://{topics.address}/{name}{query}", tmp_path, Erasures(tmp_path)).messages == 0
+        assert topics.made == {
+            "events0": (-1, -1, {}),
+            "events26": (-1, -1, {"max.message.bytes": "5000000"}),
+        }
+        topics.closed = True
+        with pytest.raises(KafkaLogError, match=r"topic other: it is missing and cannot be made \(.+\): make it"):
+            copy_topic(f"kafka://{topics.address}/other", tmp_path, Erasures(tmp_path))
 
 
 def test_a_broker_that_is_gone_acknowledges_nothing() -> None:
