@@ -30,7 +30,7 @@ EVENT_LOG: Final = "event_log"
 PREDICTION_LOG: Final = "prediction_log"
 LEFT_TO_JOB: Final = ("landing", "annotations", "tables", "training")
 LIVE_SECONDS: Final = 10.0
-"""How long a request may go through segments; what it does not reach is left to the erasure job."""
+"""How long a request may search and erase segments; what it does not reach is left to the erasure job."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,8 @@ def erase_live(
     """Accept the erasure of a person up to `at`, and remove what the service holds.
 
     The request is on the disk before anything is removed, and so are the devices of the person, which the removed
-    lines alone may tell: whatever is interrupted, the erasure job finds it and goes on.
+    lines alone may tell: whatever is interrupted, the erasure job finds it and goes on. What shows or answers the
+    person goes first; the search through the logs ends after `seconds`, and what it did not reach is not `complete`.
 
     Raises:
         OSError, sqlite3.Error: a store refuses; the same request may be sent again.
@@ -57,29 +58,27 @@ def erase_live(
     erasure = erasures.request(user_id, at)
     tombstones = erasures.tombstones()
     until = time.monotonic() + seconds
-    logged = [path for path in segments(settings.event_log) if _names(path, user_id)]
-    devices, event_ids = _told_by(logged, user_id)
-    erasures.note(erasure.request, devices=devices, event_ids=event_ids)
     person = Person(erasure.request, _written(user_id))
-    shoppers = [user_id, *(f"{ANONYMOUS}{device}" for device in sorted(devices))]
-    removed = [
-        Removed(SESSION_STATE, sessions.erase(user_id).events),
-        Removed(CONSOLE_FEED, erase_feed(settings, shoppers)),
-        Removed(ONLINE_FEATURES, remove_online(settings.feast / "online.db", Entity.USER, [user_id])),
-    ]
-    removed.append(_erased(EVENT_LOG, logged, until, lambda path: erase_events(path, tombstones, person)))
-    predictions = [(day, path) for day, path in prediction_segments(settings.prediction_log) if _names(path, user_id)]
-    days = {path: day for day, path in predictions}
-    removed.append(
-        _erased(
-            PREDICTION_LOG,
-            days,
-            until,
-            lambda path: erase_predictions(path, days[path], tombstones, person),
-        )
+    state = Removed(SESSION_STATE, sessions.erase(user_id).events)
+    shown = erase_feed(settings, [user_id])
+    online = Removed(ONLINE_FEATURES, remove_online(settings.feast / "online.db", Entity.USER, [user_id]))
+    devices: set[str] = set()
+
+    def erase_logged(segment: Path) -> dict[str, int]:
+        found, event_ids = _told_by(segment, user_id)
+        erasures.note(erasure.request, devices=found, event_ids=event_ids)
+        devices.update(found)
+        return erase_events(segment, tombstones, person)
+
+    logged = _erased(EVENT_LOG, segments(settings.event_log), user_id, until, erase_logged)
+    shown += erase_feed(settings, [f"{ANONYMOUS}{device}" for device in sorted(devices)])
+    days = {path: day for day, path in prediction_segments(settings.prediction_log)}
+    predicted = _erased(
+        PREDICTION_LOG, days, user_id, until, lambda path: erase_predictions(path, days[path], tombstones, person)
     )
+    removed = (state, Removed(CONSOLE_FEED, shown), online, logged, predicted)
     erasures.note(erasure.request, removed={each.place: each.records for each in removed if each.records})
-    return erasure, tuple(removed)
+    return erasure, removed
 
 
 @dataclass(frozen=True)
@@ -137,19 +136,23 @@ def _counted(counts: dict[str, int], found: str | None, person: Person | None) -
     return True
 
 
-def _erased(place: str, segments: Iterable[Path], until: float, erase: Callable[[Path], dict[str, int]]) -> Removed:
+def _erased(
+    place: str, segments: Iterable[Path], user_id: str, until: float, erase: Callable[[Path], dict[str, int]]
+) -> Removed:
+    """Search and erase one segment after the other, until the time is over."""
     records = 0
     for segment in segments:
         if time.monotonic() > until:
             return Removed(place, records, complete=False)
-        records += sum(erase(segment).values())
+        if _names(segment, user_id):
+            records += sum(erase(segment).values())
     return Removed(place, records)
 
 
-def _told_by(segments: Iterable[Path], user_id: str) -> tuple[set[str], set[str]]:
+def _told_by(segment: Path, user_id: str) -> tuple[set[str], set[str]]:
     """Anonymous ids seen with the user, and the ids of the user's events."""
     needle = _written(user_id)
-    lines = (line.data for segment in segments for line in read_segment(segment) if needle in line.data)
+    lines = (line.data for line in read_segment(segment) if needle in line.data)
     return told_by(lines, lambda user: user == user_id)
 
 

@@ -18,6 +18,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from bentos.intent_service.runtime import Runtime
+from intent_tracking.erasure.live import erase_live
 from intent_tracking.erasure.proof import prove
 from intent_tracking.erasure.stored import erase_stored
 from intent_tracking.events.contract import EVENT_SCHEMA
@@ -180,6 +181,34 @@ def test_the_service_removes_at_once_what_it_holds_and_says_so(client: TestClien
     assert again["request"] == answer["request"]
     # The console's thread may have brought its moments only now; whatever is late, the job finds.
     assert {each["records"] for each in again["removed"] if each["place"] != "console_feed"} == {0}
+
+
+def test_a_request_whose_time_is_over_has_removed_what_shows_the_person_and_names_what_is_left(
+    client: TestClient, settings: Settings
+) -> None:
+    # Cause: the limit held for the rewriting alone, after a search through every segment that came before all else.
+    put_online(settings, ANN, BOB)
+    track(client, event(1, ANN, PHONE), event(2, BOB))
+    sessions = open_session_store(settings)
+    try:
+        _, removed = erase_live(settings, sessions, ANN, datetime.now(UTC), seconds=-1)
+    finally:
+        sessions.close()
+    found = {each.place: (each.records, each.complete) for each in removed}
+    del found["console_feed"], found["prediction_log"]  # their threads may have written nothing yet
+    assert found == {
+        "session_state": (1, True),
+        "online_features": (len(USER_VIEWS), True),
+        "event_log": (0, False),
+    }
+    (pending,) = Erasures(settings.home).pending()
+    assert pending.pending is not None
+    assert pending.pending.devices == ()  # nothing was searched
+    assert [json.loads(line.data)["event_id"] for line in read_log(settings.event_log)] == ["e-1", "e-2"]
+    run_job(settings)
+    assert [json.loads(line.data)["event_id"] for line in read_log(settings.event_log)] == ["e-2"]
+    (done,) = Erasures(settings.home).all()
+    assert len(done.devices) == 1
 
 
 def test_what_comes_late_is_refused_and_what_comes_later_is_taken(client: TestClient) -> None:
