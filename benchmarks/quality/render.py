@@ -284,7 +284,7 @@ def _trees(found: Figures) -> list[str]:
     ]
     return [
         *_table(head, rows),
-        "The scores of the shipped pipelines are in [linguistics](linguistics.md). Here: pipelines of `make linguistics`",
+        "The scores of the shipped pipelines are in [linguistics](linguistics.md). Here: those of `make linguistics`",
         "from several seeds, scored as they are stored, counted as CoNLL 2018 counts.",
         "UDPipe 2 had the train part of GSDSimp; ours had 400 sentences of its dev part and other treebanks.",
         "",
