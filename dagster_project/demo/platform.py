@@ -115,7 +115,9 @@ def failures(result: dg.ExecuteInProcessResult) -> list[str]:
         if error is not None and error.cls_name != "DagsterAssetCheckFailedError"
     ]
     checks = [
-        f"check {check.check_name} did not pass" for check in result.get_asset_check_evaluations() if not check.passed
+        f"check {check.check_name} did not pass" + (f" ({check.description})" if check.description else "")
+        for check in result.get_asset_check_evaluations()
+        if not check.passed
     ]
     return [*said, *checks]
 

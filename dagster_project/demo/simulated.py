@@ -66,7 +66,13 @@ class Story:
         with self.display.step("User and item features, Feast online store, parity check"):
             self.platform.run("features_job", tags=span)
         with self.display.step("Training set, fine-tuning, evaluation, gate, Bento, release"):
-            self.platform.run("retrain_job", ops={"training_examples": HELD_OUT, "intent_model": FIRST_TRAINING})
+            try:
+                self.platform.run("retrain_job", ops={"training_examples": HELD_OUT, "intent_model": FIRST_TRAINING})
+            except DemoError as error:
+                raise DemoError(
+                    f"{error}. The first training has {FIRST_TRAINING['max_seconds']:.0f} s of the clock: a machine "
+                    "that does other work learns too little in them; run the demo again when it is idle"
+                ) from error
             self._say_model(self.platform.live_model)
 
     def _say_model(self, version: str) -> None:
