@@ -200,8 +200,9 @@ def shape_of(config: Mapping[str, Any]) -> tuple[int, int]:
 def attend_for(encoder: Any, device: torch.device, *, bf16: bool) -> None:
     """Have `encoder` attend in the way that trains fastest: on a CPU in bf16, two products and a softmax.
 
-    The backward pass of torch's fused attention multiplies matrices of one head and text each: in bf16, of 32 texts of
-    32 tokens, that took nine times as long (torch 2.13). In float32, and forwards, the fused one is faster.
+    The backward pass of torch's fused attention multiplies matrices of one head and text each: in bf16 and
+    short texts that takes several times as long (torch 2.13; `make bench-training ARGS=--ablation`). In float32, and
+    forwards, the fused one is faster.
     """
     if encoder.config.model_type not in _NO_FUSED_ATTENTION:
         encoder.set_attn_implementation("eager" if bf16 and device.type == "cpu" else "sdpa")
