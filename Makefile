@@ -18,7 +18,7 @@ export PYTHONPATH := $(CURDIR)
 # Threads that spin while they wait make training several times slower when anything else runs beside it.
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: help setup demo dev serve test check bench bench-quality bench-training bench-service linguistics openapi clean
+.PHONY: help setup demo dev serve test check bench bench-quality bench-training bench-service bench-applications linguistics openapi clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -66,6 +66,9 @@ bench-training: setup ## Measure the speed of training beside the usual recipes;
 
 bench-service: setup ## Measure the service beside a plain one and the bare network; needs wrk; ARGS=--smoke
 	@$(BIN)/python -m benchmarks.bench_service $(ARGS)
+
+bench-applications: setup ## Measure the applications on the public sets beside their baselines; ARGS=<names>
+	@$(BIN)/python -m benchmarks.bench_applications $(ARGS)
 
 linguistics: setup ## Train the shipped language pipelines again; needs the public data (datasets fetch ud)
 	@$(BIN)/python -m intent_tracking.text.make_pipelines $(ARGS)

@@ -123,11 +123,12 @@ def publish(release_file: Path, components: Mapping[str, Component], reason: str
         return _write(release_file, {**(live.components if live else {}), **components}, reason, restores=None)
 
 
-def rollback(release_file: Path, reason: str, to: int | None = None) -> Release:
-    """Publish the components of an older release under a new number.
+def rollback(release_file: Path, reason: str, to: int | None = None, component: str | None = None) -> Release:
+    """Publish the components of an older release under a new number; with `component` that one alone, others stay.
 
     Without `to` that is the newest older release with other components; the one that is restored already counts in
-    place of the rollback that restored it, so a second rollback goes further back and never forth again.
+    place of the rollback that restored it, so a second rollback goes further back and never forth again. Of one
+    component it is the newest release before the live version of it was first published.
 
     Raises:
         ReleaseError: there is no such release, or its artifacts are gone or changed.
@@ -136,12 +137,13 @@ def rollback(release_file: Path, reason: str, to: int | None = None) -> Release:
         live = read_release(release_file)
         if live is None:
             raise ReleaseError(f"{release_file}: nothing is published, so nothing can be rolled back")
-        target = _target(release_file, live, to)
+        target = _target(release_file, live, to) if component is None else _holding(release_file, live, to, component)
+        restored = target.components if component is None else {component: target.components[component]}
         return _write(
             release_file,
-            target.components,
-            f"rollback to release {target.number}: {reason}",
-            restores=target.restores or target.number,
+            {**({} if component is None else live.components), **restored},
+            f"rollback{'' if component is None else f' of {component}'} to release {target.number}: {reason}",
+            restores=(target.restores or target.number) if component is None else None,
         )
 
 
@@ -186,6 +188,26 @@ def _target(release_file: Path, live: Release, to: int | None) -> Release:
     older = [release for release in history if release.number < stands_at and release.components != live.components]
     if not older:
         raise ReleaseError(f"{_history(release_file)}: no release older than {stands_at} has other components")
+    return older[-1]
+
+
+def _holding(release_file: Path, live: Release, to: int | None, component: str) -> Release:
+    """The release whose `component` a rollback of that component alone restores."""
+    if component not in live.components:
+        raise ReleaseError(
+            f"{release_file}: the live release names no {component}; it has {', '.join(live.components)}"
+        )
+    history = [release for release in releases(release_file) if component in release.components]
+    if to is not None:
+        chosen = [release for release in history if release.number == to]
+        if not chosen:
+            raise ReleaseError(f"{_history(release_file)}: there is no release {to} that names {component}")
+        return chosen[0]
+    version = live.components[component].version
+    first = next((each.number for each in history if each.components[component].version == version), live.number)
+    older = [release for release in history if release.number < first]
+    if not older:
+        raise ReleaseError(f"{_history(release_file)}: no release before {first} has another {component}")
     return older[-1]
 
 

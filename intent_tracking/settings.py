@@ -156,6 +156,11 @@ class Settings(BaseSettings):
         return self.home / "encoders"
 
     @property
+    def applications(self) -> Path:
+        """What the applications learned, `<kind>/<version>`, and what they wrote for people."""
+        return self.home / "applications"
+
+    @property
     def evaluations(self) -> Path:
         """Evaluation reports, one folder a model version."""
         return self.home / "evaluations"

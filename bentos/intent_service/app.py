@@ -18,6 +18,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from bentos.intent_service.access import Access, may
+from bentos.intent_service.applications.routes import APPLICATION_ROUTES, ApplicationRoute
 from bentos.intent_service.batching import QueueFullError
 from bentos.intent_service.body import read_record
 from bentos.intent_service.browsers import SAFE_HEADERS, Cors, SafeHeaders
@@ -54,7 +55,7 @@ logger = logging.getLogger(__name__)
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 Handler = Callable[[Request], Awaitable[Response]]
 
-OPERATIONS = (
+_CORE = (
     Operation(
         path="/v1/track",
         method="post",
@@ -183,6 +184,7 @@ OPERATIONS = (
         scope=None,
     ),
 )
+OPERATIONS = (*_CORE, *(route.operation for route in APPLICATION_ROUTES))
 
 
 def create_app(runtime: Runtime, settings: Settings) -> ASGIApp:
@@ -229,6 +231,13 @@ def create_app(runtime: Runtime, settings: Settings) -> ASGIApp:
     async def snippet(request: Request) -> Response:
         return script.answer(request)
 
+    def application(route: ApplicationRoute) -> Handler:
+        async def answer(request: Request) -> Response:
+            assert route.operation.request is not None  # noqa: S101 - every application asks something
+            return _json(await route.answer(runtime, await read_record(request, route.operation.request)))
+
+        return answer
+
     document = orjson.dumps(openapi_document(OPERATIONS))
 
     async def docs(_: Request) -> Response:
@@ -244,6 +253,7 @@ def create_app(runtime: Runtime, settings: Settings) -> ASGIApp:
         "readyz": readyz,
         "metrics": metrics,
         "snippet": snippet,
+        **{route.operation.name: application(route) for route in APPLICATION_ROUTES},
     }
     routes = [
         Route(operation.path, handlers[operation.name], methods=[operation.method.upper()]) for operation in OPERATIONS

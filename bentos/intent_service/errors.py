@@ -26,6 +26,7 @@ class ErrorCode(StrEnum):
     METHOD_NOT_ALLOWED = "method_not_allowed"
     TOO_MANY_REQUESTS = "too_many_requests"
     NO_MODEL = "no_model"
+    NOT_RELEASED = "not_released"
     STORAGE = "storage"
     TIMEOUT = "timeout"
     OVERLOADED = "overloaded"

@@ -6,11 +6,11 @@ import gc
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from bentos.intent_service.metrics import Metrics
 from intent_tracking.artifact import INTENT_MODEL, ArtifactError
@@ -53,6 +53,22 @@ class Predictor(Protocol):
         ...
 
 
+class Application(Protocol):
+    """What the service needs of anything else that a release names: an index, the segments, the risk model."""
+
+    @property
+    def version(self) -> str:
+        """Version of the artifact."""
+        ...
+
+    def replay_golden(self) -> list[str]:
+        """What the artifact answers otherwise than when it was written; empty when all is well."""
+        ...
+
+
+Loaded = TypeVar("Loaded", Predictor, Application)
+
+
 class _StoppingError(Exception):
     """The process ends: what is being prepared is given up."""
 
@@ -63,11 +79,12 @@ class GoldenReplayError(Exception):
 
 @dataclass(frozen=True)
 class Serving:
-    """A release with its model in memory."""
+    """A release with its model in memory, and by kind what the applications of it learned."""
 
     release: Release
     predictor: Predictor
     loaded_at: datetime
+    applications: Mapping[str, Application] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -97,13 +114,19 @@ class ReleaseWatcher:
         bundled: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
         *,
+        applications: Mapping[str, Callable[[Path], Application]] | None = None,
         stop_seconds: float = STOP_SECONDS,
     ) -> None:
-        """Follow `release_file`; while there is none, serve `bundled`, the release that a Bento carries."""
+        """Follow `release_file`; while there is none, serve `bundled`, the release that a Bento carries.
+
+        `applications` says how each kind of component beside the intent model is loaded; a release may name others too,
+        which this service does not know.
+        """
         self._clock = clock
         self._release_file = release_file
         self._bundled = bundled
         self._load = load
+        self._load_application = dict(applications or {})
         self._metrics = metrics
         self._stop_seconds = stop_seconds
         self._stop = threading.Event()
@@ -175,12 +198,11 @@ class ReleaseWatcher:
         except (ReleaseError, OSError) as error:
             logger.error("ALERT no release is served, and the history cannot be read: %s", error)
             return
-        tried = [refused.components.get(INTENT_MODEL)] if refused else []
+        tried = [refused.components] if refused else []
         for release in reversed(history):
-            component = release.components.get(INTENT_MODEL)
-            if component is None or component in tried:
+            if INTENT_MODEL not in release.components or release.components in tried:
                 continue
-            tried.append(component)
+            tried.append(release.components)
             try:
                 serving = self._prepare(source, release)
             except _StoppingError:
@@ -197,22 +219,37 @@ class ReleaseWatcher:
             raise ReleaseError(f"{source}: release {release.number} names no {INTENT_MODEL}")
         live = self.serving
         if live is not None and live.release.components.get(INTENT_MODEL) == component:
-            return replace(live, release=release)
+            predictor, loaded_at = live.predictor, live.loaded_at
+        else:
+            predictor, loaded_at = self._prepared(source, component, self._load), datetime.now(UTC)
+        applications: dict[str, Application] = {}
+        for kind, load in self._load_application.items():
+            component = release.components.get(kind)
+            if component is None:
+                continue
+            if live is not None and kind in live.applications and live.release.components[kind] == component:
+                applications[kind] = live.applications[kind]
+            else:
+                applications[kind] = self._prepared(source, component, load)
+        return Serving(release, predictor, loaded_at, applications)
+
+    def _prepared(self, source: Path, component: Component, load: Callable[[Path], Loaded]) -> Loaded:
+        """What `component` holds, in memory, after it gave its golden answers."""
         if component in self._failed_golden:
             raise GoldenReplayError(self._failed_golden[component])
         artifact = verify_component(source, component)
         self._go_on()
-        predictor = self._load(artifact)
+        loaded = load(artifact)
         self._go_on()
-        if predictor.version != component.version:
-            raise ReleaseError(f"{source}: names version {component.version}, its artifact says {predictor.version}")
-        differences = predictor.replay_golden()
+        if loaded.version != component.version:
+            raise ReleaseError(f"{source}: names version {component.version}, its artifact says {loaded.version}")
+        differences = loaded.replay_golden()
         self._go_on()
         if differences:
             failure = f"{len(differences)} golden answers of {component.version} differ, first: {differences[0]}"
             self._failed_golden[component] = failure
             raise GoldenReplayError(failure)
-        return Serving(release, predictor, datetime.now(UTC))
+        return loaded
 
     def _go_on(self) -> None:
         if self._stop.is_set():

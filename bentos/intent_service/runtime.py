@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from bentos.intent_service.actions import recommended_actions
 from bentos.intent_service.answers import (
@@ -20,6 +20,7 @@ from bentos.intent_service.answers import (
     served,
     text_answer,
 )
+from bentos.intent_service.applications.loaders import LOADERS
 from bentos.intent_service.console.console import Console
 from bentos.intent_service.errors import ErrorCode, RequestError
 from bentos.intent_service.features import ShopperFeatures
@@ -41,6 +42,7 @@ from bentos.intent_service.schemas import (
     TrackAnswer,
     WordWeight,
 )
+from bentos.intent_service.shopper import Shopper
 from bentos.intent_service.tracing import span
 from bentos.intent_service.tracking import Touched, Tracked, Tracker
 from intent_tracking.erasure.live import LEFT_TO_JOB
@@ -48,7 +50,9 @@ from intent_tracking.events.contract import Scene
 from intent_tracking.inference import Features, IntentPredictor, ModelInput, Prediction
 from intent_tracking.modeling.explaining import UnknownIntentError
 from intent_tracking.prediction_log import PredictionLog, ServedPrediction
-from intent_tracking.sessions.render import free_text_with_offsets, render_utterance
+from intent_tracking.sessions.render import free_text_with_offsets, render_session, render_utterance
+from intent_tracking.sessions.state import LiveSession
+from intent_tracking.sessions.vocabulary import SESSION_GAP
 from intent_tracking.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -63,6 +67,10 @@ EXPIRE_SECONDS = 3600.0
 REFUSED_HEADER = "Intent-Refused-Release"
 # Beside the packages in a Bento, and nowhere else: the model that the Bento was built for.
 BUNDLED_RELEASE = Path(__file__).resolve().parents[2] / "bundled" / "release.json"
+
+
+Loaded = TypeVar("Loaded")
+Result = TypeVar("Result")
 
 
 class Runtime:
@@ -92,6 +100,7 @@ class Runtime:
             load or (lambda path: IntentPredictor.load(path, settings.device)),
             self.metrics,
             bundled=BUNDLED_RELEASE,
+            applications=LOADERS,
         )
         self._inference = Inference(
             self._watcher, self.metrics, workers=settings.workers, cached=settings.cached_predictions
@@ -226,6 +235,61 @@ class Runtime:
         if explained is None:
             raise self._no_model()
         return await loop.run_in_executor(self._texts, _explain_answer, request.text, explained)
+
+    def application(self, kind: str, loaded: type[Loaded]) -> Loaded:
+        """What the live release names as `kind`; read it once, and answer the whole request from it.
+
+        Raises:
+            RequestError: nothing is released yet, or no `kind` is.
+        """
+        found = self.require_model().applications.get(kind)
+        if not isinstance(found, loaded):
+            raise RequestError(
+                503,
+                ErrorCode.NOT_RELEASED,
+                f"no {kind} is released yet: materialize {kind}",
+                headers={"Retry-After": "5"},
+            )
+        return found
+
+    async def shopper(self, session_id: str | None, user_id: str | None) -> Shopper:
+        """Who is asked about, and what the live model says of the session under way.
+
+        Without `session_id` that is the newest session of the user, if it is not over. A session that nobody knows is
+        none: it may be about to begin.
+
+        Raises:
+            RequestError: nothing is released yet.
+            OSError: the session state cannot be read.
+        """
+        self.require_model()
+        loop = asyncio.get_running_loop()
+        session, shopper_id, features = await loop.run_in_executor(self._storage, self._look_up, session_id, user_id)
+        if session is None:
+            return Shopper(shopper_id, None, None, features)
+        entry = render_session(session.events[-1].scene, session.events, clean_already=True)
+        answered = await self._inference.predict([entry], [features])
+        return Shopper(shopper_id, session, answered.predictions[0] if answered else None, features)
+
+    async def in_thread(self, work: Callable[..., Result], *arguments: Any) -> Result:
+        """Run `work` where it holds up no other request; an application computes its answer so."""
+        return await asyncio.get_running_loop().run_in_executor(self._texts, work, *arguments)
+
+    def _look_up(
+        self, session_id: str | None, user_id: str | None
+    ) -> tuple[LiveSession | None, str | None, Features | None]:
+        now = datetime.now(UTC)
+        session = self._tracker.session(session_id) if session_id is not None else None
+        if session_id is None and user_id is not None:
+            session = self._tracker.latest_session(user_id)
+            # Archived traffic has a clock of its own.
+            if session is not None and self._expires and session.last_event_at < now - SESSION_GAP:
+                session = None
+        shopper_id = user_id if user_id is not None else session.shopper_id if session is not None else None
+        if shopper_id is None:
+            return session, None, None
+        moment = session.last_event_at if session is not None else now
+        return session, shopper_id, self._features.of([(shopper_id, moment)])[0]
 
     async def erase(self, user_id: str) -> EraseAnswer:
         """Remove one person from what the service holds, and leave the rest to the erasure job.

@@ -151,6 +151,22 @@ class Tracker:
         """
         return self._sessions.expire(before)
 
+    def session(self, session_id: str) -> LiveSession | None:
+        """The session so far; None where it is unknown, forgotten or erased.
+
+        Raises:
+            OSError: the session state cannot be read.
+        """
+        return self._sessions.read(session_id)
+
+    def latest_session(self, user_id: str) -> LiveSession | None:
+        """The session of a known user with the newest activity.
+
+        Raises:
+            OSError: the session state cannot be read.
+        """
+        return self._sessions.latest(user_id)
+
     def session_count(self) -> int:
         """Live sessions.
 

@@ -218,3 +218,30 @@ def test_a_release_that_is_no_longer_live_is_not_withdrawn(release_file: Path, t
     live = read_release(release_file)
     assert withdraw(release_file, 2, "refused") == live
     assert read_release(release_file) == live
+
+
+def test_one_component_goes_back_and_the_others_stay(release_file: Path, tmp_path: Path) -> None:
+    publish(release_file, {"intent_model": artifact(tmp_path, "a"), "item_index": artifact(tmp_path, "i1")}, "first")
+    publish(release_file, {"intent_model": artifact(tmp_path, "b")}, "better")
+    publish(release_file, {"item_index": artifact(tmp_path, "i2")}, "daily")
+    back = rollback(release_file, "worse", component="intent_model")
+    assert {name: each.version for name, each in back.components.items()} == {"intent_model": "a", "item_index": "i2"}
+
+
+def test_one_component_never_goes_forth_again(release_file: Path, tmp_path: Path) -> None:
+    for version in "abc":
+        publish(release_file, {"intent_model": artifact(tmp_path, version)}, "better")
+    rollback(release_file, "worse", component="intent_model")
+    publish(release_file, {"item_index": artifact(tmp_path, "i1")}, "daily")
+    back = rollback(release_file, "worse still", component="intent_model")
+    assert (back.components["intent_model"].version, back.components["item_index"].version) == ("a", "i1")
+    with pytest.raises(ReleaseError, match="no release before 1 has another intent_model"):
+        rollback(release_file, "further", component="intent_model")
+
+
+def test_a_component_that_is_not_live_cannot_go_back(release_file: Path, tmp_path: Path) -> None:
+    publish(release_file, {"intent_model": artifact(tmp_path, "a")}, "first")
+    with pytest.raises(ReleaseError, match="names no item_index; it has intent_model"):
+        rollback(release_file, "worse", component="item_index")
+    with pytest.raises(ReleaseError, match="no release 7 that names intent_model"):
+        rollback(release_file, "worse", to=7, component="intent_model")

@@ -13,7 +13,9 @@ import pytest
 
 from bentos.intent_service.metrics import Metrics
 from bentos.intent_service.releases import MAX_RETRY_SECONDS, ReleaseWatcher
-from intent_tracking.release import publish, rollback
+from intent_tracking.applications.artifacts import ITEM_INDEX
+from intent_tracking.artifact import write_manifest
+from intent_tracking.release import Component, publish, rollback
 from tests.fakes.predictors import FakePredictor, fake_artifact
 
 pytestmark = pytest.mark.unit
@@ -288,3 +290,64 @@ def test_the_thread_notices_a_release_by_itself(watcher: ReleaseWatcher, release
     finally:
         watcher.stop()
     assert not watcher.is_alive()
+
+
+class FakeIndex:
+    """An application of one version; its golden answers differ as its artifact says."""
+
+    def __init__(self, version: str, differences: list[str]) -> None:
+        self.version = version
+        self._differences = differences
+
+    def replay_golden(self) -> list[str]:
+        return self._differences
+
+
+def index(home: Path, version: str, *, differences: int = 0) -> Component:
+    folder = home / "applications" / version
+    folder.mkdir(parents=True)
+    (folder / "differences").write_text("x" * differences)
+    write_manifest(folder, kind=ITEM_INDEX, version=version, code_version="0", dataset_fingerprint="none")
+    return Component.of(folder)
+
+
+def test_applications_are_served_with_the_model_and_loaded_once(release_file: Path, tmp_path: Path) -> None:
+    loads: list[str] = []
+
+    def load(folder: Path) -> FakeIndex:
+        loads.append(folder.name)
+        return FakeIndex(folder.name, list((folder / "differences").read_text()))
+
+    watcher = ReleaseWatcher(release_file, FakePredictor.load, Metrics(), applications={ITEM_INDEX: load})
+    unknown = fake_artifact(tmp_path, "of-a-later-service")
+    first = {"intent_model": fake_artifact(tmp_path, "a"), ITEM_INDEX: index(tmp_path, "i1"), "of_later": unknown}
+    publish(release_file, first, "first")
+    watcher.check()
+    publish(release_file, {"intent_model": fake_artifact(tmp_path, "b")}, "a new model")
+    watcher.check()
+    assert watcher.serving is not None
+    assert (live(watcher), watcher.serving.applications[ITEM_INDEX].version) == ("b", "i1")
+    publish(release_file, {ITEM_INDEX: index(tmp_path, "i2")}, "a new index")
+    watcher.check()
+    assert (live(watcher), watcher.serving.applications[ITEM_INDEX].version) == ("b", "i2")
+    publish(release_file, {ITEM_INDEX: index(tmp_path, "bad", differences=2)}, "a bad index")
+    watcher.check()
+    assert watcher.serving.applications[ITEM_INDEX].version == "i2"
+    assert watcher.refusal is not None
+    assert "2 golden answers of bad differ" in watcher.refusal.reason
+    assert loads == ["i1", "i2", "bad"]
+
+
+def test_a_bad_index_does_not_keep_a_starting_service_from_the_same_model(release_file: Path, tmp_path: Path) -> None:
+    watcher = ReleaseWatcher(
+        release_file,
+        FakePredictor.load,
+        Metrics(),
+        applications={ITEM_INDEX: lambda folder: FakeIndex(folder.name, list((folder / "differences").read_text()))},
+    )
+    publish(release_file, {"intent_model": fake_artifact(tmp_path, "a")}, "first")
+    publish(release_file, {ITEM_INDEX: index(tmp_path, "bad", differences=1)}, "a bad index")
+    watcher.check()
+    assert live(watcher) == "a"
+    assert watcher.serving is not None
+    assert not watcher.serving.applications

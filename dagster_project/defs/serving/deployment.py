@@ -1,5 +1,6 @@
 """Publishing a version, and taking it back where the running service will not have it."""
 
+from dagster_project.defs.applications.publishing import waiting_applications
 from dagster_project.resources.service import IntentService, ReleaseRefusedError, ServedRelease
 from intent_tracking.artifact import INTENT_MODEL, verify
 from intent_tracking.release import Component, Release, publish, read_release, withdraw
@@ -24,7 +25,8 @@ def deploy(
     if before is not None and live is not None and live.version == version:
         release = before
     else:
-        release = publish(settings.release_file, {INTENT_MODEL: Component.of(directory)}, reason)
+        components = {INTENT_MODEL: Component.of(directory), **waiting_applications(settings)}
+        release = publish(settings.release_file, components, reason)
     try:
         return release, service.wait_for(release.number, timeout_seconds)
     except ReleaseRefusedError as refused:

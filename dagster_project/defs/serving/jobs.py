@@ -5,6 +5,7 @@ from pydantic import Field
 
 from dagster_project.resources.alerts import Alerts
 from dagster_project.resources.service import IntentService
+from intent_tracking.artifact import INTENT_MODEL
 from intent_tracking.settings import Settings
 
 
@@ -13,6 +14,9 @@ class RollbackConfig(dg.Config):
 
     reason: str = Field(description="Why the live release has to go; stands in the release file and in the alert.")
     to: int | None = Field(default=None, description="Number of the release to restore; by default the one before.")
+    component: str | None = Field(
+        default=INTENT_MODEL, description="What goes back, others stay; null: everything that the release names."
+    )
     timeout_seconds: float = Field(default=60.0, description="How long a running service may take to switch.")
 
 
@@ -27,7 +31,7 @@ def roll_back(
     """Raises ServiceError when a running service does not switch in time."""
     from intent_tracking.release import rollback
 
-    release = rollback(settings.release_file, config.reason, config.to)
+    release = rollback(settings.release_file, config.reason, config.to, config.component)
     versions = ", ".join(f"{name} {component.version}" for name, component in release.components.items())
     served = intent_service.wait_for(release.number, config.timeout_seconds)
     context.add_output_metadata(

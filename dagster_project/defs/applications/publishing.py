@@ -1,0 +1,47 @@
+"""How the artifact of an application goes live beside the intent model."""
+
+from pathlib import Path
+
+from dagster_project.resources.service import IntentService, ReleaseRefusedError
+from intent_tracking.applications.artifacts import APPLICATION_KINDS, newest_artifact, verified
+from intent_tracking.artifact import INTENT_MODEL
+from intent_tracking.release import Component, Release, publish, read_release, withdraw
+from intent_tracking.settings import Settings
+
+SWITCH_SECONDS = 60.0
+
+
+def publish_application(settings: Settings, service: IntentService, kind: str, folder: Path) -> Release | None:
+    """Make the artifact in `folder` live as `kind`, and wait for the service where one runs.
+
+    None while no intent model is released: the service answers nothing without one, and its first release takes the
+    newest artifact of each application along.
+
+    Raises:
+        ArtifactError: the artifact is incomplete or damaged; nothing was published.
+        ReleaseRefusedError: the service would not serve it; what this call published is withdrawn.
+        ServiceError: the service did not switch in time; the release stands.
+    """
+    verified(folder, kind)
+    component = Component.of(folder)
+    live = read_release(settings.release_file)
+    if live is None or INTENT_MODEL not in live.components:
+        return None
+    current = live.components.get(kind)
+    if current is not None and current.manifest_sha256 == component.manifest_sha256:
+        return live
+    release = publish(settings.release_file, {kind: component}, f"{kind} {component.version}")
+    try:
+        service.wait_for(release.number, SWITCH_SECONDS)
+    except ReleaseRefusedError as refused:
+        withdraw(settings.release_file, release.number, str(refused))
+        raise
+    return release
+
+
+def waiting_applications(settings: Settings) -> dict[str, Component]:
+    """The newest artifact of each application that the live release does not name at all."""
+    live = read_release(settings.release_file)
+    named = live.components if live else {}
+    found = {kind: newest_artifact(settings.applications, kind) for kind in APPLICATION_KINDS if kind not in named}
+    return {kind: Component.of(folder) for kind, folder in found.items() if folder is not None}

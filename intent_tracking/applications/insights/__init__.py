@@ -1,0 +1,1 @@
+"""What a shop learned today: intents, funnels, unmet searches, rising words."""

@@ -1,0 +1,1 @@
+"""Who the shoppers are: segments that keep their names, and traits in words."""

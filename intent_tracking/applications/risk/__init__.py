@@ -1,0 +1,1 @@
+"""Bots, abuse and abnormal orders: a score, a decision, and why."""

@@ -1,0 +1,80 @@
+"""What applications learn: written whole, found again, and asked its golden requests."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from intent_tracking.applications.artifacts import (
+    GOLDEN,
+    ITEM_INDEX,
+    artifact_folder,
+    fingerprint_of,
+    golden_differences,
+    new_artifact,
+    newest_artifact,
+    verified,
+)
+from intent_tracking.artifact import ArtifactError
+
+pytestmark = pytest.mark.unit
+
+UNTIL = date(2026, 3, 1)
+
+
+def write(root: Path, content: str, until: date = UNTIL) -> Path:
+    fingerprint = fingerprint_of(content)
+    with new_artifact(root, ITEM_INDEX, until, fingerprint) as draft:
+        (draft.folder / "items.txt").write_text(content)
+        draft.metrics["items"] = 1.0
+        draft.golden.append(({"k": 1}, {"items": [{"id": content, "score": 0.5}]}))
+    folder = artifact_folder(root, ITEM_INDEX, until, fingerprint)
+    assert folder is not None
+    return folder
+
+
+def test_an_artifact_is_found_by_its_input_and_verified(tmp_path: Path) -> None:
+    folder = write(tmp_path, "a")
+    manifest = verified(folder, ITEM_INDEX)
+    assert (manifest.version, manifest.metrics) == (folder.name, {"items": 1.0})
+    assert artifact_folder(tmp_path, ITEM_INDEX, UNTIL, fingerprint_of("b")) is None
+
+
+def test_the_newest_is_that_of_the_newest_day(tmp_path: Path) -> None:
+    assert newest_artifact(tmp_path, ITEM_INDEX) is None
+    later = write(tmp_path, "a", date(2026, 3, 2))
+    write(tmp_path, "b")
+    assert newest_artifact(tmp_path, ITEM_INDEX) == later
+
+
+def test_an_error_while_it_is_written_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), new_artifact(tmp_path, ITEM_INDEX, UNTIL, fingerprint_of("a")):
+        raise RuntimeError
+    assert newest_artifact(tmp_path, ITEM_INDEX) is None
+    assert list((tmp_path / ITEM_INDEX).iterdir()) == []
+
+
+def test_an_artifact_without_golden_answers_is_refused(tmp_path: Path) -> None:
+    folder = write(tmp_path, "a")
+    (folder / GOLDEN).unlink()
+    with pytest.raises(ArtifactError, match=GOLDEN):
+        verified(folder, ITEM_INDEX)
+
+
+@pytest.mark.parametrize(
+    ("answer", "place"),
+    [
+        ({"items": [{"id": "a", "score": 0.5001}]}, None),
+        ({"items": [{"id": "a", "score": 0.6}]}, "answer.items[0].score: is 0.6, not 0.5"),
+        ({"items": [{"id": "b", "score": 0.5}]}, "answer.items[0].id: is 'b', not 'a'"),
+        ({"items": []}, "answer.items: has 0 entries, not 1"),
+        ({"items": [{"id": "a", "score": True}]}, "answer.items[0].score: is True, not 0.5"),
+        ({}, "answer: has the fields [], not ['items']"),
+    ],
+)
+def test_a_golden_difference_names_its_place(tmp_path: Path, answer: dict[str, object], place: str | None) -> None:
+    folder = write(tmp_path, "a")
+    found = golden_differences(folder, lambda _: answer)
+    assert found == ([] if place is None else [f"{folder / GOLDEN}:1: {place}"])
