@@ -11,6 +11,8 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     Programs that run the graph themselves take a job from it:
     `defs.resolve_job_def("ingest_job").execute_in_process(tags=range_tags(first, last), instance=instance)`.
     """
+    from dagster_project.defs.applications import online as online_views
+    from dagster_project.defs.applications.jobs import applications_job, daily_applications
     from dagster_project.defs.erasure.jobs import erasure_job, erasure_sensor
     from dagster_project.defs.evaluation import assets as evaluation_assets
     from dagster_project.defs.evaluation import checks as evaluation_checks
@@ -43,6 +45,8 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     from dagster_project.resources.tables import Tables
 
     days = daily_from(settings.first_day)
+    # Each holds the assets of an application, and their checks.
+    applications = [online_views]
     assets = dg.map_asset_specs(
         lambda spec: spec.replace_attributes(partitions_def=days) if spec.partitions_def else spec,
         dg.load_assets_from_modules(
@@ -56,6 +60,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
                 evaluation_assets,
                 serving_assets,
                 monitoring_assets,
+                *applications,
             ]
         ),
     )
@@ -70,10 +75,21 @@ def build_definitions(settings: Settings) -> dg.Definitions:
                 evaluation_checks,
                 serving_checks,
                 monitoring_checks,
+                *applications,
             ]
         ),
-        jobs=[ingest_job, features_job, retrain_job, adaptation_job, search_job, drift_job, rollback_job, erasure_job],
-        schedules=[daily_ingestion, daily_features, daily_drift_check],
+        jobs=[
+            ingest_job,
+            features_job,
+            retrain_job,
+            adaptation_job,
+            search_job,
+            drift_job,
+            rollback_job,
+            erasure_job,
+            applications_job,
+        ],
+        schedules=[daily_ingestion, daily_features, daily_drift_check, daily_applications],
         sensors=[drift_sensor, erasure_sensor, failure_alert, freshness_alert],
         resources={
             "settings": settings,

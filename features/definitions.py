@@ -14,12 +14,13 @@ from feast import FeatureService, FeatureView, Field, FileSource, ValueType
 from feast.types import Float64, Int64, String
 
 from intent_tracking.features.declaration import Entity
+from intent_tracking.features.derived import DERIVED_VIEWS
 from intent_tracking.features.schema import CREATED_TIMESTAMP, EVENT_TIMESTAMP, view_ttl, views
 
 # What a service without a model version is called: the features of the next model, and those of the items.
 DEFAULT_SERVICES = {"intent_model": Entity.USER, "item_features": Entity.ITEM}
 
-_TYPES = {"int64": Int64, "float64": Float64}
+_TYPES = {"int64": Int64, "float64": Float64, "string": String}
 _OWNER = "intent-tracking"
 
 
@@ -41,15 +42,7 @@ def feature_views(tables: Path) -> list[FeatureView]:
     """One view for each entity and window, over the daily snapshots below `tables` (an absolute path)."""
     entities = feast_entities()
     sources = {
-        entity: FileSource(
-            name=f"{entity}_features",
-            path=str(tables / f"{entity}_features" / "day=*" / "part.parquet"),
-            timestamp_field=EVENT_TIMESTAMP,
-            created_timestamp_column=CREATED_TIMESTAMP,
-            description=f"Daily snapshots of the {entity} features.",
-            owner=_OWNER,
-        )
-        for entity in Entity
+        entity: _source(tables, f"{entity}_features", f"Daily snapshots of the {entity} features.") for entity in Entity
     }
     found = []
     for name, features in views().items():
@@ -71,18 +64,56 @@ def feature_views(tables: Path) -> list[FeatureView]:
     return found
 
 
+def derived_views(tables: Path) -> list[FeatureView]:
+    """The views that applications compute, over their day tables below `tables` (an absolute path)."""
+    entities = feast_entities()
+    return [
+        FeatureView(
+            name=view.name,
+            entities=[entities[view.entity]],
+            ttl=view.ttl,
+            schema=[
+                Field(name=view.entity.key, dtype=String),
+                *(Field(name=f.name, dtype=_TYPES[f.dtype], description=f.description) for f in view.fields),
+            ],
+            source=_source(tables, view.table, f"Daily: {view.description}"),
+            online=True,
+            description=view.description,
+            owner=_OWNER,
+        )
+        for view in DERIVED_VIEWS
+    ]
+
+
+def _source(tables: Path, table: str, description: str) -> FileSource:
+    return FileSource(
+        name=table,
+        path=str(tables / table / "day=*" / "part.parquet"),
+        timestamp_field=EVENT_TIMESTAMP,
+        created_timestamp_column=CREATED_TIMESTAMP,
+        description=description,
+        owner=_OWNER,
+    )
+
+
 def feature_service(name: str, entity: Entity, of_views: Iterable[FeatureView]) -> FeatureService:
-    """The service `name`: every view of `entity`."""
+    """The service `name`: every one of the views that is of `entity`."""
     chosen = [view for view in of_views if view.entities == [entity.value]]
     return FeatureService(name=name, features=chosen, description=f"Every feature of one {entity}.", owner=_OWNER)
 
 
 def all_objects(tables: Path, model_service_names: Iterable[str]) -> list[FeastEntity | FeatureView | FeatureService]:
-    """Everything that the registry should hold: entities, views, the default services and those of the models."""
+    """Everything that the registry should hold: entities, views, the default services and those of the models.
+
+    A derived view has a service of its own name; the services of models hold declared features alone.
+    """
     entity_of = {**DEFAULT_SERVICES, **dict.fromkeys(model_service_names, Entity.USER)}
-    of_views = feature_views(tables)
+    of_views, derived = feature_views(tables), derived_views(tables)
     services = [feature_service(name, entity, of_views) for name, entity in entity_of.items()]
-    return [*feast_entities().values(), *of_views, *services]
+    services += [
+        FeatureService(name=view.name, features=[view], description=view.description, owner=_OWNER) for view in derived
+    ]
+    return [*feast_entities().values(), *of_views, *derived, *services]
 
 
 def model_services(models: Path) -> list[str]:

@@ -47,6 +47,8 @@ from bentos.intent_service.tracing import span
 from bentos.intent_service.tracking import Touched, Tracked, Tracker
 from intent_tracking.erasure.live import LEFT_TO_JOB
 from intent_tracking.events.contract import Scene
+from intent_tracking.features.derived import DerivedView
+from intent_tracking.features.online import DerivedRow, OnlineViews
 from intent_tracking.inference import Features, IntentPredictor, ModelInput, Prediction
 from intent_tracking.modeling.explaining import UnknownIntentError
 from intent_tracking.prediction_log import PredictionLog, ServedPrediction
@@ -94,6 +96,7 @@ class Runtime:
         self.metrics = Metrics(worker)
         self._tracker = Tracker(settings, self.metrics)
         self._features = ShopperFeatures(settings.feast / "online.db", self.metrics)
+        self._views = OnlineViews(settings.feast / "online.db")
         self._predictions = PredictionLog(settings.prediction_log, on_drop=self.metrics.prediction_log_dropped.inc)
         self._watcher = ReleaseWatcher(
             settings.release_file,
@@ -138,6 +141,7 @@ class Runtime:
             threads.shutdown(wait=True)
         self._tracker.close()
         self._features.close()
+        self._views.close()
         self.console.close()
         try:
             self._predictions.close()
@@ -270,6 +274,15 @@ class Runtime:
         entry = render_session(session.events[-1].scene, session.events, clean_already=True)
         answered = await self._inference.predict([entry], [features])
         return Shopper(shopper_id, session, answered.predictions[0] if answered else None, features)
+
+    async def derived(self, view: DerivedView, key: str) -> DerivedRow | None:
+        """What the application behind `view` said of `key` last; None where nothing is stored. A stale row says so.
+
+        Raises:
+            sqlite3.Error: the online store cannot be read.
+        """
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._storage, self._views.read, view, key, datetime.now(UTC))
 
     async def in_thread(self, work: Callable[..., Result], *arguments: Any) -> Result:
         """Run `work` where it holds up no other request; an application computes its answer so."""

@@ -23,11 +23,26 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import yaml
 
-from intent_tracking.features.batch import AVAILABLE_AFTER, snapshot_moment
+from intent_tracking.features.batch import AVAILABLE_AFTER
 from intent_tracking.features.catalogue import FEATURES, features_of
 from intent_tracking.features.declaration import Entity, Feature
-from intent_tracking.features.online import OnlineFeatures, remove_online, table_name
-from intent_tracking.features.schema import EVENT_TIMESTAMP, TIMESTAMP, arrow_type, snapshot_schema, views
+from intent_tracking.features.derived import DERIVED_VIEWS, DerivedView
+from intent_tracking.features.online import (
+    OnlineFeatures,
+    OnlineViews,
+    Scalar,
+    online_views,
+    remove_online,
+    table_name,
+)
+from intent_tracking.features.schema import (
+    EVENT_TIMESTAMP,
+    TIMESTAMP,
+    arrow_type,
+    snapshot_moment,
+    snapshot_schema,
+    views,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,7 +71,7 @@ class ParityReport:
     compared: int
     fresher: int
     missing: tuple[str, ...]
-    mismatches: tuple[tuple[str, str, float, float], ...]
+    mismatches: tuple[tuple[str, str, Scalar, Scalar], ...]
     mismatched: int
 
     @property
@@ -122,7 +137,7 @@ class FeastStore:
         """
         with closing(sqlite3.connect(self.online_path, timeout=60)) as connection, connection:
             connection.execute("PRAGMA journal_mode=WAL")
-            for view in views():
+            for view in (name for entity in Entity for name in online_views(entity)):
                 table = table_name(view)
                 connection.execute(
                     f'CREATE TRIGGER IF NOT EXISTS "{table}_newest" BEFORE UPDATE ON "{table}" '
@@ -182,22 +197,36 @@ class FeastStore:
         found = job.to_arrow().sort_by(_ROW)
         return _with_features(points, {f.name: found[f.name] for f in features}, features)
 
-    def materialize(self, start: date, end: date, lookback: timedelta = LOOKBACK) -> None:
-        """Bring the newest snapshot rows of the days `start - lookback` to `end` (inclusive, UTC) online.
+    def materialize(
+        self, start: date, end: date, lookback: timedelta = LOOKBACK, only: Sequence[str] | None = None
+    ) -> list[str]:
+        """Bring the newest rows of the days `start - lookback` to `end` (inclusive, UTC) online.
 
-        Safe to repeat, also after a kill: rows are upserted in batches of whole transactions, newest wins.
+        Safe to repeat, also after a kill: rows are upserted in batches of whole transactions, newest wins. A view whose
+        table has no day yet is left out.
+
+        Args:
+            start, end, lookback: the days that are looked at.
+            only: names of views; None: all, declared and derived.
+
+        Returns:
+            The views that were looked at.
 
         Raises:
             ValueError: `end` is before `start`.
         """
         if end < start:
             raise ValueError(f"end {end} is before start {start}")
+        table_of = {view: f"{features[0].entity}_features" for view, features in views().items()}
+        table_of |= {view.name: view.table for view in DERIVED_VIEWS}
+        found = [view for view, table in table_of.items() if (only is None or view in only) and self._day_paths(table)]
+        if not found:
+            return []
         with redirect_stdout(io.StringIO()):  # Feast draws progress bars on standard output
             self._store.materialize(
-                start_date=snapshot_moment(start) - lookback,
-                end_date=snapshot_moment(end),
-                feature_views=[view for view, features in views().items() if self._snapshot_paths(features[0].entity)],
+                start_date=snapshot_moment(start) - lookback, end_date=snapshot_moment(end), feature_views=found
             )
+        return found
 
     def push(self, rows: pa.Table, entity: Entity = Entity.USER) -> None:
         """Write fresh rows online, ahead of the next snapshot; a row older than the stored one has no effect.
@@ -228,8 +257,13 @@ class FeastStore:
     def online(self, keys: Sequence[str], service: str = "intent_model") -> list[dict[str, Any]]:
         """What Feast itself serves for `keys`: one record each, None where it holds nothing; ages are not checked."""
         registered = self._store.get_feature_service(service)
-        features = _declared(_feature_names(registered))
-        entity, names = features[0].entity, [feature.name for feature in features]
+        names = _feature_names(registered)
+        derived = next((view for view in DERIVED_VIEWS if view.name == service), None)
+        if derived is None:
+            features = _declared(names)
+            entity, names = features[0].entity, [feature.name for feature in features]
+        else:
+            entity = derived.entity
         answer = self._store.get_online_features(registered, [{entity.key: key} for key in keys]).to_dict()
         return [{name: answer[name][index] for name in (entity.key, *names)} for index in range(len(keys))]
 
@@ -270,8 +304,41 @@ class FeastStore:
                     different.append((key, name, found, expected[name]))
         return ParityReport(len(chosen), compared, len(fresher), tuple(missing), tuple(different[:20]), len(different))
 
+    def derived_parity(self, view: DerivedView, sample: int, seed: int = 0) -> ParityReport:
+        """Compare what is served of a derived view with the newest day of its table, for `sample` keys.
+
+        Raises:
+            FileNotFoundError: no day of the table has been written.
+        """
+        paths = self._day_paths(view.table)
+        if not paths:
+            raise FileNotFoundError(f"no day of {view.table} below {self.home / 'tables'}: materialize it first")
+        table = pq.ParquetFile(paths[-1]).read()
+        drawn = np.random.default_rng(seed).choice(table.num_rows, min(sample, table.num_rows), replace=False)
+        offline = table.take(np.sort(drawn)).to_pylist()
+        fresher, missing, different = 0, [], []
+        with closing(OnlineViews(self.online_path)) as reader:
+            for expected in offline:
+                key, moment = expected[view.entity.key], expected[EVENT_TIMESTAMP]
+                row = reader.read(view, key, moment)
+                if row is None:
+                    missing.append(key)
+                elif row.written > moment:
+                    fresher += 1
+                else:
+                    different += [
+                        (key, name, value, expected[name])
+                        for name, value in row.values.items()
+                        if value != expected[name]
+                    ]
+        compared = (len(offline) - fresher - len(missing)) * len(view.fields)
+        return ParityReport(len(offline), compared, fresher, tuple(missing), tuple(different[:20]), len(different))
+
     def _snapshot_paths(self, entity: Entity) -> list[Path]:
-        return sorted((self.home / "tables" / f"{entity}_features").glob("day=*/part.parquet"))
+        return self._day_paths(f"{entity}_features")
+
+    def _day_paths(self, table: str) -> list[Path]:
+        return sorted((self.home / "tables" / table).glob("day=*/part.parquet"))
 
 
 def _feature_names(service: FeatureService) -> list[str]:

@@ -67,3 +67,17 @@ class Tables:
         from intent_tracking.features.schema import ITEM_FEATURE_SCHEMA
 
         return DayTable(self.root, "item_features", ITEM_FEATURE_SCHEMA)
+
+    @property
+    def user_segments(self) -> DayTable:
+        """The segment of each shopper at the end of the day."""
+        from intent_tracking.features.derived import USER_SEGMENT
+
+        return DayTable(self.root, USER_SEGMENT.table, USER_SEGMENT.schema)
+
+    @property
+    def user_items(self) -> DayTable:
+        """The items that each shopper dealt with, at the end of the day."""
+        from intent_tracking.features.derived import USER_ITEMS
+
+        return DayTable(self.root, USER_ITEMS.table, USER_ITEMS.schema)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -22,6 +22,7 @@ from intent_tracking.features.schema import (
     EVENT_TIMESTAMP,
     TIMESTAMP,
     arrow_type,
+    snapshot_moment,
     snapshot_schema,
 )
 
@@ -177,11 +178,6 @@ def _require(table: pa.Table, columns: Sequence[str], name: str) -> None:
     missing = [column for column in columns if column not in table.column_names]
     if missing:
         raise ValueError(f"{name}: columns {missing} are missing; found {table.column_names}")
-
-
-def snapshot_moment(day: date) -> datetime:
-    """When the snapshot of `day` holds: the first moment of the next day, UTC. `AVAILABLE_AFTER` later it is served."""
-    return datetime.combine(day + timedelta(days=1), time.min, tzinfo=UTC)
 
 
 def snapshot(events: pa.Table, day: date, features: Sequence[Feature]) -> pa.Table:

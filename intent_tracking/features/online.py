@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 import struct
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,6 +19,7 @@ from pathlib import Path
 
 from intent_tracking.features.catalogue import features_of
 from intent_tracking.features.declaration import Entity, Feature
+from intent_tracking.features.derived import DERIVED_VIEWS, DerivedView
 
 PROJECT = "intent_tracking"
 
@@ -93,6 +94,12 @@ def decode_value(message: bytes) -> Scalar | None:
     raise ValueError(f"online store: value of protobuf field {field} is no scalar that features have")
 
 
+def online_views(entity: Entity) -> list[str]:
+    """The names of all views of `entity` that may be online, declared features first."""
+    declared = dict.fromkeys(feature.view for feature in features_of(entity))
+    return [*declared, *(view.name for view in DERIVED_VIEWS if view.entity is entity)]
+
+
 def remove_online(path: Path, entity: Entity, keys: Sequence[str], project: str = PROJECT) -> int:
     """Delete what every view holds of `keys`; the rows deleted.
 
@@ -105,16 +112,26 @@ def remove_online(path: Path, entity: Entity, keys: Sequence[str], project: str 
     with closing(sqlite3.connect(path, timeout=30)) as database:
         database.execute("PRAGMA secure_delete = ON")
         with database:
-            for view in dict.fromkeys(feature.view for feature in features_of(entity)):
+            for view in online_views(entity):
                 table = table_name(view, project)
-                if database.execute(
-                    "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (table,)
-                ).fetchone():
+                if _is_there(database, table):
                     statement = f'DELETE FROM "{table}" WHERE entity_key = ?'  # noqa: S608 - declared name
                     for key in keys:
                         removed += database.execute(statement, (entity_key(entity, key),)).rowcount
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     return removed
+
+
+def _is_there(database: sqlite3.Connection, table: str) -> bool:
+    found = database.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (table,)).fetchone()
+    return found is not None
+
+
+def _read_only(path: Path) -> sqlite3.Connection:
+    # Timestamps are read as stored, whatever converters another library has registered in this process.
+    return sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False, timeout=5, detect_types=0
+    )
 
 
 def _varint(message: bytes, start: int) -> int:
@@ -155,10 +172,7 @@ class OnlineFeatures:
             for entity, found in self._features.items()
         }
         self._lock = threading.Lock()
-        # Timestamps are read as stored, whatever converters another library has registered in this process.
-        self._connection = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False, timeout=5, detect_types=0
-        )
+        self._connection = _read_only(path)
         self.reads = 0
         self.defaults_missing = 0
         self.defaults_stale = 0
@@ -215,6 +229,82 @@ class OnlineFeatures:
                 for key, name, value, written in self._connection.execute(query, chunk * len(tables)):
                     found[by_bytes[key]][name] = (value, written)
         return found
+
+
+@dataclass(frozen=True)
+class DerivedRow:
+    """What an application says of one entity, as it stands online.
+
+    Attributes:
+        key: `shopper_id` or `item_id`.
+        values: every field of the view by name.
+        written: the moment for which the values hold.
+        age: how old they are at the moment of the question.
+        stale: whether that is older than the time to live of the view.
+    """
+
+    key: str
+    values: Mapping[str, Scalar]
+    written: datetime
+    age: timedelta
+    stale: bool
+
+
+class OnlineViews:
+    """Read-only access to the derived views in the online store of one file; safe to share between threads.
+
+    The store may be made later than the reader: until then nothing is stored.
+    """
+
+    def __init__(self, path: Path, project: str = PROJECT) -> None:
+        """Args: path: the SQLite file of the online store; project: the Feast project in it."""
+        self._path = path
+        self._project = project
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        self._found: set[str] = set()
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def read(self, view: DerivedView, key: str, now: datetime) -> DerivedRow | None:
+        """What `view` says of `key`; None where nothing is stored. A stale row is given, and says so.
+
+        Raises:
+            ValueError: `now` has no time zone.
+            sqlite3.Error: the store cannot be read.
+        """
+        if now.tzinfo is None:
+            raise ValueError(f"time {now.isoformat()} has no time zone: pass it in UTC")
+        table = table_name(view.name, self._project)
+        with self._lock:
+            database = self._opened(table)
+            if database is None:
+                return None
+            query = f'SELECT feature_name, value, event_ts FROM "{table}" WHERE entity_key = ?'  # noqa: S608 - declared
+            stored = database.execute(query, (entity_key(view.entity, key),)).fetchall()
+        values = {name: decode_value(value) for name, value, _ in stored}
+        row = {field.name: found for field in view.fields if (found := values.get(field.name)) is not None}
+        if len(row) < len(view.fields):
+            return None
+        written = min(_moment(moment) for _, _, moment in stored)
+        age = now - written
+        return DerivedRow(key, row, written, age, age > view.ttl)
+
+    def _opened(self, table: str) -> sqlite3.Connection | None:
+        if self._connection is None:
+            if not self._path.is_file():
+                return None
+            self._connection = _read_only(self._path)
+        if table not in self._found:
+            if not _is_there(self._connection, table):
+                return None
+            self._found.add(table)
+        return self._connection
 
 
 @lru_cache(maxsize=64)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -24,6 +24,11 @@ _TYPES: dict[str, pa.DataType] = {"int64": pa.int64(), "float64": pa.float64()}
 def arrow_type(feature: Feature) -> pa.DataType:
     """The column type of a feature."""
     return _TYPES[feature.dtype]
+
+
+def snapshot_moment(day: date) -> datetime:
+    """When what is said of `day` holds: the first moment of the next day, UTC. It is served some hours later."""
+    return datetime.combine(day + timedelta(days=1), time.min, tzinfo=UTC)
 
 
 def snapshot_schema(features: Sequence[Feature]) -> pa.Schema:

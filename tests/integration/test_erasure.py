@@ -27,6 +27,7 @@ from intent_tracking.events.quarantine import QUARANTINE_SCHEMA, RAW_SCHEMA
 from intent_tracking.events.segment_log import read_log
 from intent_tracking.events.validate import accepted_ids, validate
 from intent_tracking.features.declaration import Entity
+from intent_tracking.features.derived import DERIVED_VIEWS
 from intent_tracking.features.online import entity_key, remove_online, table_name
 from intent_tracking.features.schema import views
 from intent_tracking.prediction_log import prediction_days, read_predictions
@@ -46,6 +47,7 @@ DAYS = [TODAY - timedelta(days=back) for back in (1, 0)]
 ANN, BOB = "u-1842", "u-18423"  # the one begins as the other
 PHONE, TABLET = "d-phone-of-ann", "d-tablet-of-both"
 USER_VIEWS = [name for name, features in views().items() if features[0].entity is Entity.USER]
+USER_VIEWS += [view.name for view in DERIVED_VIEWS if view.entity is Entity.USER]
 
 
 def event(number: int | str, user: str | None = None, device: str | None = None, text: str = "hi") -> dict[str, Any]:

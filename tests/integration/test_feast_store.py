@@ -21,13 +21,13 @@ from dagster_project.resources.feature_store import FeastStore
 from intent_tracking.features.batch import (
     AVAILABLE_AFTER,
     item_feature_snapshot,
-    snapshot_moment,
     user_feature_snapshot,
 )
 from intent_tracking.features.catalogue import TTL, USER_FEATURES
 from intent_tracking.features.declaration import Entity
+from intent_tracking.features.derived import DERIVED_VIEWS
 from intent_tracking.features.online import OnlineFeatures, table_name
-from intent_tracking.features.schema import ITEM_FEATURE_SCHEMA, TIMESTAMP, USER_FEATURE_SCHEMA, views
+from intent_tracking.features.schema import ITEM_FEATURE_SCHEMA, TIMESTAMP, USER_FEATURE_SCHEMA, snapshot_moment, views
 from intent_tracking.tables import DayTable
 from tests.fakes.shop_events import START, seeded_rows, table
 
@@ -100,7 +100,8 @@ def _stored(path: Path) -> list[tuple[Any, ...]]:
 
 
 def test_apply_registers_what_is_declared_and_can_be_repeated(store: FeastStore) -> None:
-    assert store.apply() == [*views(), "intent_model", "item_features"]
+    derived = [view.name for view in DERIVED_VIEWS]
+    assert store.apply() == [*views(), *derived, "intent_model", "item_features", *derived]
 
 
 def test_the_training_join_equals_a_hand_written_as_of_join(store: FeastStore, made: dict[date, pa.Table]) -> None:

@@ -12,9 +12,8 @@ from bentos.intent_service.features import ShopperFeatures
 from bentos.intent_service.metrics import Metrics
 from dagster_project.resources.feature_store import FeastStore
 from dagster_project.resources.tables import Tables
-from intent_tracking.features.batch import snapshot_moment
 from intent_tracking.features.catalogue import USER_FEATURES
-from intent_tracking.features.schema import ITEM_FEATURE_SCHEMA, USER_FEATURE_SCHEMA
+from intent_tracking.features.schema import ITEM_FEATURE_SCHEMA, USER_FEATURE_SCHEMA, snapshot_moment
 
 pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 

@@ -5,10 +5,12 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import pytest
 
+from dagster_project.defs.applications.jobs import daily_applications
 from dagster_project.defs.features.jobs import daily_features
 from dagster_project.defs.ingestion.jobs import daily_ingestion
 from dagster_project.defs.monitoring.jobs import daily_drift_check
 from intent_tracking.features.batch import AVAILABLE_AFTER
+from intent_tracking.features.derived import DERIVED_AFTER
 
 pytestmark = pytest.mark.unit
 
@@ -36,6 +38,12 @@ def test_drift_looks_at_yesterday_and_at_the_days_whose_late_events_were_answere
 def test_features_are_online_when_the_training_join_takes_them_for_served():
     minute, hour, *_ = daily_features.cron_schedule.split()
     assert timedelta(hours=int(hour), minutes=int(minute)) < AVAILABLE_AFTER
+
+
+def test_applications_look_at_yesterday_once_its_features_are_there_and_are_online_when_their_rows_say_so():
+    assert range_asked_for(daily_applications) == ("2026-03-09", "2026-03-09")
+    minute, hour, *_ = daily_applications.cron_schedule.split()
+    assert AVAILABLE_AFTER < timedelta(hours=int(hour), minutes=int(minute)) < DERIVED_AFTER
 
 
 def test_a_tick_that_is_evaluated_twice_asks_for_the_same_run():
