@@ -161,6 +161,21 @@ class Settings(BaseSettings):
         return self.home / "applications"
 
     @property
+    def marketing(self) -> Path:
+        """What the shop says about marketing: rules, words, and who consented to what."""
+        return self.home / "marketing"
+
+    @property
+    def audience_files(self) -> Path:
+        """Whom to write to, as CSV for the shop's mail tool, and pictures: one folder a day."""
+        return self.applications / "audiences"
+
+    @property
+    def audience_effects(self) -> Path:
+        """What the messages changed: one folder a report."""
+        return self.applications / "audience_effects"
+
+    @property
     def evaluations(self) -> Path:
         """Evaluation reports, one folder a model version."""
         return self.home / "evaluations"

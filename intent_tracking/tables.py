@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import csv
 import ctypes
 import errno
 import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -52,6 +54,32 @@ def atomic_write_text(path: Path, text: str) -> None:
     """Write UTF-8 `text` to `path` so that a reader sees the old content or the new one."""
     with atomic_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+# OWASP, CSV injection: a cell that begins like this is a formula to a spreadsheet. The apostrophe says that it is text.
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+_TEXT: Final = "'"
+
+
+def write_csv(path: Path, names: Sequence[str], rows: Iterable[Mapping[str, Any]], mode: int = 0o640) -> None:
+    """Write `rows` as UTF-8 CSV atomically; None is an empty cell, and no text in it is taken for a formula.
+
+    A text that a spreadsheet would compute gets an apostrophe in front, and so does one that begins with an apostrophe,
+    so that `csv_text` gives back what stood there.
+    """
+    with atomic_file(path, mode) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(names)
+        writer.writerows([_guarded(row[name]) for name in names] for row in rows)
+
+
+def csv_text(cell: str) -> str:
+    """The text of a cell that `write_csv` wrote."""
+    return cell.removeprefix(_TEXT)
+
+
+def _guarded(value: Any) -> Any:
+    return f"{_TEXT}{value}" if isinstance(value, str) and value.startswith((*_FORMULA, _TEXT)) else value
 
 
 @contextmanager

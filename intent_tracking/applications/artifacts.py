@@ -27,6 +27,9 @@ ANSWER_INDEX: Final = "answer_index"
 USER_SEGMENTS: Final = "user_segments"
 RISK_MODEL: Final = "risk_model"
 APPLICATION_KINDS: Final = (ITEM_INDEX, ANSWER_INDEX, USER_SEGMENTS, RISK_MODEL)
+"""What the service answers from: the kinds that a release may name."""
+PROPENSITY_MODEL: Final = "propensity_model"
+"""Read by the daily batch alone, so no part of the release."""
 
 GOLDEN: Final = "golden.jsonl"
 _SHOWN_DIGITS: Final = 12
@@ -66,7 +69,7 @@ def new_artifact(root: Path, kind: str, until: date, fingerprint: str) -> Iterat
 
     Args:
         root: `Settings.applications`.
-        kind: one of `APPLICATION_KINDS`.
+        kind: one of `APPLICATION_KINDS`, or `PROPENSITY_MODEL`.
         until: last UTC day of what was learned from.
         fingerprint: `fingerprint_of` everything that the artifact is made of, settings and code formats included.
     """

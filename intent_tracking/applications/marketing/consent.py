@@ -1,0 +1,133 @@
+"""Who may be written to, on which channel: what the shop says, and how often it was done already.
+
+Consents are files that the shop lands below `<home>/marketing/consents/`, CSV or Parquet, with the columns `shopper_id,
+channel, given_at, withdrawn_at`; times are ISO 8601 with an offset. Nobody is written to who is not in one.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from intent_tracking.applications.marketing.rules import Cap, MarketingError
+
+CONSENT_COLUMNS: Final = ("shopper_id", "channel", "given_at", "withdrawn_at")
+CONSENT_FOLDER: Final = "consents"
+
+CONTACT_SCHEMA: Final = pa.schema(
+    [
+        ("shopper_id", pa.string()),
+        ("channel", pa.string()),
+        ("campaign", pa.string()),
+        ("audience", pa.string()),
+        # The control group is written to by nobody; its rows say when it would have been, and count as contacts do, so
+        # that both groups are chosen alike.
+        ("group", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Consents:
+    """By (shopper, channel): when consent was given, and when it was withdrawn, in any order."""
+
+    given: Mapping[tuple[str, str], tuple[datetime, ...]]
+    withdrawn: Mapping[tuple[str, str], tuple[datetime, ...]]
+
+    def holds(self, shopper_id: str, channel: str, moment: datetime) -> bool:
+        """Whether the shopper may be written to: a consent given by `moment` that was not withdrawn since.
+
+        A withdrawal counts from when it is known, also for a day that is made again; at equal times it wins.
+        """
+        key = (shopper_id, channel)
+        last = max((at for at in self.given.get(key, ()) if at <= moment), default=None)
+        return last is not None and all(at < last for at in self.withdrawn.get(key, ()))
+
+    def __len__(self) -> int:
+        return len(self.given.keys() | self.withdrawn.keys())
+
+
+def read_consents(folder: Path) -> Consents:
+    """Every consent file below `folder` (`Settings.marketing / CONSENT_FOLDER`); no file: nobody has consented.
+
+    Raises:
+        MarketingError: a column is missing, a time cannot be read or has no offset; the message names file and line.
+    """
+    given: dict[tuple[str, str], list[datetime]] = {}
+    withdrawn: dict[tuple[str, str], list[datetime]] = {}
+    for path in sorted([*folder.glob("*.csv"), *folder.glob("*.parquet")]):
+        for number, row in _rows(path):
+            where = f"{path}:{number}"
+            if not row["shopper_id"] or not row["channel"]:
+                raise MarketingError(f"{where}: shopper_id and channel must both be there")
+            key = (str(row["shopper_id"]), str(row["channel"]))
+            for column, times in (("given_at", given), ("withdrawn_at", withdrawn)):
+                moment = _moment(row[column], f"{where}, {column}")
+                if moment is not None:
+                    times.setdefault(key, []).append(moment)
+    return Consents(*({key: tuple(times) for key, times in each.items()} for each in (given, withdrawn)))
+
+
+def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    if path.suffix == ".parquet":
+        names = pq.read_schema(path).names
+        _require(path, names)
+        yield from enumerate(pq.ParquetFile(path).read(columns=list(CONSENT_COLUMNS)).to_pylist(), start=1)
+        return
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file)
+        _require(path, reader.fieldnames or ())
+        for row in reader:
+            if any(row[name] is None for name in CONSENT_COLUMNS):
+                raise MarketingError(f"{path}:{reader.line_num}: has fewer cells than the first line has columns")
+            yield reader.line_num, row
+
+
+def _require(path: Path, names: Iterable[str]) -> None:
+    missing = sorted(set(CONSENT_COLUMNS) - set(names))
+    if missing:
+        raise MarketingError(f"{path}: column {', '.join(missing)} is missing; it needs {', '.join(CONSENT_COLUMNS)}")
+
+
+def _moment(value: object, where: str) -> datetime | None:
+    if value is None or value == "":
+        return None
+    try:
+        moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+    except ValueError as error:
+        raise MarketingError(f"{where}: {value!r} is no time; write it as 2026-01-31T09:00:00+00:00") from error
+    if moment.tzinfo is None:
+        raise MarketingError(f"{where}: {value!r} has no offset; write it as 2026-01-31T09:00:00+00:00")
+    return moment.astimezone(UTC)
+
+
+class Contacts:
+    """How often who was written to on which channel, before a day."""
+
+    def __init__(self, rows: Iterable[tuple[date, pa.Table]]) -> None:
+        """Args:
+        rows: days of `audience_contacts` (CONTACT_SCHEMA).
+        """
+        self._days: dict[tuple[str, str], list[date]] = {}
+        for day, table in rows:
+            for shopper, channel in zip(table["shopper_id"].to_pylist(), table["channel"].to_pylist(), strict=True):
+                self._days.setdefault((shopper, channel), []).append(day)
+
+    def room(self, shopper_id: str, channel: str, day: date, cap: Cap) -> bool:
+        """Whether one more contact on `day` stays under the cap; what is stored of the day itself does not count."""
+        first = day - timedelta(days=cap.days - 1)
+        before = sum(first <= each < day for each in self._days.get((shopper_id, channel), ()))
+        return before < cap.contacts
+
+
+def days_under_caps(caps: Mapping[str, Cap], day: date) -> Sequence[date]:
+    """The days before `day` that any cap looks at, oldest first."""
+    longest = max((cap.days for cap in caps.values()), default=1)
+    return [day - timedelta(days=back) for back in reversed(range(1, longest))]

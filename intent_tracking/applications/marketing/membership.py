@@ -1,0 +1,313 @@
+"""Who belongs to which audience, and why: one query a rule over the acts and lines of `history.history`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from intent_tracking.applications.marketing.history import end_of
+from intent_tracking.applications.marketing.propensity import PropensityModel
+from intent_tracking.applications.marketing.propensity_features import FEATURES, OUTCOME_DAYS, Floats, snapshot
+from intent_tracking.applications.marketing.rules import (
+    BargainHunter,
+    FollowsBrand,
+    Lapsing,
+    LookedNotBought,
+    MarketingRules,
+    ReadyToBuy,
+)
+from intent_tracking.applications.marketing.words import Reason, Values, presentable
+from intent_tracking.prediction_log import PREDICTION_SCHEMA
+from intent_tracking.sessions.sessionise import SESSION_SCHEMA
+from intent_tracking.text.language import Language
+
+MOST_ITEMS: Final = 3
+_MOST_TRAITS: Final = 2
+
+
+@dataclass(frozen=True)
+class Member:
+    """One shopper in one audience. `values` is filled into the message; `items` are ids that the message is about."""
+
+    shopper_id: str
+    audience: str
+    offer: str
+    reasons: tuple[Reason, ...]
+    values: Values
+    items: tuple[str, ...] = ()
+    brand: str | None = None
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the rules are judged on at the end of `day`.
+
+    Attributes:
+        database: acts and lines until then, and the tables that `gather` adds.
+        propensity: by shopper; without a model empty. traits: what speaks most for a purchase of a shopper.
+    """
+
+    database: duckdb.DuckDBPyConnection
+    day: date
+    propensity: Mapping[str, float]
+    traits: Callable[[str], tuple[Reason, ...]]
+
+    @property
+    def moment(self) -> datetime:
+        """The end of the day, UTC, without a zone as in the database."""
+        return end_of(self.day).replace(tzinfo=None)
+
+    def rows(self, sql: str, **given: object) -> Iterator[dict[str, Any]]:
+        """The rows of a query as dictionaries; `$moment` is known to it where it asks."""
+        wanted = {name: value for name, value in given.items() if f"${name}" in sql}
+        found = self.database.execute(sql, wanted | ({"moment": self.moment} if "$moment" in sql else {}))
+        names = [column[0] for column in found.description or ()]
+        while block := found.fetchmany(10_000):
+            for row in block:
+                yield dict(zip(names, row, strict=True))
+
+
+def gather(
+    database: duckdb.DuckDBPyConnection,
+    day: date,
+    *,
+    sessions: Sequence[Path],
+    predictions: Sequence[Path],
+    prices: pa.Table,
+    model: PropensityModel | None,
+) -> Evidence:
+    """Everything that the rules ask for.
+
+    Args:
+        database: `history.history` up to the end of `day`.
+        day: UTC.
+        sessions, predictions: partitions of `sessions` and `served_predictions`.
+        prices: `shopper_id` and `price` (0: none seen), of the snapshot of the day.
+        model: None: nobody's propensity is known.
+    """
+    for name, paths, schema in (("visits", sessions, SESSION_SCHEMA), ("served", predictions, PREDICTION_SCHEMA)):
+        if paths:
+            database.read_parquet([str(path) for path in paths], hive_partitioning=False).create_view(name)
+        else:
+            database.register(name, schema.empty_table())
+    database.register("prices", prices)
+    database.execute(_NAMES)
+    if model is None:
+        return Evidence(database, day, {}, lambda _: ())
+    taken = snapshot(database, day)
+    chances = map(float, model.probabilities(taken.values))
+    place = {shopper: row for row, shopper in enumerate(taken.shoppers)}
+    return Evidence(
+        database,
+        day,
+        dict(zip(taken.shoppers, chances, strict=True)),
+        lambda shopper: _traits(model, taken.values[place[shopper]]),
+    )
+
+
+# What a feature says for itself; the others only count.
+_TOLD: Final = frozenset(
+    {
+        "days_since_order", "orders", "order_days", "spend", "order_rate", "cadence", "overdue", "orders_30d",
+        "orders_90d", "visits_7d", "visits_30d", "days_since_visit", "views_7d", "carts_7d",
+    }
+)  # fmt: skip
+
+
+def _traits(model: PropensityModel, values: Floats) -> tuple[Reason, ...]:
+    names = list(FEATURES)
+    (parts,) = model.parts(values[None])
+    told = [
+        model.weights.features[place]
+        for place in np.argsort(-parts, kind="stable")
+        if parts[place] > 0 and model.weights.features[place] in _TOLD
+    ]
+    return tuple(Reason(name, {"value": round(float(values[names.index(name)]))}) for name in told[:_MOST_TRAITS])
+
+
+def languages(evidence: Evidence) -> dict[str, Language]:
+    """The language of each shopper's newest session."""
+    rows = evidence.rows(
+        "SELECT shopper_id, arg_max(language, (started_at, session_id)) AS language FROM visits GROUP BY shopper_id"
+    )
+    return {row["shopper_id"]: "zh" if row["language"] == "zh" else "en" for row in rows}
+
+
+def members(evidence: Evidence, rules: MarketingRules) -> list[Member]:
+    """Every membership of every audience, a shopper in as many as fit, ordered by audience and shopper."""
+    found: list[Member] = []
+    for name, audience in sorted(rules.audiences.items()):
+        judge: Callable[[Evidence, str, Any], Iterator[Member]] = _JUDGES[audience.rule]
+        found += sorted(judge(evidence, name, audience), key=lambda member: member.shopper_id)
+    return found
+
+
+def _percent(share: float) -> int:
+    return round(100 * share)
+
+
+_NAMES: Final = """
+CREATE TEMP TABLE item_names AS
+SELECT item, arg_max(item_name, (uses, item_name)) AS item_name FROM (
+    SELECT item, item_name, count(*) AS uses FROM lines WHERE item_name IS NOT NULL GROUP BY item, item_name
+) GROUP BY item
+"""
+_LOOKED: Final = """
+WITH looked AS (
+    SELECT shopper_id, item, count(*) FILTER (name = 'view_item') AS views,
+        count(*) FILTER (name = 'add_to_cart') AS carts, max(t) AS last,
+        arg_max(item_name, t) AS item_name, arg_max(brand, t) AS brand
+    FROM lines WHERE name <> 'purchase' AND t >= $since GROUP BY shopper_id, item
+), bought AS (SELECT shopper_id, max(t) AS last_order FROM acts WHERE name = 'purchase' GROUP BY shopper_id)
+SELECT looked.* FROM looked LEFT JOIN bought USING (shopper_id)
+WHERE (views >= $views OR carts > 0) AND (last_order IS NULL OR last_order < last)
+    AND NOT EXISTS (FROM lines AS b WHERE b.name = 'purchase' AND b.shopper_id = looked.shopper_id
+        AND b.item = looked.item AND b.t >= $since)
+QUALIFY row_number() OVER (PARTITION BY shopper_id ORDER BY carts DESC, views DESC, last DESC, item) = 1
+"""
+
+
+def _looked_not_bought(evidence: Evidence, name: str, rule: LookedNotBought) -> Iterator[Member]:
+    since = evidence.moment - timedelta(days=rule.within_days)
+    for row in evidence.rows(_LOOKED, since=since, views=rule.views_at_least):
+        item = presentable(row["item_name"])
+        if item is None:
+            continue  # nothing that a message could name
+        looked = {"item": item, "count": row["views"], "days": rule.within_days}
+        reasons = [Reason("carted" if row["carts"] else "viewed", looked)]
+        chance = evidence.propensity.get(row["shopper_id"])
+        coupon = chance is not None and chance < rule.coupon_below
+        if chance is not None:
+            reasons.append(Reason("unlikely_back" if coupon else "likely_back", {"percent": _percent(chance)}))
+        brand = presentable(row["brand"])
+        yield Member(
+            row["shopper_id"], name, "coupon" if coupon else "reminder", tuple(reasons),
+            {"item": item, "brand": brand or ""}, (row["item"],), brand,
+        )  # fmt: skip
+
+
+_FOLLOWS: Final = """
+WITH views AS (
+    SELECT shopper_id, brand, count(*) AS views FROM lines
+    WHERE name = 'view_item' AND brand IS NOT NULL AND t >= $since GROUP BY shopper_id, brand
+), favourite AS (
+    SELECT shopper_id, brand, views, views / sum(views) OVER (PARTITION BY shopper_id) AS share FROM views
+    QUALIFY row_number() OVER (PARTITION BY shopper_id ORDER BY views DESC, brand) = 1
+), fresh AS (
+    SELECT item, arg_max(brand, t) AS brand, count(DISTINCT shopper_id) AS shoppers FROM lines GROUP BY item
+    HAVING min(t) >= $new_since AND count(DISTINCT shopper_id) >= $seen_by
+), offered AS (
+    SELECT f.shopper_id, f.brand, f.views, f.share, fresh.item, item_names.item_name, fresh.shoppers
+    FROM favourite AS f JOIN fresh ON fresh.brand = f.brand JOIN item_names ON item_names.item = fresh.item
+    WHERE f.views >= $views AND f.share >= $share
+        AND NOT EXISTS (FROM lines AS l WHERE l.shopper_id = f.shopper_id AND l.item = fresh.item)
+)
+SELECT shopper_id, brand, any_value(views) AS views, any_value(share) AS share,
+    list((item, item_name) ORDER BY shoppers DESC, item) AS items
+FROM offered GROUP BY shopper_id, brand
+"""
+
+
+def _follows_brand(evidence: Evidence, name: str, rule: FollowsBrand) -> Iterator[Member]:
+    new_since = evidence.moment - timedelta(days=rule.new_days)
+    ((begins,),) = evidence.database.execute("SELECT min(t) FROM acts").fetchall()
+    if begins is None or begins >= new_since:
+        return  # where the logs have just begun everything is seen for the first time
+    since = evidence.moment - timedelta(days=rule.within_days)
+    given = {"since": since, "new_since": new_since, "seen_by": rule.new_item_shoppers, "views": rule.views_at_least}
+    for row in evidence.rows(_FOLLOWS, share=rule.share_at_least, **given):
+        brand = presentable(row["brand"])
+        named = [(item, shown) for item, item_name in row["items"] if (shown := presentable(item_name))][:MOST_ITEMS]
+        if brand is None or not named:
+            continue
+        items = tuple(shown for _, shown in named)
+        looked = {"brand": brand, "count": row["views"], "days": rule.within_days, "percent": _percent(row["share"])}
+        reasons = (Reason("brand", looked), Reason("new_items", {"brand": brand, "items": items}))
+        values: Values = {"brand": brand, "items": items}
+        yield Member(row["shopper_id"], name, "new_items", reasons, values, tuple(item for item, _ in named), brand)
+
+
+_LAPSING: Final = """
+WITH order_days AS (SELECT DISTINCT shopper_id, t::DATE AS day FROM acts WHERE name = 'purchase'),
+gaps AS (
+    SELECT shopper_id, day, date_diff('day', lag(day) OVER (PARTITION BY shopper_id ORDER BY day), day) AS gap
+    FROM order_days
+)
+SELECT shopper_id, median(gap) AS usual, date_diff('day', max(day), $today) AS days FROM gaps GROUP BY shopper_id
+HAVING count(*) >= $orders AND days > $times * usual AND days <= $lost
+"""
+
+
+def _lapsing(evidence: Evidence, name: str, rule: Lapsing) -> Iterator[Member]:
+    given = {"orders": rule.order_days_at_least, "times": rule.times_cadence, "lost": rule.lost_after_days}
+    for row in evidence.rows(_LAPSING, today=evidence.day, **given):
+        told = Reason("lapsed", {"usual": round(row["usual"]), "days": row["days"]})
+        yield Member(row["shopper_id"], name, "come_back", (told,), {})
+
+
+def _ready_to_buy(evidence: Evidence, name: str, rule: ReadyToBuy) -> Iterator[Member]:
+    for shopper, chance in evidence.propensity.items():
+        if chance >= rule.propensity_at_least:
+            told = Reason("propensity", {"percent": _percent(chance), "days": OUTCOME_DAYS})
+            yield Member(shopper, name, "none", (told, *evidence.traits(shopper)), {})
+
+
+_BARGAIN: Final = """
+WITH last_of_session AS (
+    SELECT shopper_id, session_id, arg_max(intent, (event_time, prediction_id)) AS intent FROM served
+    WHERE kind = 'track' AND shopper_id IS NOT NULL AND NOT out_of_scope AND event_time::TIMESTAMP >= $since
+        AND event_time::TIMESTAMP < $moment GROUP BY shopper_id, session_id
+), intents AS (
+    SELECT shopper_id, count(*) AS sessions, avg((intent IN (SELECT unnest($intents)))::INT) AS intent_share
+    FROM last_of_session GROUP BY shopper_id
+), coupons AS (
+    SELECT shopper_id, avg(on_offer::INT) AS coupon_share FROM lines WHERE name <> 'view_item' AND t >= $since
+    GROUP BY shopper_id
+), cheap AS (
+    SELECT shopper_id, price, percent_rank() OVER (ORDER BY price) AS quantile FROM prices WHERE price > 0
+)
+SELECT shopper_id, sessions, intent_share, coupon_share, price,
+    coalesce(sessions >= $sessions AND intent_share >= $intent_share, false) AS by_intent,
+    coalesce(coupon_share >= $coupon_share, false) AS by_coupon, coalesce(quantile <= $quantile, false) AS by_price
+FROM intents FULL JOIN coupons USING (shopper_id) FULL JOIN cheap USING (shopper_id)
+WHERE by_intent::INT + by_coupon::INT + by_price::INT >= $signals
+"""
+
+
+def _bargain_hunter(evidence: Evidence, name: str, rule: BargainHunter) -> Iterator[Member]:
+    rows = evidence.rows(
+        _BARGAIN,
+        since=evidence.moment - timedelta(days=rule.within_days),
+        intents=list(rule.intents),
+        sessions=rule.sessions_at_least,
+        intent_share=rule.intent_share_at_least,
+        coupon_share=rule.coupon_share_at_least,
+        quantile=rule.price_quantile_at_most,
+        signals=rule.signals_at_least,
+    )
+    for row in rows:
+        reasons = []
+        if row["by_intent"]:
+            share = {"percent": _percent(row["intent_share"]), "count": row["sessions"]}
+            reasons.append(Reason("bargain_intent", share))
+        if row["by_coupon"]:
+            reasons.append(Reason("coupons", {"percent": _percent(row["coupon_share"])}))
+        if row["by_price"]:
+            reasons.append(Reason("low_prices", {"price": round(row["price"], 2)}))
+        yield Member(row["shopper_id"], name, "coupon", tuple(reasons), {})
+
+
+_JUDGES: Final[Mapping[str, Callable[[Evidence, str, Any], Iterator[Member]]]] = {
+    "looked_not_bought": _looked_not_bought,
+    "follows_brand": _follows_brand,
+    "lapsing": _lapsing,
+    "ready_to_buy": _ready_to_buy,
+    "bargain_hunter": _bargain_hunter,
+}

@@ -1,0 +1,183 @@
+"""What a shop declares: its audiences, how often somebody may be written to, and how large the control group is.
+
+The shipped `audiences.yaml` holds until `<home>/marketing/audiences.yaml` takes its place.
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Final, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+RULES_FILE: Final = "audiences.yaml"
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Days = Annotated[int, Field(ge=1, le=730)]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,40}$")]
+
+
+class MarketingError(ValueError):
+    """A file of the shop is not as described; the message names file, place and remedy."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Cap(_Record):
+    """At most so many contacts on a channel in so many days, the day itself included."""
+
+    contacts: Annotated[int, Field(ge=0)]
+    days: Days
+
+
+class _Audience(_Record):
+    """What every audience declares.
+
+    Attributes:
+        priority: who is in several audiences gets the one with the highest.
+        channels: where to write, the preferred one first; the first with consent and room under its cap is taken.
+        campaign: what the control group is drawn for; unset: the name of the audience. A new name draws anew.
+        words: under which name `messages.yaml` holds the messages; unset: the rule.
+    """
+
+    priority: int
+    channels: Annotated[tuple[Name, ...], Field(min_length=1)]
+    campaign: Name | None = None
+    words: Name | None = None
+
+
+class LookedNotBought(_Audience):
+    """Looked at an item again and again, or put it into the cart, and has bought nothing since.
+
+    Who is likely to come back anyway is reminded; below `coupon_below` (the propensity) there is a coupon.
+    """
+
+    rule: Literal["looked_not_bought"]
+    within_days: Days
+    views_at_least: Annotated[int, Field(ge=1)]
+    coupon_below: Share
+
+
+class FollowsBrand(_Audience):
+    """Looks at one brand more than at others, and the brand has items that the shopper has not seen.
+
+    An item is new where it was first seen in the last `new_days` by at least `new_item_shoppers` different shoppers:
+    one visitor's browser alone puts no name into anybody else's message.
+    """
+
+    rule: Literal["follows_brand"]
+    within_days: Days
+    views_at_least: Annotated[int, Field(ge=1)]
+    share_at_least: Share
+    new_days: Days
+    new_item_shoppers: Annotated[int, Field(ge=2)]
+
+
+class Lapsing(_Audience):
+    """Has not bought for `times_cadence` times the own usual pause, and not longer than `lost_after_days`."""
+
+    rule: Literal["lapsing"]
+    order_days_at_least: Annotated[int, Field(ge=3)]
+    times_cadence: Annotated[float, Field(gt=1)]
+    lost_after_days: Days
+
+
+class ReadyToBuy(_Audience):
+    """Will most likely buy within 30 days: a discount would be given away."""
+
+    rule: Literal["ready_to_buy"]
+    propensity_at_least: Share
+
+
+class BargainHunter(_Audience):
+    """Shows at least `signals_at_least` of three: intents of bargain, coupons used, the lowest prices looked at."""
+
+    rule: Literal["bargain_hunter"]
+    within_days: Days
+    intents: Annotated[tuple[str, ...], Field(min_length=1)]
+    intent_share_at_least: Share
+    sessions_at_least: Annotated[int, Field(ge=1)]
+    coupon_share_at_least: Share
+    price_quantile_at_most: Share
+    signals_at_least: Annotated[int, Field(ge=1, le=3)]
+
+
+Audience = Annotated[LookedNotBought | FollowsBrand | Lapsing | ReadyToBuy | BargainHunter, Field(discriminator="rule")]
+
+
+class EffectPlan(_Record):
+    """How the effect is measured.
+
+    Attributes:
+        outcome_days: purchases this long after the first contact count.
+        report_days: contacts of this long before the last complete outcome are looked at.
+        worthwhile_difference: of the share that buys; smaller ones need not be found.
+        level: of the intervals. power: of the sample that is asked for.
+    """
+
+    outcome_days: Days
+    report_days: Days
+    worthwhile_difference: Annotated[float, Field(gt=0, lt=1)]
+    level: Annotated[float, Field(gt=0.5, lt=1)]
+    power: Annotated[float, Field(gt=0.5, lt=1)]
+
+
+class MarketingRules(_Record):
+    """The content of `audiences.yaml`.
+
+    Attributes:
+        control_share: of the members of a campaign who are left in peace, so that the effect can be measured.
+        history_days: how far the rules look back.
+    """
+
+    control_share: Annotated[float, Field(ge=0, lt=1)]
+    history_days: Days
+    caps: dict[Name, Cap]
+    effect: EffectPlan
+    audiences: dict[Name, Audience]
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        for name, audience in self.audiences.items():
+            unknown = sorted(set(audience.channels) - self.caps.keys())
+            if unknown:
+                raise ValueError(f"audiences.{name}.channels: {', '.join(unknown)} has no cap; declare one under caps")
+        priorities = [audience.priority for audience in self.audiences.values()]
+        if len(set(priorities)) < len(priorities):
+            raise ValueError("audiences: two have the same priority; give each its own")
+        return self
+
+    def campaign_of(self, name: str) -> str:
+        """What the control group of an audience is drawn for."""
+        return self.audiences[name].campaign or name
+
+
+def shipped_rules() -> MarketingRules:
+    """The rules that hold while the shop has none of its own."""
+    text = resources.files("intent_tracking.applications.marketing").joinpath(RULES_FILE).read_text("utf-8")
+    return _rules(text, RULES_FILE)
+
+
+def read_rules(folder: Path) -> MarketingRules:
+    """The shop's own rules in `folder` (`Settings.marketing`), else the shipped ones.
+
+    Raises:
+        MarketingError: the file is not YAML or not as described.
+    """
+    path = folder / RULES_FILE
+    return _rules(path.read_text(encoding="utf-8"), str(path)) if path.is_file() else shipped_rules()
+
+
+def _rules(text: str, where: str) -> MarketingRules:
+    try:
+        return MarketingRules.model_validate(yaml.safe_load(text) or {})
+    except yaml.YAMLError as error:
+        raise MarketingError(f"{where}: is not YAML: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "file"
+        raise MarketingError(f"{where}, {place}: {first['msg']}; write it as the shipped {RULES_FILE}") from error

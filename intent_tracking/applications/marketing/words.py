@@ -1,0 +1,183 @@
+"""Messages and reasons in the shopper's language: templates in a data file, filled in here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Final, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from intent_tracking.applications.marketing.rules import MarketingError, MarketingRules
+from intent_tracking.text.cleaning import clean
+from intent_tracking.text.language import Language
+
+WORDS_FILE: Final = "messages.yaml"
+NAME_CHARACTERS: Final = 80
+_BRACES: Final = re.compile(r"\{(\w+)\}")
+_JOINT: Final[Mapping[Language, str]] = {"en": ", ", "zh": "、"}
+_LINK: Final = re.compile(r"://|www\.|\b[\w-]+\.(?:com|net|org|cn|io|shop|top|xyz)\b", re.IGNORECASE)
+
+Values = Mapping[str, str | int | float | tuple[str, ...]]
+
+
+class Phrase(BaseModel):
+    """One template in each language."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    en: Annotated[str, Field(min_length=1, max_length=500)]
+    zh: Annotated[str, Field(min_length=1, max_length=500)]
+
+    def in_language(self, language: Language) -> str:
+        """The template."""
+        return self.zh if language == "zh" else self.en
+
+    @property
+    def names(self) -> frozenset[str]:
+        """What is filled in."""
+        return frozenset(_BRACES.findall(self.en)) | frozenset(_BRACES.findall(self.zh))
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a shopper is a member: the name of a phrase and what is filled into it."""
+
+    key: str
+    values: Values
+
+
+# What each rule can fill into its messages.
+_FILLED: Final[Mapping[str, frozenset[str]]] = {
+    "looked_not_bought": frozenset({"item", "brand"}),
+    "follows_brand": frozenset({"brand", "items"}),
+    "lapsing": frozenset(),
+    "ready_to_buy": frozenset(),
+    "bargain_hunter": frozenset(),
+}
+OFFERS: Final[Mapping[str, tuple[str, ...]]] = {
+    "looked_not_bought": ("reminder", "coupon"),
+    "follows_brand": ("new_items",),
+    "lapsing": ("come_back",),
+    "ready_to_buy": ("none",),
+    "bargain_hunter": ("coupon",),
+}
+"""What a rule may suggest; each needs a message."""
+
+
+class Words(BaseModel):
+    """The content of `messages.yaml`.
+
+    Attributes:
+        messages: by words and offer.
+        reasons: by name of the reason.
+        traits: what speaks for a purchase, by feature of the propensity model.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    messages: dict[str, dict[str, Phrase]]
+    reasons: dict[str, Phrase]
+    traits: dict[str, Phrase]
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        missing = _REASONS - self.reasons.keys()
+        if missing:
+            raise ValueError(f"reasons: {', '.join(sorted(missing))} is missing")
+        if twice := self.reasons.keys() & self.traits.keys():
+            raise ValueError(f"traits: {', '.join(sorted(twice))} is a reason too; a name stands for one thing")
+        return self
+
+    def check(self, rules: MarketingRules) -> None:
+        """Every audience has its messages, and nothing stands in braces that its rule cannot fill in.
+
+        Raises:
+            MarketingError: one is missing, or a name in braces is unknown.
+        """
+        for name, audience in rules.audiences.items():
+            words = audience.words or audience.rule
+            for offer in OFFERS[audience.rule]:
+                phrase = self.messages.get(words, {}).get(offer)
+                if phrase is None:
+                    raise MarketingError(
+                        f"{WORDS_FILE}, messages.{words}.{offer}: is missing, audience {name} needs it"
+                    )
+                unknown = sorted(phrase.names - _FILLED[audience.rule])
+                if unknown:
+                    known = ", ".join(sorted(_FILLED[audience.rule])) or "nothing"
+                    raise MarketingError(
+                        f"{WORDS_FILE}, messages.{words}.{offer}: {{{unknown[0]}}} is unknown; {audience.rule} "
+                        f"fills in {known}"
+                    )
+
+    def message(self, words: str, offer: str, language: Language, values: Values) -> str:
+        """What to write."""
+        return fill(self.messages[words][offer].in_language(language), language, values)
+
+    def why(self, reason: Reason, language: Language) -> str:
+        """A reason in words; a trait stands under `traits`, the others under `reasons`."""
+        phrase = self.traits.get(reason.key) or self.reasons[reason.key]
+        return fill(phrase.in_language(language), language, reason.values)
+
+
+_REASONS: Final = frozenset(
+    {
+        "viewed", "carted", "likely_back", "unlikely_back", "brand", "new_items", "lapsed", "propensity",
+        "bargain_intent", "coupons", "low_prices",
+    }
+)  # fmt: skip
+
+
+def fill(template: str, language: Language, values: Values) -> str:
+    """The template with its names in braces replaced; what is filled in is not read again.
+
+    Raises:
+        MarketingError: a name has no value.
+    """
+
+    def value(found: re.Match[str]) -> str:
+        name = found.group(1)
+        if name not in values:
+            raise MarketingError(f"{WORDS_FILE}: {{{name}}} has no value in {template!r}")
+        given = values[name]
+        if isinstance(given, tuple):
+            return _JOINT[language].join(given)
+        return f"{given:g}" if isinstance(given, float) else str(given)
+
+    return _BRACES.sub(value, template)
+
+
+def presentable(name: str | None) -> str | None:
+    """A name from the logs as it may stand in a message; None where it holds a link or nothing that can be read.
+
+    Names come from browsers too, and what one visitor sends must not send others anywhere.
+    """
+    shown = clean(name or "", NAME_CHARACTERS)
+    return shown if shown and not _LINK.search(shown) else None
+
+
+def read_words(folder: Path) -> Words:
+    """The shop's own words in `folder` (`Settings.marketing`), else the shipped ones.
+
+    Raises:
+        MarketingError: the file is not YAML or not as described.
+    """
+    path = folder / WORDS_FILE
+    if path.is_file():
+        text, where = path.read_text(encoding="utf-8"), str(path)
+    else:
+        shipped = resources.files("intent_tracking.applications.marketing").joinpath(WORDS_FILE)
+        text, where = shipped.read_text("utf-8"), WORDS_FILE
+    try:
+        return Words.model_validate(yaml.safe_load(text) or {})
+    except yaml.YAMLError as error:
+        raise MarketingError(f"{where}: is not YAML: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "file"
+        raise MarketingError(f"{where}, {place}: {first['msg']}; write it as the shipped {WORDS_FILE}") from error
