@@ -12,7 +12,6 @@ import torch
 from intent_tracking.modeling.loading import load_config, load_onnx, load_tokenizer
 from intent_tracking.modeling.onnx_backend import INT8_FILE
 from intent_tracking.modeling.predicting import FloatArray, IntArray, batches_by_length, pad
-from intent_tracking.sessions.render import render_utterance
 
 Batch = tuple[IntArray, IntArray, FloatArray, IntArray]
 
@@ -28,10 +27,10 @@ class BareForward:
         self._features = len(config.features)
 
     def batches(self, texts: Sequence[Sequence[str]], *, by_length: bool = False) -> list[list[Batch]]:
-        """What the network reads for each of `texts`, as one run, or `by_length` as the runs that the service makes."""
+        """What the network reads of each of `texts`, rendered: one run, or `by_length` the runs of the service."""
         made = []
         for part in texts:
-            encoded = self._tokenizer.encode([render_utterance(text).text for text in part])
+            encoded = self._tokenizer.encode(list(part))
             lengths = [len(entry.ids) for entry in encoded]
             groups = batches_by_length(lengths, 64, self._backend.run_tokens) if by_length else [range(len(part))]
             made.append([self._batch([encoded[place].ids for place in group]) for group in groups])

@@ -9,6 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from intent_tracking.events.contract import EventName, Scene
+from intent_tracking.sessions.render import SessionEvent, render_session
+
 # A shopper of the load sends this many events.
 _EVENTS_OF_A_SHOPPER = 10
 # Where `bodies.lua` writes how often it has been through the file.
@@ -28,6 +31,21 @@ def write_events(path: Path, texts: Sequence[str], calls: int, size: int, *, aga
     With `again` they are new events of other shoppers each time that the load generator begins the file anew.
     """
     _write(path, ({"events": events} for events in _calls(texts, calls, size, _ROUND if again else "")))
+
+
+def session_texts(texts: Sequence[str], shoppers: int) -> list[list[str]]:
+    """What the model reads of each shopper of `write_events` after the first event, the second, up to the last."""
+    now = datetime.now(UTC)
+    found = []
+    for shopper in range(shoppers):
+        numbers = range(shopper * _EVENTS_OF_A_SHOPPER, (shopper + 1) * _EVENTS_OF_A_SHOPPER)
+        events = [
+            SessionEvent(str(number), EventName.MESSAGE, now, Scene.CUSTOMER_SERVICE, text=texts[number % len(texts)])
+            for number in numbers
+        ]
+        visits = (events[: 1 + place] for place in range(len(events)))
+        found.append([render_session(Scene.CUSTOMER_SERVICE, visit).text for visit in visits])
+    return found
 
 
 def write_explanations(path: Path, texts: Sequence[str]) -> None:

@@ -25,6 +25,7 @@ from bentos.intent_service.console.console import Console
 from bentos.intent_service.errors import ErrorCode, RequestError
 from bentos.intent_service.features import ShopperFeatures
 from bentos.intent_service.inference import Answered, Explained, Inference
+from bentos.intent_service.intake import Intake
 from bentos.intent_service.metrics import Metrics
 from bentos.intent_service.releases import Predictor, ReleaseWatcher, Serving
 from bentos.intent_service.request_context import RequestExecutor
@@ -44,7 +45,7 @@ from bentos.intent_service.schemas import (
 )
 from bentos.intent_service.shopper import Shopper
 from bentos.intent_service.tracing import span
-from bentos.intent_service.tracking import Touched, Tracked, Tracker
+from bentos.intent_service.tracking import Call, Touched, Tracked, Tracker
 from intent_tracking.erasure.live import LEFT_TO_JOB
 from intent_tracking.events.contract import Scene
 from intent_tracking.features.derived import DerivedView
@@ -59,7 +60,7 @@ from intent_tracking.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-STORAGE_THREADS = 8
+STORAGE_THREADS = 4
 TEXT_THREADS = 2
 # About a millisecond's cleaning of the worst text.
 MOST_CHARACTERS_IN_PLACE = 4_000
@@ -109,7 +110,8 @@ class Runtime:
             self._watcher, self.metrics, workers=settings.workers, cached=settings.cached_predictions
         )
         self.console = Console(settings, self.release, self.metrics.console_skipped.inc)
-        # Threads that wait for the disk: what several of them bring to the event log reaches it in one write.
+        self._intake = Intake(self._take_in)
+        # What reads the session state.
         self._storage = RequestExecutor(max_workers=STORAGE_THREADS, thread_name_prefix="storage")
         # What must go on while those wait for storage that hangs has threads of its own.
         self._texts = RequestExecutor(max_workers=TEXT_THREADS, thread_name_prefix="texts")
@@ -137,6 +139,7 @@ class Runtime:
             self._expiry.join()
         self._watcher.stop()
         self._inference.close()
+        self._intake.close()
         for threads in (self._storage, self._texts, self._figures, self._erasing):
             threads.shutdown(wait=True)
         self._tracker.close()
@@ -154,8 +157,7 @@ class Runtime:
         Raises:
             OSError: the storage refuses; nothing is accepted.
         """
-        loop = asyncio.get_running_loop()
-        tracked, features = await loop.run_in_executor(self._storage, self._take_in, documents, datetime.now(UTC))
+        tracked, features = await asyncio.wrap_future(self._intake.submit(Call(documents, datetime.now(UTC))))
         self.metrics.events.labels("accepted").inc(tracked.accepted)
         self.metrics.events.labels("duplicate").inc(tracked.duplicates)
         self.metrics.count_rejected(refused.reason for refused in tracked.rejected)
@@ -179,16 +181,13 @@ class Runtime:
             model_version=self._version_of(answered),
         )
 
-    def _take_in(self, documents: Sequence[Any], received_time: datetime) -> tuple[Tracked, list[Features | None]]:
-        """What became of the events, and the features of the shoppers whose sessions they touched."""
-        with span("track events", events=len(documents)):
-            tracked = self._tracker.track(documents, received_time)
-        if not tracked.touched:
-            return tracked, []
+    def _take_in(self, calls: Sequence[Call]) -> list[tuple[Tracked, list[Features | None]]]:
+        """What became of the events of each call, and the features of the shoppers whose sessions they touched."""
+        tracked = self._tracker.track_all(calls)
         # The clock of the events: it is now for live traffic, and then for a replay of archived traffic.
-        asked = [(session.shopper_id, session.event_time) for session in tracked.touched]
-        with span("read features", shoppers=len(asked)):
-            return tracked, self._features.of(asked)
+        asked = [(session.shopper_id, session.event_time) for each in tracked for session in each.touched]
+        features = iter(self._features.of(asked) if asked else ())
+        return [(each, [next(features) for _ in each.touched]) for each in tracked]
 
     async def intent(self, request: IntentRequest) -> dict[str, Any]:
         """Predict texts in their order; the answer is an `IntentAnswer` as plain values.

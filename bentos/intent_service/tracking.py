@@ -26,7 +26,7 @@ from intent_tracking.inference import ModelInput
 from intent_tracking.sessions.render import render_session
 from intent_tracking.sessions.state import LiveSession, open_session_store
 from intent_tracking.settings import Settings
-from intent_tracking.tombstones import Erasure, LiveTombstones
+from intent_tracking.tombstones import Erasure, LiveTombstones, Tombstones
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +69,24 @@ class Tracked:
     touched: tuple[Touched, ...]
 
 
+@dataclass(frozen=True)
+class Call:
+    """What one caller sent, decoded, and when it arrived."""
+
+    documents: Sequence[Any]
+    received_time: datetime
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """The sound events of a call and their lines, by id; how many repeat one of the same call."""
+
+    events: dict[str, Event]
+    lines: dict[str, bytes]
+    repeats: int
+    rejected: tuple[Refused, ...]
+
+
 class StillHeldError(OSError):
     """Another process takes in an event of this batch and is not done yet."""
 
@@ -98,13 +116,51 @@ class Tracker:
             OSError: the disk, the broker or the session store refuses. The events may be in the log by then, but none
                 is answered as accepted; sent again they enter it once.
         """
+        return self.track_all([Call(documents, received_time)])[0]
+
+    def track_all(self, calls: Sequence[Call]) -> list[Tracked]:
+        """Take in what several calls brought, in one claim, one write and one transaction; each gets its own answer.
+
+        Of an event that several of them bring the first is the event, and the others are told of a duplicate.
+
+        Raises:
+            OSError: as of `track`, for all of them.
+        """
+        tombstones = self._tombstones.current()
+        checked = [self._check(call, tombstones) for call in calls]
         events: dict[str, Event] = {}
         lines: dict[str, bytes] = {}
-        duplicates = 0
-        tombstones = self._tombstones.current()
+        own = []
+        for each in checked:
+            first = [event_id for event_id in each.events if event_id not in events]
+            for event_id in first:
+                events[event_id], lines[event_id] = each.events[event_id], each.lines[event_id]
+            own.append(first)
+        known: frozenset[str] = frozenset()
+        touched: Mapping[str, Touched | None] = {}
+        if events:
+            with self._alone_with(events):
+                mark = self._log.mark()
+                known = self._claim(events, mark)
+                new = [event_id for event_id in events if event_id not in known]
+                if new:
+                    self._append([lines[event_id] for event_id in new], new, mark)
+                touched = self._take_in(list(events.values()))
+        tracked = []
+        for each, first in zip(checked, own, strict=True):
+            accepted = sum(event_id not in known for event_id in first)
+            sessions = {found.session_id: found for name in each.events if (found := touched[name]) is not None}
+            duplicates = each.repeats + len(each.events) - accepted
+            tracked.append(Tracked(accepted, duplicates, each.rejected, tuple(sessions.values())))
+        return tracked
+
+    def _check(self, call: Call, tombstones: Tombstones) -> _Checked:
+        events: dict[str, Event] = {}
+        lines: dict[str, bytes] = {}
+        repeats = 0
         rejected: list[Refused] = []
-        for index, document in enumerate(documents):
-            parsed = parse_document(document, received_time, keep_received_time=self._keep_received_time)
+        for index, document in enumerate(call.documents):
+            parsed = parse_document(document, call.received_time, keep_received_time=self._keep_received_time)
             refusals = parsed.quarantined
             if parsed.event is not None:
                 # What validation would quarantine later is refused while the sender can still hear of it.
@@ -115,7 +171,7 @@ class Tracker:
                 explanation = "; ".join(f"{each.reason}: {each.detail}" for each in refusals)
                 rejected.append(Refused(index, refusals[0].reason, explanation))
             elif parsed.event.event_id in events:
-                duplicates += 1
+                repeats += 1
             else:
                 # Scrubbed before the claim, which others may wait for; refused before it, for the log never takes it.
                 line = scrubbed_line(parsed.event)
@@ -124,16 +180,7 @@ class Tracker:
                 else:
                     events[parsed.event.event_id] = parsed.event
                     lines[parsed.event.event_id] = line
-        if not events:
-            return Tracked(0, duplicates, tuple(rejected), ())
-        with self._alone_with(events):
-            mark = self._log.mark()
-            known = self._claim(events, mark)
-            new = [event_id for event_id in events if event_id not in known]
-            if new:
-                self._append([lines[event_id] for event_id in new], new, mark)
-            touched = self._take_in(list(events.values()))
-        return Tracked(len(new), duplicates + len(known), tuple(rejected), touched)
+        return _Checked(events, lines, repeats, tuple(rejected))
 
     def erase(self, user_id: str, at: datetime) -> tuple[Erasure, tuple[Removed, ...]]:
         """Remove a person up to `at` from the live sessions and the logs, after the request is on disk.
@@ -223,16 +270,21 @@ class Tracker:
             raise
         self._metrics.log_bytes.inc(sum(map(len, lines)) + len(lines))
 
-    def _take_in(self, events: Sequence[Event]) -> tuple[Touched, ...]:
+    def _take_in(self, events: Sequence[Event]) -> dict[str, Touched | None]:
+        """The session of each event, by the id of the event."""
         # The store knows a repeat too: it changes nothing, and names the session, so that a caller whose first answer
         # was lost gets one.
-        appended = self._sessions.append(events)
+        session_of = self._sessions.append(events).session_ids
         received: dict[str, datetime] = {}
-        for event, session_id in zip(events, appended.session_ids, strict=True):
+        for event, session_id in zip(events, session_of, strict=True):
             received[session_id] = max(event.received_time, received.get(session_id, event.received_time))
         # A session may be evicted between the two calls when the store is full: it is not answered then.
-        sessions = zip(self._sessions.read_all(list(received)), received.values(), strict=True)
-        return tuple(_touched(session, moment) for session, moment in sessions if session is not None)
+        sessions = self._sessions.read_all(list(received))
+        touched = {
+            session_id: None if session is None else _touched(session, moment)
+            for session, (session_id, moment) in zip(sessions, received.items(), strict=True)
+        }
+        return {event.event_id: touched[session_id] for event, session_id in zip(events, session_of, strict=True)}
 
     @contextmanager
     def _alone_with(self, event_ids: Collection[str]) -> Iterator[None]:

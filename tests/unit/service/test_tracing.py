@@ -70,7 +70,6 @@ def test_a_tracked_event_is_a_trace_of_its_parts_within_the_caller_s(
     assert request.resource["service.instance.id"] == "worker-3"
     for name, attributes in {
         "track events": {"events": 1},
-        "read features": {"shoppers": 1},
         "inference": {"inputs": 1},
     }.items():
         part = found[name]

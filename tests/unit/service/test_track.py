@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from bentos.intent_service.runtime import STORAGE_THREADS, Runtime
+from bentos.intent_service.intake import INTAKE_THREADS
+from bentos.intent_service.runtime import Runtime
 from intent_tracking.prediction_log import prediction_days
 from intent_tracking.settings import Settings
 from tests.fakes.predictors import FakePredictor
@@ -48,14 +49,14 @@ def test_track_answers_the_sessions_of_the_events_and_has_them_on_disk(client: T
 
 def test_while_storage_hangs_figures_and_texts_are_answered(client: TestClient, runtime: Runtime) -> None:
     # Cause: all of them shared the threads that wait for the disk, so with a broker that was away nobody saw a figure.
-    with ThreadPoolExecutor(STORAGE_THREADS + 4) as callers:
+    with ThreadPoolExecutor(INTAKE_THREADS + 4) as callers:
         with runtime._tracker._alone_with(["e1"]):
             hanging = [
                 callers.submit(client.post, "/v1/track", json={"events": [message(1)]})
-                for _ in range(STORAGE_THREADS + 1)
+                for _ in range(INTAKE_THREADS + 1)
             ]
             deadline = time.monotonic() + 10
-            while runtime.metrics.in_flight._value.get() <= STORAGE_THREADS:
+            while runtime.metrics.in_flight._value.get() <= INTAKE_THREADS:
                 assert time.monotonic() < deadline
                 time.sleep(0.01)
             figures = callers.submit(client.get, "/metrics")

@@ -14,7 +14,7 @@ import pytest
 
 from bentos.intent_service.metrics import Metrics
 from bentos.intent_service.runtime import Runtime
-from bentos.intent_service.tracking import Tracker
+from bentos.intent_service.tracking import Call, Tracker
 from intent_tracking.events.contract import Event, Item, Params
 from intent_tracking.events.scrubbing import FREE_TEXT_FIELDS, scrub_record, scrubbed_line
 from intent_tracking.events.segment_log import SegmentLog, read_log
@@ -174,3 +174,25 @@ def test_a_line_of_the_log_is_what_ingestion_would_keep_of_the_event(params: dic
     assert json.loads(scrubbed_line(one)) == json.loads(raw)
     assert b"13812345678" not in scrubbed_line(one)
     assert b"me@example" not in scrubbed_line(one)
+
+
+def test_calls_taken_in_together_are_answered_as_if_alone(tmp_path: Path) -> None:
+    together, alone = (Tracker(Settings(home=tmp_path / name), Metrics()) for name in ("together", "alone"))
+    now = datetime.now(UTC)
+    calls = [
+        Call([message(1), message(2, shopper="v2"), message(2, shopper="v2")], now),
+        Call([message(2, shopper="v2"), message(3), {"event_name": "message"}], now),
+        Call([], now),
+    ]
+    answers = together.track_all(calls)
+    one_by_one = [alone.track(call.documents, now) for call in calls]
+    counts = [(each.accepted, each.duplicates, each.rejected) for each in answers]
+    assert counts == [(each.accepted, each.duplicates, each.rejected) for each in one_by_one]
+    assert [(each.accepted, each.duplicates) for each in answers] == [(2, 1), (1, 1), (0, 0)]
+    sessions = [[session.session_id for session in each.touched] for each in answers]
+    assert sessions == [[session.session_id for session in each.touched] for each in one_by_one]
+    # All of them see the session with the events of all.
+    assert [session.event_count for session in answers[0].touched] == [2, 1]
+    assert logged(tmp_path / "together") == ["e1", "e2", "e3"]
+    for tracker in (together, alone):
+        tracker.close()
