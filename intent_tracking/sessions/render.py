@@ -19,6 +19,7 @@ from intent_tracking.sessions.vocabulary import (
     EVENT_TOKENS,
     PLACEHOLDER_TOKENS,
     SCENE_TOKENS,
+    SPECIAL_TOKENS,
     gap_token,
     price_token,
     scene_token,
@@ -32,6 +33,13 @@ MAX_EVENTS = 40
 MAX_ITEMS_SHOWN = 3
 MAX_ITEM_CHARACTERS = 120
 
+_TYPED = re.compile(
+    "(?:{}) (.+?)(?= (?:{})(?: |$)|$)".format(
+        "|".join(re.escape(EVENT_TOKENS[name]) for name in (EventName.SEARCH, EventName.MESSAGE, EventName.REVIEW)),
+        "|".join(re.escape(token) for token in SPECIAL_TOKENS if token not in PLACEHOLDER_TOKENS),
+    ),
+    re.DOTALL,
+)
 _TOKEN_SHAPED = re.compile(r"<([A-Za-z_]+(?::[A-Za-z0-9_+-]+)?)>")
 
 
@@ -177,6 +185,17 @@ def render_utterance(text: str, scene: str = Scene.CUSTOMER_SERVICE) -> ModelInp
         return ModelInput(text=head, utterance_start=0, utterance_end=0, scene=scene, language="en")
     start = len(head) + 1
     return ModelInput(f"{head} {words}", start, start + len(words), scene, detect(words))
+
+
+def newest_words(text: str) -> str:
+    """The newest free text in a rendered `text`: what was searched, written or reviewed last; empty without any.
+
+    Words of an item that the same event shows after it stay in: nothing in the text tells them apart.
+    """
+    found = ""
+    for typed in _TYPED.finditer(text):
+        found = typed[1]
+    return found
 
 
 def _item(row: Mapping[str, Any]) -> SessionItem:

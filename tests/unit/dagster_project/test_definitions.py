@@ -44,12 +44,13 @@ DAILY = {
     "drift_report",
 }
 APPLICATIONS = {
+    "insights_report",
     "online_derived_views",
 }
 # Tables of derived views whose application is not there yet.
 AWAITED = {"user_segments", "user_items"}
 # Their assets by the day.
-DAILY_APPLICATIONS: set[str] = set()
+DAILY_APPLICATIONS = {"insights_report"}
 HEAVY = (
     "torch",
     "transformers",

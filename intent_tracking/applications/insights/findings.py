@@ -1,0 +1,240 @@
+"""Everything that a report says of a day, found in the tables; nothing in it belongs to fewer than a crowd."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from intent_tracking.applications.insights.intents import (
+    INTENT_COLUMNS,
+    FunnelRow,
+    IntentFindings,
+    funnel,
+    intent_findings,
+    session_intents,
+)
+from intent_tracking.applications.insights.items import Asked, Suggestion, items_asked_about, suggestions, told_items
+from intent_tracking.applications.insights.material import (
+    Sources,
+    analysed_messages,
+    descriptions_of,
+    grammatical_words,
+    item_views,
+    newest_segments,
+    segment_sizes,
+    sessions_with,
+    texts_of,
+)
+from intent_tracking.applications.insights.policy import InsightsPolicy
+from intent_tracking.applications.insights.rising import RisingWord, rising_words
+from intent_tracking.applications.insights.searches import SearchFindings, unmet_searches
+from intent_tracking.applications.insights.themes import MOST_TEXTS, NotUnderstood, themes
+from intent_tracking.applications.insights.words import Analyser, Said, Voices, spoken
+from intent_tracking.evaluation.drift import DriftSummary
+from intent_tracking.events.contract import EventName
+from intent_tracking.sessions.render import newest_words
+from intent_tracking.text.language import Language, detect
+from intent_tracking.text.linguistics import Analysis
+
+_QUESTION: Final = re.compile(r"[?？]|[吗呢][\s，。！]*$")
+
+
+@dataclass(frozen=True)
+class SegmentSize:
+    """Shoppers of a segment on the newest day that has segments, and a week before that."""
+
+    name: str
+    shoppers: int
+    week_before: int | None
+
+
+@dataclass(frozen=True)
+class Insights:
+    """What was found for `day`. None is a part whose data is missing; `missing` names it.
+
+    `missing` holds any of: `events`, `history`, `predictions`, `segments`, `drift`, `analyses`.
+    """
+
+    day: date
+    policy: InsightsPolicy
+    missing: tuple[str, ...]
+    history: int
+    texts: int
+    intents: IntentFindings | None
+    funnel: tuple[FunnelRow, ...]
+    searches: SearchFindings
+    rising: tuple[RisingWord, ...]
+    not_understood: NotUnderstood | None
+    suggestions: tuple[Suggestion, ...]
+    segments: tuple[SegmentSize, ...]
+    drift: DriftSummary | None
+
+
+def find_insights(
+    sources: Sources, day: date, analysers: Mapping[Language, Analyser], policy: InsightsPolicy | None = None
+) -> Insights:
+    """What the tables say of `day` and of the days before it that `policy` looks at.
+
+    Raises:
+        DescriptionsError: the file of item descriptions cannot be read.
+    """
+    policy = policy or InsightsPolicy()
+    newest, before = policy.newest(day), policy.before(day)
+    said = spoken(texts_of(sources.validated_events, newest, policy.most_texts), analysers)
+    said_before = spoken(texts_of(sources.validated_events, before, policy.most_texts), analysers)
+    history = sum(sources.validated_events.path(each).exists() for each in before)
+    voices = Voices([*said, *said_before], policy.least_shoppers)
+    predictions = sources.served_predictions.read([*before, *newest], columns=INTENT_COLUMNS)
+    intents = session_intents(predictions)
+    sessions = sources.sessions.read([day])
+    segments = _segments(sources, day)
+    drift = _drift(sources)
+    analyses = analysed_messages(sources.session_texts, [*before, *newest])
+    grammatical = grammatical_words(analyses.values())
+    answered = bool(pc.any(pc.equal(intents["day"], pa.scalar(day, pa.date32()))).as_py())
+    missing = {
+        "events": not sources.validated_events.path(day).exists(),
+        "history": history < policy.history_days,
+        "predictions": not answered,
+        "analyses": not analyses,
+        "segments": not segments,
+        "drift": drift is None,
+    }
+    return Insights(
+        day=day,
+        policy=policy,
+        missing=tuple(name for name, lacks in missing.items() if lacks),
+        history=history,
+        texts=len(said),
+        intents=intent_findings(intents, day) if answered else None,
+        funnel=funnel(sessions, intents) if sessions.num_rows else (),
+        searches=unmet_searches(sessions_with(sources.sessions, newest, frozenset({EventName.SEARCH})), policy),
+        rising=tuple(rising_words(said, said_before, policy, grammatical)[: 2 * policy.most]),
+        not_understood=_not_understood(sources, newest, analysers, voices, policy),
+        suggestions=tuple(_suggestions(sources, day, analyses, analysers, policy)),
+        segments=segments,
+        drift=drift,
+    )
+
+
+def _not_understood(
+    sources: Sources,
+    days: list[date],
+    analysers: Mapping[Language, Analyser],
+    voices: Voices,
+    policy: InsightsPolicy,
+) -> NotUnderstood | None:
+    answers = out_of_scope = unsure = 0
+    rows: dict[str, dict[str, object]] = {}
+    columns = [
+        "prediction_id",
+        "event_time",
+        "session_id",
+        "shopper_id",
+        "text",
+        "confidence",
+        "out_of_scope",
+        "embedding",
+    ]
+    for day in days:
+        table = sources.served_predictions.read([day], columns=columns)
+        answers += table.num_rows
+        low = pc.and_not(pc.less(table["confidence"], policy.low_confidence), table["out_of_scope"])
+        out_of_scope += pc.sum(table["out_of_scope"]).as_py() or 0
+        unsure += pc.sum(low).as_py() or 0
+        # Whose text it is must be known, to count people.
+        wanted = pc.and_(pc.or_(low, table["out_of_scope"]), pc.is_valid(table["shopper_id"]))
+        for row in (
+            table.filter(wanted).sort_by([("event_time", "ascending"), ("prediction_id", "ascending")]).to_pylist()
+        ):
+            words = newest_words(row["text"])
+            if words:
+                # The answers of a session repeat its words: one of them stands for each text.
+                rows[f"{row['session_id']}\x1f{words}"] = {**row, "words": words, "day": day}
+    if not answers:
+        return None
+    chosen = sorted(rows.values(), key=lambda row: str(row["prediction_id"]))[:MOST_TEXTS]
+    texts = spoken([_said(row) for row in chosen], analysers)
+    embeddings = np.array([row["embedding"] for row in chosen], np.float32)
+    found, unthemed = themes(texts, embeddings, voices, policy)
+    return NotUnderstood(answers, out_of_scope, unsure, tuple(found[: policy.most]), unthemed)
+
+
+def _said(row: Mapping[str, object]) -> Said:
+    text = str(row["words"])
+    day = row["day"]
+    assert isinstance(day, date)  # noqa: S101 - put there above
+    return Said(day, str(row["shopper_id"]), detect(text), text)
+
+
+def _suggestions(
+    sources: Sources,
+    day: date,
+    analyses: Mapping[str, Analysis],
+    analysers: Mapping[Language, Analyser],
+    policy: InsightsPolicy,
+) -> list[Suggestion]:
+    days = [*policy.before(day), *policy.newest(day)]
+    answered = _message_intents(sources, days)
+    told = told_items(
+        sources.validated_events.read(days, columns=["shopper_id", "items"]), descriptions_of(sources.descriptions)
+    )
+    asked: list[Asked] = []
+    others: list[Analysis] = []
+    searched: list[tuple[str, str, str]] = []
+    for session in sessions_with(sources.sessions, days, frozenset({EventName.MESSAGE, EventName.SEARCH})):
+        events = {event["event_id"]: event for event in session["events"]}
+        about = {event_id: (kind, item) for event_id, kind, item in items_asked_about(session)}
+        for event_id, event in events.items():
+            kind, item = about.get(event_id, ("", ""))
+            if kind == "search":
+                searched.append((session["shopper_id"], item, event["search_term"]))
+            elif event["event_name"] == EventName.MESSAGE and event_id in analyses:
+                intent = answered.get((session["session_id"], event["event_time"]))
+                analysis = analyses[event_id]
+                asks = intent in policy.question_intents if intent else bool(_QUESTION.search(analysis.text))
+                if item and asks:
+                    asked.append(Asked(session["shopper_id"], item, analysis))
+                elif not asks:
+                    others.append(analysis)
+    asked += _analysed(searched, analysers)
+    return suggestions(asked, others, told, item_views(sources.item_features, day), policy)
+
+
+def _analysed(searched: list[tuple[str, str, str]], analysers: Mapping[Language, Analyser]) -> list[Asked]:
+    known: dict[str, Analysis] = {}
+    for language, analyser in analysers.items():
+        terms = sorted({term for _, _, term in searched if detect(term) == language})
+        known.update(zip(terms, analyser.analyse(terms), strict=True))
+    return [Asked(shopper, item, known[term]) for shopper, item, term in searched]
+
+
+def _message_intents(sources: Sources, days: list[date]) -> dict[tuple[str, object], str]:
+    """What the model answered to an event, by session and time."""
+    table = sources.served_predictions.read(days, columns=["session_id", "event_time", "intent"])
+    names = ("session_id", "event_time", "intent")
+    return {(s, t): intent for s, t, intent in zip(*(table[name].to_pylist() for name in names), strict=True)}
+
+
+def _segments(sources: Sources, day: date) -> tuple[SegmentSize, ...]:
+    newest = newest_segments(sources.user_segments, day)
+    if newest is None:
+        return ()
+    now = segment_sizes(sources.user_segments, newest)
+    then = segment_sizes(sources.user_segments, newest - timedelta(days=7))
+    found = [SegmentSize(name, now.get(name, 0), then.get(name, 0) if then else None) for name in {*now, *then}]
+    return tuple(sorted(found, key=lambda each: (-each.shoppers, each.name)))
+
+
+def _drift(sources: Sources) -> DriftSummary | None:
+    if not sources.drift_summary.exists():
+        return None
+    return DriftSummary.from_dict(json.loads(sources.drift_summary.read_text(encoding="utf-8")))

@@ -1,0 +1,139 @@
+"""What shoppers wanted, day by day, and how far they came."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Final
+
+import duckdb
+import pyarrow as pa
+
+from intent_tracking.modeling.prediction import OUT_OF_SCOPE_LABEL
+
+STEPS: Final = ("view", "cart", "checkout", "purchase")
+_STEP_OF: Final = {
+    "select_item": 1,
+    "view_item": 1,
+    "add_to_cart": 2,
+    "view_cart": 2,
+    "begin_checkout": 3,
+    "add_shipping_info": 3,
+    "add_payment_info": 3,
+    "purchase": 4,
+}
+INTENT_COLUMNS: Final = ["prediction_id", "session_id", "event_time", "scene", "language", "intent", "out_of_scope"]
+
+# A session has the intent that most of its answers gave; of two, that which comes first in the alphabet. It is where it
+# was last. A text that was asked about alone is a session of its own.
+_SESSION_INTENTS = f"""
+WITH answers AS (
+  SELECT coalesce(session_id, prediction_id) AS session_id, event_time, prediction_id, scene, language,
+         CASE WHEN out_of_scope THEN '{OUT_OF_SCOPE_LABEL}' ELSE intent END AS intent
+  FROM predictions
+), ranked AS (
+  SELECT session_id, intent, row_number() OVER (PARTITION BY session_id ORDER BY count(*) DESC, intent) AS rank
+  FROM answers GROUP BY session_id, intent
+), places AS (
+  SELECT session_id, CAST(min(event_time) AS DATE) AS day,
+         last(scene ORDER BY event_time, prediction_id) AS scene,
+         last(language ORDER BY event_time, prediction_id) AS language
+  FROM answers GROUP BY session_id
+)
+SELECT places.session_id, day, scene, language, intent
+FROM places JOIN ranked USING (session_id) WHERE rank = 1 ORDER BY session_id
+"""  # noqa: S608 - a constant of ours
+
+_FURTHEST = f"""
+SELECT coalesce(intent, '') AS intent, furthest, count(*) AS sessions
+FROM (
+  SELECT session_id, coalesce(list_max(list_transform(events, event -> CASE event.event_name
+    {" ".join(f"WHEN '{name}' THEN {step}" for name, step in _STEP_OF.items())} ELSE 0 END)), 0) AS furthest
+  FROM sessions
+) LEFT JOIN intents USING (session_id) GROUP BY ALL ORDER BY ALL
+"""  # noqa: S608 - constants of ours
+
+
+@dataclass(frozen=True)
+class IntentCount:
+    """Sessions of one intent on the day, the day before and a week before; None: nothing was answered then."""
+
+    name: str
+    sessions: int
+    day_before: int | None
+    week_before: int | None
+
+
+@dataclass(frozen=True)
+class FunnelRow:
+    """Sessions of one intent and how many of them came to each step, or beyond it."""
+
+    intent: str
+    sessions: int
+    reached: tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class IntentFindings:
+    """Intents of the day: all, by scene, by language, and the sessions of each day before by intent."""
+
+    by_intent: tuple[IntentCount, ...]
+    by_scene: tuple[IntentCount, ...]
+    by_language: tuple[IntentCount, ...]
+    over_time: tuple[tuple[date, tuple[tuple[str, int], ...]], ...]
+
+
+def session_intents(predictions: pa.Table) -> pa.Table:
+    """`session_id, day, scene, language, intent`: one row a session of `predictions` (INTENT_COLUMNS)."""
+    with duckdb.connect() as database:
+        database.execute("SET TimeZone = 'UTC'")
+        database.register("predictions", predictions.select(INTENT_COLUMNS))
+        found: pa.Table = database.execute(_SESSION_INTENTS).to_arrow_table()
+    return found
+
+
+def intent_findings(intents: pa.Table, day: date) -> IntentFindings:
+    """The counts of `day` beside those it is compared with, from the rows of `session_intents`."""
+    rows = list(zip(*(intents[name].to_pylist() for name in ("day", "scene", "language", "intent")), strict=True))
+    days = sorted({row[0] for row in rows})
+
+    def counted(place: int) -> tuple[IntentCount, ...]:
+        counts = Counter((row[0], row[place]) for row in rows)
+        known = set(days)
+
+        def on(then: date, name: str) -> int | None:
+            return counts[then, name] if then in known else None
+
+        names = {name for when, name in counts if (day - when).days in (0, 1, 7)}
+        found = [
+            IntentCount(name, counts[day, name], on(day - timedelta(days=1), name), on(day - timedelta(days=7), name))
+            for name in names
+        ]
+        return tuple(sorted(found, key=lambda each: (-each.sessions, each.name)))
+
+    by_day = Counter((row[0], row[3]) for row in rows)
+    names = sorted({name for _, name in by_day})
+    over_time = tuple((when, tuple((name, by_day[when, name]) for name in names)) for when in days)
+    return IntentFindings(counted(3), counted(1), counted(2), over_time)
+
+
+def funnel(sessions: pa.Table, intents: pa.Table) -> tuple[FunnelRow, ...]:
+    """How far the sessions came, by intent, the most frequent first; the intent is empty where nothing was answered."""
+    with duckdb.connect() as database:
+        database.register("sessions", sessions.select(["session_id", "events"]))
+        database.register("intents", intents.select(["session_id", "intent"]))
+        rows: Sequence[tuple[str, int, int]] = database.execute(_FURTHEST).fetchall()
+    counts: Counter[tuple[str, int]] = Counter()
+    for intent, furthest, number in rows:
+        counts[intent, furthest] += number
+    found = [
+        FunnelRow(
+            intent=intent,
+            sessions=sum(counts[intent, step] for step in range(5)),
+            reached=tuple(sum(counts[intent, step] for step in range(least, 5)) for least in range(1, 5)),  # type: ignore[arg-type]
+        )
+        for intent in {intent for intent, _ in counts}
+    ]
+    return tuple(sorted(found, key=lambda row: (-row.sessions, row.intent)))

@@ -1,0 +1,149 @@
+"""What a report is made of, read from the tables day by day so that a month of a large shop fits into memory."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from intent_tracking.applications.insights.words import Said
+from intent_tracking.events.contract import EventName
+from intent_tracking.sessions.texts import MESSAGE
+from intent_tracking.tables import DayTable
+from intent_tracking.text.cleaning import clean
+from intent_tracking.text.language import detect
+from intent_tracking.text.linguistics import Analysis, Token
+
+_CLOSED: Final = frozenset({"ADP", "AUX", "CCONJ", "DET", "NUM", "PART", "PRON", "PUNCT", "SCONJ", "SYM"})
+_TYPED: Final = {EventName.SEARCH: "search_term", EventName.MESSAGE: "text", EventName.REVIEW: "text"}
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The tables that a report reads. One that was never written has no rows.
+
+    Attributes:
+        drift_summary: the verdict on the report's day.
+        descriptions: JSON lines, an object an item with `item_id`; every other text in it describes the item.
+    """
+
+    validated_events: DayTable
+    sessions: DayTable
+    session_texts: DayTable
+    served_predictions: DayTable
+    item_features: DayTable
+    user_segments: DayTable
+    drift_summary: Path
+    descriptions: Path
+
+
+class DescriptionsError(ValueError):
+    """A line of the descriptions is no object with an `item_id`; the message names file and line."""
+
+
+def texts_of(events: DayTable, days: Sequence[date], most: int) -> list[Said]:
+    """What was typed on `days`, at most `most` texts of a day, the same ones each time."""
+    found = []
+    for day in days:
+        columns = ["event_id", "event_name", "shopper_id", "search_term", "text"]
+        table = events.read([day], columns=columns)
+        table = table.filter(pc.is_in(table["event_name"], pa.array([name.value for name in _TYPED])))
+        rows = table.to_pylist()
+        if len(rows) > most:
+            rows = sorted(rows, key=lambda row: hashlib.sha256(row["event_id"].encode()).digest())[:most]
+        for row in rows:
+            text = clean(row[_TYPED[EventName(row["event_name"])]] or "")
+            if text:
+                found.append(Said(day, row["shopper_id"], detect(text), text))
+    return found
+
+
+def sessions_with(sessions: DayTable, days: Sequence[date], names: frozenset[EventName]) -> Iterator[Mapping[str, Any]]:
+    """`session_id, shopper_id, events` of each session that has one of the events `names`."""
+    wanted = pa.array([name.value for name in names])
+    for day in days:
+        table = sessions.read([day], columns=["session_id", "shopper_id", "events"])
+        lists = table["events"].combine_chunks()
+        if not table.num_rows:
+            continue
+        has = pc.is_in(pc.struct_field(pc.list_flatten(lists), "event_name"), wanted)
+        rows = pc.unique(pc.filter(pc.list_parent_indices(lists), has))
+        for batch in table.take(rows).to_batches(max_chunksize=2048):
+            yield from batch.to_pylist()
+
+
+def analysed_messages(texts: DayTable, days: Sequence[date]) -> dict[str, Analysis]:
+    """The words, tags and trees of each message, by event id, as `session_texts` keeps them."""
+    columns = ["event_id", "kind", "text", "utterance_start", "utterance_end", "tokens", "tags", "heads", "relations"]
+    found = {}
+    for day in days:
+        table = texts.read([day], columns=columns)
+        for row in table.filter(pc.equal(table["kind"], MESSAGE)).to_pylist():
+            found[row["event_id"]] = _analysis(row)
+    return found
+
+
+def _analysis(row: Mapping[str, Any]) -> Analysis:
+    text: str = row["text"][row["utterance_start"] : row["utterance_end"]]
+    tokens, at = [], 0
+    for word, tag, head, relation in zip(row["tokens"], row["tags"], row["heads"], row["relations"], strict=True):
+        at = text.index(word, at)
+        tokens.append(Token(word, at, at + len(word), tag, head, relation))
+        at += len(word)
+    return Analysis(text, tuple(tokens))
+
+
+def grammatical_words(analyses: Iterable[Analysis]) -> set[str]:
+    """Words, in small letters, that are of a closed class more often than not: articles, prepositions, pronouns."""
+    closed: Counter[str] = Counter()
+    for analysis in analyses:
+        for token in analysis.tokens:
+            closed[token.text.lower()] += 1 if token.tag in _CLOSED else -1
+    return {word for word, count in closed.items() if count > 0}
+
+
+def descriptions_of(path: Path) -> dict[str, str]:
+    """The description of each item; none where there is no such file.
+
+    Raises:
+        DescriptionsError: a line is no object with a text `item_id`.
+    """
+    if not path.exists():
+        return {}
+    found = {}
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                item = json.loads(line)
+            except ValueError as error:
+                raise DescriptionsError(f"{path}:{number}: is not JSON ({error})") from error
+            if not isinstance(item, dict) or not isinstance(item.get("item_id"), str):
+                raise DescriptionsError(f"{path}:{number}: give an object with a text `item_id`")
+            parts = [value for name, value in item.items() if name != "item_id" and isinstance(value, str)]
+            found[item["item_id"]] = " ".join(parts)
+    return found
+
+
+def newest_segments(segments: DayTable, day: date) -> date | None:
+    """The newest day of the week up to `day` whose segments were written."""
+    week = [each for each in segments.days() if timedelta(0) <= day - each < timedelta(days=7)]
+    return week[-1] if week else None
+
+
+def segment_sizes(segments: DayTable, day: date) -> dict[str, int]:
+    """Shoppers by segment at the end of `day`; empty where it was not written."""
+    return dict(Counter(segments.read([day], columns=["segment"])["segment"].to_pylist()))
+
+
+def item_views(features: DayTable, day: date) -> dict[str, int]:
+    """Views of each item's page within the week that ends with `day`."""
+    table = features.read([day], columns=["item_id", "item_views_7d"])
+    return dict(zip(table["item_id"].to_pylist(), table["item_views_7d"].to_pylist(), strict=True))
