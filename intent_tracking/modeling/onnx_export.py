@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 MOST_LOSS = 0.005
 # Training texts by which ranges of inputs are measured.
 _MEASURED_TEXTS = 128
-_OPSET = 17  # the first with LayerNormalization as one operator
+OPSET = 17  # the first with LayerNormalization as one operator
 # One protobuf message holds at most 2 GiB.
 _MOST_BYTES = 2_000_000_000
 _JUDGED = ("accuracy", "micro_f1", "tag_f1", "outcome_auc")
@@ -99,7 +99,7 @@ def float_graph(model: IntentModel) -> bytes:
         torch.tensor([0, len(config.scenes)]),
     )
     buffer = io.BytesIO()
-    with _plain_attention(model.encoder), warnings.catch_warnings(), torch.no_grad():
+    with plain_attention(model.encoder), warnings.catch_warnings(), torch.no_grad():
         # The exporter that writes ONNX in a second announces that another is now the default, and warns of each Python
         # condition that it follows; tests compare its graphs with the model in sizes that it did not see.
         warnings.simplefilter("ignore")
@@ -108,7 +108,7 @@ def float_graph(model: IntentModel) -> bytes:
             example,
             buffer,  # type: ignore[arg-type]
             dynamo=False,
-            opset_version=_OPSET,
+            opset_version=OPSET,
             input_names=list(INPUTS),
             output_names=names,
             dynamic_axes=axes,
@@ -156,7 +156,7 @@ def _present(model: IntentModel) -> list[int]:
 
 
 @contextmanager
-def _plain_attention(encoder: Any) -> Iterator[None]:
+def plain_attention(encoder: Any) -> Iterator[None]:
     """While it lasts, attention is written as two products and a softmax, which is what ONNX Runtime has kernels for.
 
     torch's fused attention would be exported with guards against rows that attend to nothing, a fifth of the time on

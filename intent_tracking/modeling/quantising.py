@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
 
-from intent_tracking.modeling.model import IntentModel
 from intent_tracking.modeling.predicting import FloatArray, IntArray
 
 # What a `Backend` is run on: ids and mask [B, T], features [B, F], scenes [B].
@@ -28,6 +27,16 @@ _ZERO = 128
 _SMALLEST = 1e-5
 
 
+class Encoding(Protocol):
+    """A network around a pretrained `encoder`: an `IntentModel`, or one that gives the vectors of sentences."""
+
+    encoder: nn.Module
+
+    def __call__(self, *parts: torch.Tensor) -> Any:
+        """Run a `NetworkInput`."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class InputRange:
     """What enters some linear layers: the largest magnitude of each channel [C], and all layers that read it."""
@@ -36,7 +45,7 @@ class InputRange:
     readers: tuple[str, ...]
 
 
-def input_ranges(model: IntentModel, batches: Iterable[NetworkInput]) -> list[InputRange]:
+def input_ranges(model: Encoding, batches: Iterable[NetworkInput]) -> list[InputRange]:
     """Run `batches` and see what enters the linear layers of the encoder, padding left out."""
     largest: dict[str, torch.Tensor] = {}
     readers: dict[str, list[str]] = {}
@@ -71,7 +80,7 @@ def input_ranges(model: IntentModel, batches: Iterable[NetworkInput]) -> list[In
 
 
 @contextmanager
-def quantised(model: IntentModel, ranges: Iterable[InputRange]) -> Iterator[None]:
+def quantised(model: Encoding, ranges: Iterable[InputRange]) -> Iterator[None]:
     """While it lasts, the encoder of `model` has int8 layers and an int8 word table; heads and adapters stay float."""
     encoder: Any = model.encoder
     layers, words = dict(_linear_layers(model)), encoder.get_input_embeddings()
@@ -88,7 +97,7 @@ def quantised(model: IntentModel, ranges: Iterable[InputRange]) -> Iterator[None
             _put(encoder, name, layer)
 
 
-def _linear_layers(model: IntentModel) -> list[tuple[str, nn.Linear]]:
+def _linear_layers(model: Encoding) -> list[tuple[str, nn.Linear]]:
     return [(name, layer) for name, layer in model.encoder.named_modules() if isinstance(layer, nn.Linear)]
 
 
