@@ -33,6 +33,23 @@ app.add_typer(datasets_app, name="datasets")
 app.add_typer(keys_app, name="keys")
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        from intent_tracking import __version__
+
+        typer.echo(f"intent-tracking {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Know what each shopper wants while the shopper is still there."""
+
+
 @contextmanager
 def _errors_in_words(command: str) -> Iterator[None]:
     """Mistakes of the caller end the command with their message and status 2, without a traceback."""
@@ -70,6 +87,8 @@ def ingest(
     from intent_tracking.settings import load_settings
 
     with _errors_in_words("ingest"):
+        if mapping is None and adapter == "columns":
+            raise ValueError("--adapter columns needs --mapping: a mapping YAML, or the name of a shipped one")
         if mapping is not None and adapter != "columns":
             raise ValueError(f"--mapping goes with --adapter columns; --adapter {adapter} knows its format")
         settings = load_settings()
@@ -194,6 +213,7 @@ def _texts(lines: Iterable[bytes]) -> Iterator[str]:
     Raises:
         ValueError: a line is not UTF-8.
     """
+    blank = 0
     for number, line in enumerate(lines, start=1):
         try:
             text = line.decode("utf-8").strip()
@@ -201,6 +221,10 @@ def _texts(lines: Iterable[bytes]) -> Iterator[str]:
             raise ValueError(f"line {number} is not UTF-8: save the texts as UTF-8") from error
         if text:
             yield text
+        else:
+            blank += 1
+    if blank:
+        typer.echo(f"predict: {blank} blank lines have no answer", err=True)
 
 
 @app.command("predict")
@@ -242,6 +266,8 @@ def explain(
     from intent_tracking.settings import load_settings
 
     with _errors_in_words("explain"):
+        if not text.strip():
+            raise ValueError("--text is empty: give what the shopper wrote")
         from intent_tracking.evaluation.explanations import explain_command
 
         answer = explain_command(

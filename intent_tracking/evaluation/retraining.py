@@ -79,7 +79,7 @@ def should_retrain(
         return RetrainingDecision(
             False,
             f"too few samples: {newest.current_size} sessions in the window that ended {newest.window_end:%Y-%m-%d}, "
-            f"{policy.min_samples} needed",
+            f"{newest.reference_size} in its reference, {policy.min_samples} needed of each",
         )
     row: list[DriftSummary] = []
     for summary in reversed(counted):

@@ -148,7 +148,9 @@ def read_labelled_csv(path: Path) -> list[LabelledText]:
             missing = [name for name in REQUIRED_COLUMNS if name not in (reader.fieldnames or ())]
             if missing:
                 found = ",".join(reader.fieldnames or ()) or "nothing"
-                raise AnnotationError(f"{path} line 1: column {missing[0]!r} is missing (found {found}); name it so")
+                # A spreadsheet of a country with decimal commas writes them so.
+                remedy = "name it so" if ";" not in found and "\t" not in found else "separate the columns by commas"
+                raise AnnotationError(f"{path} line 1: column {missing[0]!r} is missing (found {found}); {remedy}")
             rows.extend(_labelled(row, path, reader.line_num) for row in reader)
     except UnicodeDecodeError as error:
         raise AnnotationError(f"{path}: is not UTF-8 (byte {error.start}); save it as UTF-8") from error

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from intent_tracking import __version__
+
 pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).parents[2]
@@ -39,6 +41,11 @@ def test_help_names_every_command_and_loads_nothing_heavy(tmp_path: Path) -> Non
     assert done.stdout.strip().endswith("[]")
 
 
+def test_the_version_is_printed(tmp_path: Path) -> None:
+    done = run(tmp_path, "--version")
+    assert (done.returncode, done.stdout) == (0, f"intent-tracking {__version__}\n")
+
+
 def test_simulated_logs_are_ingested_with_every_line_accounted_for(tmp_path: Path) -> None:
     shop, home = tmp_path / "shop", tmp_path / "home"
     made = run(home, "simulate", "--out", str(shop), "--days", "3", "--sessions-per-day", "20", "--quiet")
@@ -56,7 +63,12 @@ def test_simulated_logs_are_ingested_with_every_line_accounted_for(tmp_path: Pat
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("ingest", "orders.csv", "--source", "../up", "--adapter", "columns"), "no name for a source"),
+        (
+            ("ingest", "orders.csv", "--source", "../up", "--adapter", "columns", "--mapping", "online_retail"),
+            "no name for a source",
+        ),
+        (("ingest", "orders.csv", "--source", "web", "--adapter", "columns"), "needs --mapping"),
+        (("explain", "--model", ".", "--text", " "), "--text is empty"),
         (("evaluate", "--train", "orders.csv", "--test", "orders.csv", "--report", "r.json"), "line 1: column 'text'"),
         (("evaluate", "--train", "gone.csv", "--test", "gone.csv", "--report", "r.json"), "no such file"),
         (("predict", "--model", "."), "manifest.json: not found"),
