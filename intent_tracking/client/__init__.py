@@ -11,12 +11,15 @@ from intent_tracking.client.answers import (
     Intent,
     IntentAnswer,
     KeyInformation,
+    Profile,
+    ProfileTrait,
     Rejected,
     Release,
     ReleasedComponent,
     Session,
     TextPrediction,
     TrackAnswer,
+    Words,
     WordWeight,
 )
 from intent_tracking.client.buffer import AsyncTrackBuffer, TrackBuffer
@@ -55,6 +58,8 @@ __all__ = [
     "OutboxError",
     "OutboxFullError",
     "Params",
+    "Profile",
+    "ProfileTrait",
     "Rejected",
     "RejectedEvent",
     "Release",
@@ -67,4 +72,5 @@ __all__ = [
     "TrackBuffer",
     "UnexpectedAnswerError",
     "WordWeight",
+    "Words",
 ]

@@ -112,6 +112,40 @@ class Explanation:
 
 
 @dataclass(frozen=True)
+class Words:
+    """The same in English and Chinese."""
+
+    en: str
+    zh: str
+
+
+@dataclass(frozen=True)
+class ProfileTrait:
+    """What sets a shopper apart, with the shopper's value, what is typical of the shop, and what it was read from."""
+
+    level: str
+    words: Words
+    what: Words
+    value: float
+    typical: float
+    percentile: float | None
+    source: str
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Who a shopper is; `stale` names what is older than it should be."""
+
+    segment: str
+    name: Words
+    traits: Mapping[str, ProfileTrait]
+    features: Mapping[str, float | None]
+    as_of: datetime
+    stale: tuple[str, ...]
+    segment_version: str
+
+
+@dataclass(frozen=True)
 class ErasedPlace:
     """What was removed from one place; `complete` is false where the erasure job goes on."""
 

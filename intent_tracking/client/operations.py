@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, Final, Generic, TypeVar
 
-from intent_tracking.client.answers import Erasure, Explanation, IntentAnswer, Release, TrackAnswer, decode
+from intent_tracking.client.answers import Erasure, Explanation, IntentAnswer, Profile, Release, TrackAnswer, decode
 from intent_tracking.client.errors import ServiceError, UnexpectedAnswerError
 from intent_tracking.client.events import body_of
 
@@ -47,6 +47,11 @@ def explain(text: str, scene: str, intent_name: str | None) -> Call[Explanation]
     """Say which words of a text speak for its intent."""
     named = {} if intent_name is None else {"intent": intent_name}
     return Call("/v1/explain", Explanation, _json({"text": text, "scene": scene, **named}))
+
+
+def profile(user_id: str) -> Call[Profile]:
+    """Say who a shopper is."""
+    return Call("/v1/profile", Profile, _json({"user_id": user_id}))
 
 
 def erase(user_id: str) -> Call[Erasure]:

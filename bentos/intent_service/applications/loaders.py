@@ -7,5 +7,13 @@ from pathlib import Path
 from typing import Final
 
 from bentos.intent_service.releases import Application
+from intent_tracking.applications.artifacts import USER_SEGMENTS
 
-LOADERS: Final[Mapping[str, Callable[[Path], Application]]] = {}
+
+def _user_segments(folder: Path) -> Application:
+    from intent_tracking.applications.profiles.segments import Segments
+
+    return Segments.load(folder)
+
+
+LOADERS: Final[Mapping[str, Callable[[Path], Application]]] = {USER_SEGMENTS: _user_segments}
