@@ -12,6 +12,7 @@ from bentos.intent_service.runtime import Runtime
 from intent_tracking.release import publish
 from intent_tracking.settings import Settings
 from tests.fakes.predictors import FakePredictor, fake_artifact
+from tests.fakes.released_applications import released_applications
 from tests.fakes.service_client import client_of
 
 
@@ -38,7 +39,8 @@ def client(runtime: Runtime) -> TestClient:
 def shared_runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     """For tests whose answers do not depend on what was tracked before: a start takes half a second."""
     folder = tmp_path_factory.mktemp("shared")
-    publish(folder / "release.json", {"intent_model": fake_artifact(folder, "m1")}, "first")
+    components = {"intent_model": fake_artifact(folder, "m1"), **released_applications(folder)}
+    publish(folder / "release.json", components, "first")
     running = Runtime(Settings(home=folder), FakePredictor.load)
     running.start()
     yield running
