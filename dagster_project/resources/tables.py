@@ -81,3 +81,17 @@ class Tables:
         from intent_tracking.features.derived import USER_ITEMS
 
         return DayTable(self.root, USER_ITEMS.table, USER_ITEMS.schema)
+
+    @property
+    def audiences(self) -> DayTable:
+        """Whom marketing may write to, why, and who is held back."""
+        from intent_tracking.applications.marketing.audiences import AUDIENCE_SCHEMA
+
+        return DayTable(self.root, "audiences", AUDIENCE_SCHEMA)
+
+    @property
+    def audience_contacts(self) -> DayTable:
+        """Who is written to on the day, and who of the control groups would have been."""
+        from intent_tracking.applications.marketing.consent import CONTACT_SCHEMA
+
+        return DayTable(self.root, "audience_contacts", CONTACT_SCHEMA)

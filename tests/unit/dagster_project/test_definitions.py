@@ -45,13 +45,16 @@ DAILY = {
 }
 APPLICATIONS = {
     "insights_report",
+    "propensity_model",
+    "audiences",
+    "audience_effects",
     "online_derived_views",
     "user_segments",
 }
 # Tables of derived views whose application is not there yet.
 AWAITED = {"user_items"}
 # Their assets by the day.
-DAILY_APPLICATIONS = {"insights_report", "user_segments"}
+DAILY_APPLICATIONS = {"insights_report", "user_segments", "audiences"}
 HEAVY = (
     "torch",
     "transformers",
