@@ -50,9 +50,12 @@ def erase_audience_files(home: Path, tombstones: Tombstones) -> Counter[str]:
     counts: Counter[str] = Counter()
     for path in sorted((home / AUDIENCE_FILES).glob("*/*.csv")):
         # A folder that was being written begins with a dot.
-        day = _day(path.parent.name.removeprefix(".")[:_DAY_LENGTH])
-        counts += _erase_csv(path, lambda row, day=day: tombstones.derived(csv_text(row.get(_SHOPPER) or ""), day))
+        counts += _erase_csv(path, _listed_on(_day(path.parent.name.removeprefix(".")), tombstones))
     return counts
+
+
+def _listed_on(day: date, tombstones: Tombstones) -> Judge:
+    return lambda row: tombstones.derived(csv_text(row.get(_SHOPPER) or ""), day)
 
 
 def _erase_csv(path: Path, judge: Judge) -> Counter[str]:
