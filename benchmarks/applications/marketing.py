@@ -1,4 +1,4 @@
-"""Marketing on real shoppers: who buys within 30 days, whose session ends in a purchase, and what an effect of none shows.
+"""Marketing on real shoppers: who buys within 30 days, whose session ends in a purchase, and what no effect looks like.
 
 Online Retail: the model as the platform trains it (cut-offs until 2011-10-10 train and choose, the one of 2011-11-09 is
 measured), beside logistic regression on recency, frequency and money, and boosted trees on the same features and
