@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Final
 
 from bentos.intent_service.releases import Application
-from intent_tracking.applications.artifacts import USER_SEGMENTS
+from intent_tracking.applications.artifacts import RISK_MODEL
 
 
-def _user_segments(folder: Path) -> Application:
-    from intent_tracking.applications.profiles.segments import Segments
+def _risk_model(folder: Path) -> Application:
+    from intent_tracking.applications.risk.model import RiskModel
 
-    return Segments.load(folder)
+    return RiskModel.load(folder)
 
 
-LOADERS: Final[Mapping[str, Callable[[Path], Application]]] = {USER_SEGMENTS: _user_segments}
+LOADERS: Final[Mapping[str, Callable[[Path], Application]]] = {RISK_MODEL: _risk_model}
