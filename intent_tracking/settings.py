@@ -176,6 +176,11 @@ class Settings(BaseSettings):
         return self.applications / "audience_effects"
 
     @property
+    def segment_rules(self) -> Path:
+        """What the shop decides about its segments; may be missing."""
+        return self.home / "segments.yaml"
+
+    @property
     def evaluations(self) -> Path:
         """Evaluation reports, one folder a model version."""
         return self.home / "evaluations"

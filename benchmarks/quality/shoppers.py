@@ -39,6 +39,26 @@ def boosting_baseline(workplace: Workplace, seed: int, *, page_values: bool) -> 
     return _cross_validated(workplace, seed, page_values, predict, crossed=False)
 
 
+def logistic_baseline(workplace: Workplace, seed: int, *, page_values: bool) -> Measured:
+    """Logistic regression on logarithms of the counts and one column a category."""
+    from sklearn.compose import make_column_transformer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+
+    def predict(train: Floats, labels: Floats, test: Floats, categories: list[int]) -> Floats:
+        numbers = [place for place in range(train.shape[1]) if place not in categories]
+        columns = make_column_transformer(
+            (make_pipeline(FunctionTransformer(np.log1p), StandardScaler()), numbers),
+            (OneHotEncoder(handle_unknown="ignore"), categories),
+        )
+        model = make_pipeline(columns, LogisticRegression(max_iter=1000))
+        found: Floats = model.fit(train, labels).predict_proba(test)[:, 1]
+        return found
+
+    return _cross_validated(workplace, seed, page_values, predict, crossed=False)
+
+
 def boosting_ensemble(workplace: Workplace, seed: int, *, page_values: bool) -> Measured:
     """Slow, narrow, strongly regularised gradient boosting on columns and their ratios, averaged over several draws."""
     from sklearn.ensemble import HistGradientBoostingClassifier

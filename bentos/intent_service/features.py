@@ -12,7 +12,7 @@ from pathlib import Path
 from bentos.intent_service.metrics import Metrics
 from intent_tracking.features.catalogue import features_of
 from intent_tracking.features.declaration import Entity
-from intent_tracking.features.online import OnlineFeatures
+from intent_tracking.features.online import OnlineFeatures, OnlineRow
 from intent_tracking.inference import Features
 
 logger = logging.getLogger(__name__)
@@ -48,6 +48,15 @@ class ShopperFeatures:
             if row.age is not None:
                 self._metrics.feature_age.observe(row.age.total_seconds())
         return [row.values for row in rows]
+
+    def row(self, shopper_id: str, now: datetime) -> OnlineRow | None:
+        """The features of one shopper with what is missing or stale; None while no store is there.
+
+        Raises:
+            sqlite3.Error: the store cannot be read.
+        """
+        store = self._open()
+        return store.read(Entity.USER, [shopper_id], now)[0] if store else None
 
     def close(self) -> None:
         """Close the store."""

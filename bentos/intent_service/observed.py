@@ -49,9 +49,7 @@ class Observed:
         self._metrics.in_flight.inc()
         with (
             request_span(method, route, answer.request_id, headers) as span,
-            handling(
-                RequestContext(answer.request_id, route, span.trace_id, headers.get("accept-language"))
-            ) as request,
+            handling(RequestContext(answer.request_id, route, span.trace_id)) as request,
         ):
             try:
                 await self._app(scope, receive, answer)

@@ -19,6 +19,7 @@ _ERRORS: Mapping[int, str] = {
     400: "The body is not JSON, or is nested too deep.",
     401: "A key is missing or unknown.",
     403: "The key lacks the scope, or no keys are configured and the caller is not on this machine.",
+    404: "Nothing is known of what is asked about.",
     408: "The body did not come in time.",
     413: "The body or a list or text in it is over a limit.",
     415: "The body is not application/json.",

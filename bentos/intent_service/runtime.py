@@ -49,7 +49,7 @@ from bentos.intent_service.tracking import Call, Touched, Tracked, Tracker
 from intent_tracking.erasure.live import LEFT_TO_JOB
 from intent_tracking.events.contract import Scene
 from intent_tracking.features.derived import DerivedView
-from intent_tracking.features.online import DerivedRow, OnlineViews
+from intent_tracking.features.online import DerivedRow, OnlineRow, OnlineViews
 from intent_tracking.inference import Features, IntentPredictor, ModelInput, Prediction
 from intent_tracking.modeling.explaining import UnknownIntentError
 from intent_tracking.prediction_log import PredictionLog, ServedPrediction
@@ -282,6 +282,15 @@ class Runtime:
         """
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._storage, self._views.read, view, key, datetime.now(UTC))
+
+    async def online_features(self, shopper_id: str) -> OnlineRow | None:
+        """The features of one shopper, with what is missing or stale of them; None while no store is there.
+
+        Raises:
+            sqlite3.Error: the online store cannot be read.
+        """
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._storage, self._features.row, shopper_id, datetime.now(UTC))
 
     async def in_thread(self, work: Callable[..., Result], *arguments: Any) -> Result:
         """Run `work` where it holds up no other request; an application computes its answer so."""

@@ -83,15 +83,15 @@ class Tables:
         return DayTable(self.root, USER_ITEMS.table, USER_ITEMS.schema)
 
     @property
-    def risk_cases(self) -> DayTable:
-        """What each session and order looks like to risk control."""
-        from intent_tracking.applications.risk.cases import RISK_CASE_SCHEMA
+    def audiences(self) -> DayTable:
+        """Whom marketing may write to, why, and who is held back."""
+        from intent_tracking.applications.marketing.audiences import AUDIENCE_SCHEMA
 
-        return DayTable(self.root, "risk_cases", RISK_CASE_SCHEMA)
+        return DayTable(self.root, "audiences", AUDIENCE_SCHEMA)
 
     @property
-    def risk_scores(self) -> DayTable:
-        """How risky each session and order is, and why."""
-        from intent_tracking.applications.risk.review import RISK_SCORE_SCHEMA
+    def audience_contacts(self) -> DayTable:
+        """Who is written to on the day, and who of the control groups would have been."""
+        from intent_tracking.applications.marketing.consent import CONTACT_SCHEMA
 
-        return DayTable(self.root, "risk_scores", RISK_SCORE_SCHEMA)
+        return DayTable(self.root, "audience_contacts", CONTACT_SCHEMA)

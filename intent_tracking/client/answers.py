@@ -112,12 +112,37 @@ class Explanation:
 
 
 @dataclass(frozen=True)
-class Risk:
-    """How risky something is (0 to 1), what to do (allow, review or block), and why."""
+class Words:
+    """The same in English and Chinese."""
 
-    score: float
-    decision: str
-    reasons: tuple[str, ...]
+    en: str
+    zh: str
+
+
+@dataclass(frozen=True)
+class ProfileTrait:
+    """What sets a shopper apart, with the shopper's value, what is typical of the shop, and what it was read from."""
+
+    level: str
+    words: Words
+    what: Words
+    value: float
+    typical: float
+    percentile: float | None
+    source: str
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Who a shopper is; `stale` names what is older than it should be."""
+
+    segment: str
+    name: Words
+    traits: Mapping[str, ProfileTrait]
+    features: Mapping[str, float | None]
+    as_of: datetime
+    stale: tuple[str, ...]
+    segment_version: str
 
 
 @dataclass(frozen=True)

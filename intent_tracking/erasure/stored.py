@@ -21,6 +21,7 @@ from intent_tracking.erasure.live import (
     erase_feed,
     erase_predictions,
 )
+from intent_tracking.erasure.marketing import AUDIENCE_FILES, CONSENTS, erase_audience_files, erase_consents
 from intent_tracking.erasure.proof import names_of
 from intent_tracking.erasure.rows import RAW_TABLES, erase_day, erase_examples, erase_landed_rows
 from intent_tracking.events.adapters import get_adapter
@@ -44,7 +45,7 @@ Progress = Callable[[str, int], None]
 
 
 def erase_stored(settings: Settings, sessions: SessionStore, progress: Progress | None = None) -> dict[str, int]:
-    """Remove every erased person from live sessions, logs, labels, tables and training data; records by place.
+    """Remove every erased person from live sessions, logs, labels, tables, marketing and training data, by place.
 
     Erasures that are done already are applied again: to what came late, was landed again, or was restored from a
     backup. Nobody else may write tables meanwhile; the service may go on. Online features are not among the places.
@@ -99,6 +100,8 @@ def erase_stored(settings: Settings, sessions: SessionStore, progress: Progress 
         done(PREDICTION_LOG, erase_predictions(segment, day, tombstones))
     for table, day, part in _parts(settings.tables):
         done(f"tables/{table}", erase_day(part, table, day, tombstones))
+    done(CONSENTS, erase_consents(settings.home, tombstones))
+    done(AUDIENCE_FILES, erase_audience_files(settings.home, tombstones))
     if settings.training_examples.is_file():
         done(TRAINING, erase_examples(settings.training_examples, settings.tokenized_sessions, tombstones))
     return dict(total)
@@ -145,8 +148,7 @@ def _erase_labels(
     A label names a session by the id that the service or the tables gave it; where another shopper used the same
     given id, the label goes too: whose session was meant, nobody can tell any more.
     """
-    # Applications keep labels of their own in folders below.
-    paths = sorted(settings.annotations.rglob("*.jsonl"))
+    paths = sorted(settings.annotations.glob("*.jsonl"))
     owners = _owned(settings, pending, tombstones) if paths else {}
     for path in paths:
         counts: Counter[str] = Counter()

@@ -6,13 +6,13 @@ from datetime import date
 from pathlib import Path
 from typing import Final
 
-from intent_tracking.applications.artifacts import RISK_MODEL
-from intent_tracking.applications.risk.policy import shipped_policy
-from intent_tracking.applications.risk.shop import Shop
-from intent_tracking.applications.risk.training import learn, write_risk_model
+import numpy as np
+
+from intent_tracking.applications.artifacts import USER_SEGMENTS, artifact_folder, fingerprint_of, new_artifact
+from intent_tracking.applications.profiles.segments import Segment, Segments, Trait
+from intent_tracking.applications.profiles.space import Space
 from intent_tracking.release import Component
 from intent_tracking.settings import Settings
-from tests.fakes.risk_cases import made_up_cases
 
 UNTIL: Final = date(2026, 3, 8)
 
@@ -20,11 +20,39 @@ UNTIL: Final = date(2026, 3, 8)
 def released_applications(home: Path) -> dict[str, Component]:
     """Components for a release file of `home`."""
     root = Settings(home=home).applications
-    return {RISK_MODEL: Component.of(_risk_model(root))}
+    return {USER_SEGMENTS: Component.of(_segments(root))}
 
 
-def _risk_model(root: Path) -> Path:
-    """Rules alone: of so few cases no forest is grown."""
-    cases = made_up_cases(sessions=40)
-    model, metrics = learn(cases, {}, Shop(usual_amount={"EUR": 50.0}), shipped_policy(), UNTIL)
-    return write_risk_model(model, metrics, cases, {}, UNTIL, root)
+def _segments(root: Path) -> Path:
+    """Two segments, by what was spent."""
+    names = {"big-spenders": "高消费", "small-spenders": "低消费"}
+    traits = (Trait("user_spend_30d", "high", 50.0, 10.0, 90.0), Trait("user_spend_30d", "low", 1.0, 10.0, 10.0))
+    segments = Segments(
+        Space(
+            features=("user_spend_30d",),
+            logged=np.array([True]),
+            centre=np.array([2.0]),
+            scale=np.array([1.0]),
+            quantiles=np.linspace(0, 100, 101)[None],
+            vocabulary=("category:shoes",),
+            labels=("shoes",),
+            token_share=np.array([0.5]),
+            components=np.zeros((1, 0)),
+            taste_centre=np.zeros(0),
+            taste_scale=0.0,
+        ),
+        np.array([[1.0], [-1.0]]),
+        tuple(
+            Segment(name, {"en": name.replace("-", " "), "zh": chinese}, UNTIL.isoformat(), 0.5, (shift,), (trait,))
+            for (name, chinese), shift, trait in zip(names.items(), (1.0, -1.0), traits, strict=True)
+        ),
+    )
+    fingerprint = fingerprint_of("segments of a test")
+    with new_artifact(root, USER_SEGMENTS, UNTIL, fingerprint) as draft:
+        segments.save(draft.folder)
+        draft.metrics["stability"] = 1.0
+        request = {"features": {"user_spend_30d": 100.0}, "tokens": {}}
+        draft.golden.append((request, segments.answer(request)))
+    folder = artifact_folder(root, USER_SEGMENTS, UNTIL, fingerprint)
+    assert folder is not None
+    return folder

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from datetime import date
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from intent_tracking.tables import (
     DayTable,
@@ -20,6 +24,8 @@ from intent_tracking.tables import (
     atomic_directory,
     atomic_file,
     atomic_write_text,
+    csv_text,
+    write_csv,
 )
 
 pytestmark = pytest.mark.unit
@@ -185,3 +191,15 @@ def test_kill_9_during_writes_never_leaves_half_a_partition(tmp_path: Path) -> N
         versions = set(rows["version"].to_pylist())
         assert len(versions) == 1
         assert versions.pop() in {acknowledged, acknowledged + 1}
+
+
+@given(st.lists(st.text(max_size=12), min_size=1, max_size=5))
+def test_a_csv_cell_is_no_formula_and_reads_back_as_what_it_was(texts):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.csv"
+        write_csv(path, ["a", "n", "none"], [{"a": text, "n": -1.5, "none": None} for text in texts])
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+    assert not any(row["a"].startswith(("=", "+", "-", "@", "\t", "\r", "\n")) for row in rows)
+    assert [csv_text(row["a"]) for row in rows] == texts
+    assert [(row["n"], row["none"]) for row in rows] == [("-1.5", "")] * len(texts)

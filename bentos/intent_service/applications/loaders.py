@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Final
 
 from bentos.intent_service.releases import Application
-from intent_tracking.applications.artifacts import RISK_MODEL
+from intent_tracking.applications.artifacts import USER_SEGMENTS
 
 
-def _risk_model(folder: Path) -> Application:
-    from intent_tracking.applications.risk.model import RiskModel
+def _user_segments(folder: Path) -> Application:
+    from intent_tracking.applications.profiles.segments import Segments
 
-    return RiskModel.load(folder)
+    return Segments.load(folder)
 
 
-LOADERS: Final[Mapping[str, Callable[[Path], Application]]] = {RISK_MODEL: _risk_model}
+LOADERS: Final[Mapping[str, Callable[[Path], Application]]] = {USER_SEGMENTS: _user_segments}

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from statistics import NormalDist
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -61,6 +61,21 @@ class Effect:
     def as_declared(self) -> bool:
         """Whether the group sizes are those of a fair draw."""
         return self.mismatch >= MISMATCH_LEVEL
+
+    def as_document(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return asdict(self) | {"as_declared": self.as_declared}
+
+    def as_row(self) -> dict[str, object]:
+        """For tables that people read."""
+        return {
+            "campaign": self.campaign,
+            "treated": f"{self.treated_buyers:,} of {self.treated:,} bought",
+            "control": f"{self.control_buyers:,} of {self.control:,} bought",
+            "difference of the share": str(self.conversion or "too few"),
+            "difference of the money": str(self.revenue or "too few"),
+            "verdict": self.verdict,
+        }
 
 
 def wilson(hits: int, count: int, level: float) -> tuple[float, float]:

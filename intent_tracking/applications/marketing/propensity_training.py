@@ -135,7 +135,8 @@ def train_propensity(
         draws: of the bootstrap.
 
     Raises:
-        PropensityError: too few days or too few who bought, or the test AUC is not surely above one half.
+        PropensityError: too few days or too few who bought, or the test AUC is not surely above one half, or surely
+            below that of RFM.
     """
     days = cut_offs(first, last)
     train = [labelled(database, day) for day in days.train]
@@ -156,6 +157,10 @@ def train_propensity(
     if measured.auc.low <= 0.5:
         raise PropensityError(
             f"the AUC at {days.test} is {measured.auc}, no better than chance for sure: nothing is written"
+        )
+    if measured.gain.high < 0:
+        raise PropensityError(
+            f"the AUC at {days.test} is {measured.auc}, RFM alone gives {measured.rfm_auc:.3f}: not written"
         )
     document = orjson.dumps(weights.model_dump())
     fingerprint = fingerprint_of(_FORMAT, document)
@@ -262,6 +267,7 @@ def _write(
         (draft.folder / WEIGHTS_FILE).write_bytes(document)
         draft.metrics.update(
             auc=measured.auc.value,
+            auc_low=measured.auc.low,
             rfm_auc=measured.rfm_auc,
             average_precision=measured.average_precision,
             calibration_error=measured.calibration.ece,

@@ -1,0 +1,184 @@
+"""One run of marketing over the tables of a home: what the assets call."""
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow as pa
+
+from dagster_project.resources.tables import Tables
+from intent_tracking.applications.marketing.audiences import (
+    HELD_BACK,
+    TREATED,
+    AudienceSize,
+    control_key,
+    draw,
+    sizes,
+    write_files,
+)
+from intent_tracking.applications.marketing.consent import CONSENT_FOLDER, Contacts, days_under_caps, read_consents
+from intent_tracking.applications.marketing.effects import Effect, contact_days, effects
+from intent_tracking.applications.marketing.history import days_before, end_of, history
+from intent_tracking.applications.marketing.membership import gather
+from intent_tracking.applications.marketing.pictures import audience_picture, effects_picture
+from intent_tracking.applications.marketing.propensity import PropensityModel
+from intent_tracking.applications.marketing.propensity_training import PropensityError, Trained, train_propensity
+from intent_tracking.applications.marketing.rules import MarketingRules, read_rules
+from intent_tracking.applications.marketing.words import read_words
+from intent_tracking.settings import Settings
+from intent_tracking.tables import atomic_directory, atomic_write_text
+
+REPORT_FILE = "report.json"
+# The price that a shopper looks at, of the snapshot.
+PRICE_FEATURE = "user_mean_price_viewed_30d"
+
+
+def train(settings: Settings, tables: Tables, until: date | None) -> Trained:
+    """Train the propensity model on everything up to `until`, by default the newest day.
+
+    Raises:
+        PropensityError: see `train_propensity`.
+    """
+    written = tables.validated_events.days()
+    days = [day for day in written if until is None or day <= until]
+    if not days:
+        raise PropensityError("no validated_events are written: materialize them first")
+    with history(tables.validated_events.paths(days)) as database:
+        return train_propensity(database, days[0], days[-1], settings.applications)
+
+
+@dataclass(frozen=True)
+class DrawnDay:
+    """What a day gave: sizes of audiences, the folder of their files, the model asked, the number of consents."""
+
+    sizes: list[AudienceSize]
+    folder: Path
+    model: str | None
+    consents: int
+
+
+def draw_day(settings: Settings, tables: Tables, rules: MarketingRules, day: date) -> DrawnDay:
+    """Write `audiences`, `audience_contacts` and the files of one day."""
+    model = PropensityModel.newest(settings.applications)
+    consents = read_consents(settings.marketing / CONSENT_FOLDER)
+    looked_back = days_before(day, rules.history_days)
+    before = [(each, tables.audience_contacts.read([each])) for each in days_under_caps(rules.caps, day)]
+    with history(tables.validated_events.paths(looked_back), end_of(day)) as database:
+        evidence = gather(
+            database,
+            day,
+            sessions=tables.sessions.paths(looked_back),
+            predictions=tables.served_predictions.paths(looked_back),
+            prices=_prices(tables, day),
+            model=model,
+        )
+        found = draw(
+            evidence, rules, read_words(settings.marketing), consents, Contacts(before),
+            control_key(settings.applications),
+        )  # fmt: skip
+    tables.audiences.write(day, found.members)
+    tables.audience_contacts.write(day, found.contacts)
+    folder = settings.audience_files / day.isoformat()
+    write_files(folder, found.members, rules)
+    return DrawnDay(sizes(found.members, rules), folder, model.version if model else None, len(consents))
+
+
+def _prices(tables: Tables, day: date) -> pa.Table:
+    taken = tables.user_features.read([day], columns=["shopper_id", PRICE_FEATURE])
+    return taken.rename_columns(["shopper_id", "price"])
+
+
+def draw_pictures(settings: Settings, tables: Tables, rules: MarketingRules, day: date, days: int) -> list[Path]:
+    """A picture of each audience over the `days` days up to `day`, beside the files of the day."""
+    written = set(tables.audiences.days())
+    over_time = [
+        (each, {size.audience: size for size in sizes(tables.audiences.read([each]), rules)})
+        for each in days_before(day, days)
+        if each in written
+    ]
+    members = tables.audiences.read([day])
+    folder = settings.audience_files / day.isoformat()
+    return [
+        folder / audience_picture(folder, name, [(each, found[name]) for each, found in over_time], members)
+        for name in rules.audiences
+    ]
+
+
+def day_problems(settings: Settings, tables: Tables, day: date) -> list[str]:
+    """What is wrong with the stored audiences of a day; nobody is named."""
+    rows = tables.audiences.read([day], columns=["shopper_id", "group", "held_back", "channel", "audience"]).to_pylist()
+    problems = []
+    twice = sum(count > 1 for count in Counter(row["shopper_id"] for row in rows).values())
+    if twice:
+        problems.append(f"{day}: {twice} shoppers are in more than one row")
+    odd = sum((row["channel"] is None) != (row["held_back"] in HELD_BACK) for row in rows)
+    if odd:
+        problems.append(f"{day}: {odd} rows are neither held back nor have a channel, or both")
+    contacted = sum(row["held_back"] is None for row in rows)
+    stored = tables.audience_contacts.read([day]).num_rows
+    if contacted != stored:
+        problems.append(f"{day}: {contacted} members may be written to, {stored} contacts are stored")
+    treated = Counter(row["audience"] for row in rows if row["held_back"] is None and row["group"] == TREATED)
+    for name in read_rules(settings.marketing).audiences:
+        path = settings.audience_files / day.isoformat() / f"{name}.csv"
+        listed = _rows_of(path)
+        if listed != treated[name]:
+            problems.append(f"{day}: {path.name} lists {listed} shoppers, {treated[name]} are written to")
+    return problems
+
+
+def _rows_of(path: Path) -> int:
+    import csv
+
+    if not path.is_file():
+        return 0
+    with path.open(encoding="utf-8", newline="") as file:
+        return sum(1 for _ in csv.reader(file)) - 1
+
+
+@dataclass(frozen=True)
+class EffectsReport:
+    """The effect of each campaign, and the folder that holds it as JSON and as a picture."""
+
+    folder: Path
+    effects: list[Effect]
+
+
+def report_effects(settings: Settings, tables: Tables, until: date | None) -> EffectsReport | None:
+    """Write the report of outcomes up to `until`, by default the newest day; None while no outcome is complete."""
+    rules = read_rules(settings.marketing)
+    written = tables.validated_events.days()
+    until = until or (written[-1] if written else None)
+    if until is None:
+        return None
+    days = contact_days(until, rules.effect)
+    contacts = [(day, tables.audience_contacts.read([day])) for day in days]
+    contacts = [(day, table) for day, table in contacts if table.num_rows]
+    if not contacts:
+        return None
+    needed = [day for day in written if contacts[0][0] <= day <= until]
+    found = effects(contacts, tables.validated_events.paths(needed), until, rules.effect, rules.control_share)
+    folder = settings.audience_effects / until.isoformat()
+    with atomic_directory(folder) as building:
+        document: dict[str, Any] = {
+            "until": until,
+            "contacts_from": contacts[0][0],
+            "contacts_to": contacts[-1][0],
+            "plan": rules.effect.model_dump(),
+            "control_share": rules.control_share,
+            "effects": [effect.as_document() for effect in found],
+        }
+        atomic_write_text(building / REPORT_FILE, orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() + "\n")
+        effects_picture(building, found, rules.effect.outcome_days)
+    return EffectsReport(folder, found)
+
+
+def newest_report(settings: Settings) -> dict[str, bool]:
+    """By campaign of the newest report whether its groups have the sizes of the declared draw; empty without one."""
+    reports = sorted(settings.audience_effects.glob(f"[!.]*/{REPORT_FILE}"))
+    if not reports:
+        return {}
+    return {each["campaign"]: bool(each["as_declared"]) for each in orjson.loads(reports[-1].read_bytes())["effects"]}

@@ -1,0 +1,86 @@
+"""What marketing keeps of people beside tables: who consented, and the files for the shop's mail tool."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Callable, Mapping
+from datetime import date
+from pathlib import Path
+from typing import Final
+
+from intent_tracking.erasure.lines import replacing
+from intent_tracking.erasure.rows import erase_rows
+from intent_tracking.tables import csv_text
+from intent_tracking.tombstones import Tombstones
+
+CONSENTS: Final = "marketing/consents"
+AUDIENCE_FILES: Final = "applications/audiences"
+_SHOPPER: Final = "shopper_id"
+_DAY_LENGTH: Final = 10
+
+Judge = Callable[[Mapping[str, str]], str | None]
+
+
+def erase_consents(home: Path, tombstones: Tombstones) -> Counter[str]:
+    """Remove the consents of erased people from what the shop landed; rows by request.
+
+    A person without a consent is not written to. One that was given after the day of a finished erasure stays.
+    """
+    counts: Counter[str] = Counter()
+    for path in sorted((home / CONSENTS).glob("*.csv")):
+        counts += _erase_csv(path, lambda row: tombstones.derived(row.get(_SHOPPER), _day(row.get("given_at"))))
+    for path in sorted((home / CONSENTS).glob("*.parquet")):
+        counts += erase_rows(
+            path,
+            lambda rows: [
+                tombstones.derived(shopper, _day(given))
+                for shopper, given in zip(rows[_SHOPPER].to_pylist(), rows["given_at"].to_pylist(), strict=True)
+            ],
+        )
+    return counts
+
+
+def erase_audience_files(home: Path, tombstones: Tombstones) -> Counter[str]:
+    """Remove erased people from the CSV files of audiences, what a killed writer left included; rows by request.
+
+    What the shop's mail tool has read already is the tool's.
+    """
+    counts: Counter[str] = Counter()
+    for path in sorted((home / AUDIENCE_FILES).glob("*/*.csv")):
+        # A folder that was being written begins with a dot.
+        counts += _erase_csv(path, _listed_on(_day(path.parent.name.removeprefix(".")), tombstones))
+    return counts
+
+
+def _listed_on(day: date, tombstones: Tombstones) -> Judge:
+    return lambda row: tombstones.derived(csv_text(row.get(_SHOPPER) or ""), day)
+
+
+def _erase_csv(path: Path, judge: Judge) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    kept = io.StringIO(newline="")
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file)
+        names = next(reader, [])
+        writer = csv.writer(kept)
+        writer.writerow(names)
+        for row in reader:
+            request = judge(dict(zip(names, row, strict=False)))
+            if request is None:
+                writer.writerow(row)
+            else:
+                counts[request] += 1
+    if counts:
+        with replacing(path) as temporary:
+            temporary.write_text(kept.getvalue(), encoding="utf-8", newline="")
+    return counts
+
+
+def _day(value: object) -> date:
+    """The day that a value begins with; one that says none is of before every erasure."""
+    try:
+        return date.fromisoformat(str(value)[:_DAY_LENGTH])
+    except ValueError:
+        return date.min

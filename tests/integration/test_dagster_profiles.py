@@ -1,0 +1,89 @@
+"""The segments of two weeks by Dagster: learned when due, given to every shopper, held by checks."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from dagster_project.defs.applications import profiles
+from dagster_project.partitions import range_tags
+from dagster_project.resources.service import IntentService
+from dagster_project.resources.tables import Tables
+from intent_tracking.applications.artifacts import USER_SEGMENTS, newest_artifact
+from intent_tracking.settings import Settings
+from tests.fakes.shopper_groups import DAY, LOOKERS, SHOP, shop
+
+pytestmark = pytest.mark.integration
+
+RULES = "fewest: 2\nmost: 4\nresamples: 5\n"
+
+
+def run(settings: Settings, first: date, last: date, **config: Any) -> dg.ExecuteInProcessResult:
+    """One run of the asset and its checks over a range of days."""
+    checks = dg.load_asset_checks_from_modules([profiles])
+    return dg.materialize(
+        [profiles.user_segments, *checks],
+        resources={
+            "settings": settings,
+            "tables": Tables(settings.tables),
+            "intent_service": IntentService(settings.service_url, None),
+        },
+        tags=range_tags(first, last),
+        run_config={"ops": {"user_segments": {"config": config}}} if config else None,
+        raise_on_error=False,
+    )
+
+
+def outcomes(result: dg.ExecuteInProcessResult) -> dict[str, bool]:
+    return {each.check_name: each.passed for each in result.get_asset_check_evaluations()}
+
+
+def test_segments_are_learned_by_the_week_and_given_by_the_day(tmp_path: Path) -> None:
+    settings, tables = Settings(home=tmp_path), Tables(tmp_path / "tables")
+    settings.segment_rules.write_text(RULES)
+    yesterday, next_week = DAY - timedelta(days=1), DAY + timedelta(days=7)
+    for day, groups in ((yesterday, SHOP), (DAY, SHOP), (next_week, {"looker": LOOKERS})):
+        tables.user_features.write(day, shop(groups, day=day)[0])
+
+    first = run(settings, yesterday, DAY)
+    assert first.success
+    assert outcomes(first) == dict.fromkeys(
+        ("user_segments_conserved", "user_segments_stable", "user_segments_large"), True
+    )
+    learned = newest_artifact(settings.applications, USER_SEGMENTS)
+    assert learned is not None
+    for day in (yesterday, DAY):
+        rows = tables.user_segments.read([day])
+        assert rows["shopper_id"].to_pylist() == shop()[0]["shopper_id"].to_pylist()
+        assert set(rows["segment_version"].to_pylist()) == {learned.name}
+        assert (settings.applications / "profiles" / day.isoformat() / "drift.json").is_file()
+
+    # One crowd has no groups: what is learned of it is refused, and the day gets the segments that hold.
+    settings.segment_rules.write_text(f"{RULES}least_stability: 1.0\n")
+    second = run(settings, next_week, next_week)
+    (made,) = second.asset_materializations_for_node("user_segments")[-1:]
+    assert "refused: stability" in str(made.metadata["learned"].value)
+    assert newest_artifact(settings.applications, USER_SEGMENTS) == learned
+    assert set(tables.user_segments.read([next_week])["segment_version"].to_pylist()) == {learned.name}
+
+    # A shopper without a segment is found.
+    tables.user_segments.write(next_week, tables.user_segments.read([next_week]).slice(1))
+    found = profiles.user_segments_conserved(dg.build_asset_check_context(), settings=settings, tables=tables)
+    assert isinstance(found, dg.AssetCheckResult)
+    assert not found.passed
+    assert found.metadata["shoppers_without_one_segment"].value == 1
+
+
+def test_a_shop_with_too_few_shoppers_has_empty_days_and_is_told_why(tmp_path: Path) -> None:
+    settings, tables = Settings(home=tmp_path), Tables(tmp_path / "tables")
+    tables.user_features.write(DAY, shop()[0].slice(0, 20))
+    result = run(settings, DAY, DAY)
+    assert result.success
+    (made,) = result.asset_materializations_for_node("user_segments")[-1:]
+    assert "20 shoppers on 2026-03-08; 10 segments need 100" in made.metadata["learned"].value
+    assert tables.user_segments.read([DAY]).num_rows == 0
+    assert all(outcomes(result).values())
