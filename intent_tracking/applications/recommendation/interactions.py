@@ -1,0 +1,196 @@
+"""What shoppers did with items, as arrays: the one form that indexes, histories and rankers are learned from.
+
+The unit is the visit: one shopper on one UTC day. A line says how far the shopper went with an item in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from enum import IntEnum
+from functools import cached_property
+from typing import Any, Final
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+Ints = npt.NDArray[np.int32]
+Floats = npt.NDArray[np.float32]
+
+_EPOCH: Final = date(1970, 1, 1)
+INTERACTION_COLUMNS: Final = ["event_id", "event_name", "event_time", "shopper_id", "items"]
+"""The columns of EVENT_SCHEMA that are read."""
+
+
+class Reach(IntEnum):
+    """How far a shopper went with an item: a later step says more."""
+
+    LOOKED = 1
+    CARTED = 2
+    BOUGHT = 3
+
+
+REACH_OF_EVENT: Final = {
+    "view_item": Reach.LOOKED,
+    "select_item": Reach.LOOKED,
+    "add_to_wishlist": Reach.LOOKED,
+    "add_to_cart": Reach.CARTED,
+    "begin_checkout": Reach.CARTED,
+    "purchase": Reach.BOUGHT,
+}
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The items that were seen, in the order of their index, as their newest event describes them.
+
+    Attributes:
+        ids, names, categories, brands: texts; empty where no event tells.
+        prices: newest price, NaN where no event tells.
+        first_days: day number of the first event.
+    """
+
+    ids: tuple[str, ...]
+    names: tuple[str, ...]
+    categories: tuple[str, ...]
+    brands: tuple[str, ...]
+    prices: Floats
+    first_days: Ints
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """Lines of visits, ordered by visit; visits are ordered by day.
+
+    Attributes:
+        catalogue: what the item numbers mean.
+        starts: `[visits + 1]`, where the lines of each visit begin.
+        items, reaches: `[lines]`; within a visit in the order of the first event about the item.
+        days, shoppers: `[visits]`: day number since 1970 and a number for each shopper.
+    """
+
+    catalogue: Catalogue
+    starts: npt.NDArray[np.int64]
+    items: Ints
+    reaches: npt.NDArray[np.int8]
+    days: Ints
+    shoppers: Ints
+
+    def lines_of(self, visit: int) -> slice:
+        """Where the lines of a visit lie."""
+        return slice(int(self.starts[visit]), int(self.starts[visit + 1]))
+
+    def rows_of(self, visits: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+        """The numbers of the lines of `visits`, one visit after the other."""
+        ranges = [np.arange(self.starts[visit], self.starts[visit + 1]) for visit in visits]
+        return np.concatenate([np.zeros(0, np.int64), *ranges])
+
+    @cached_property
+    def visit_of_line(self) -> Ints:
+        """`[lines]`: the visit of each line."""
+        return np.repeat(np.arange(len(self.days), dtype=np.int32), np.diff(self.starts))
+
+    def before(self, day: int) -> Interactions:
+        """What was known at the beginning of `day`; the catalogue stays, so that item numbers do."""
+        visits = int(np.searchsorted(self.days, day))
+        lines = int(self.starts[visits])
+        return replace(
+            self,
+            starts=self.starts[: visits + 1],
+            items=self.items[:lines],
+            reaches=self.reaches[:lines],
+            days=self.days[:visits],
+            shoppers=self.shoppers[:visits],
+        )
+
+
+def day_number(day: date) -> int:
+    """Days since 1970-01-01."""
+    return (day - _EPOCH).days
+
+
+def day_of(number: int) -> date:
+    """The day of `day_number`."""
+    return _EPOCH + timedelta(days=number)
+
+
+# A number in the order of time stands for (time, event, position): comparing one number is much faster.
+_LINES = """
+    CREATE TEMP TABLE lines AS
+    SELECT row_number() OVER (ORDER BY event_time, event_id, position) AS place,
+           shopper_id, CAST(event_time AS DATE) - DATE '1970-01-01' AS day, reach,
+           coalesce(item.item_id, item.item_name) AS item_id, item.item_name AS name,
+           item.item_category AS category, item.item_brand AS brand, item.price AS price
+    FROM (
+        SELECT events.shopper_id, events.event_id, events.event_time, reaches.reach,
+               unnest(events.items) AS item, generate_subscripts(events.items, 1) AS position
+        FROM events JOIN reaches ON events.event_name = reaches.event_name
+    )
+"""
+_CATALOGUE = """
+    SELECT item_id, min(day) AS first_day,
+           coalesce(arg_max(name, place) FILTER (name <> ''), '') AS name,
+           coalesce(arg_max(category, place) FILTER (category <> ''), '') AS category,
+           coalesce(arg_max(brand, place) FILTER (brand <> ''), '') AS brand,
+           arg_max(price, place) FILTER (price IS NOT NULL) AS price
+    FROM lines GROUP BY item_id ORDER BY item_id
+"""
+_VISITS = """
+    WITH numbered AS (SELECT item_id, row_number() OVER (ORDER BY item_id) - 1 AS item FROM
+                      (SELECT DISTINCT item_id FROM lines)),
+         people AS (SELECT shopper_id, row_number() OVER (ORDER BY shopper_id) - 1 AS shopper FROM
+                    (SELECT DISTINCT shopper_id FROM lines))
+    SELECT day, shopper, item, max(reach) AS reach, min(place) AS place
+    FROM lines JOIN numbered USING (item_id) JOIN people USING (shopper_id)
+    GROUP BY day, shopper, item ORDER BY day, shopper, min(place)
+"""
+
+
+def interactions_of(events: pa.Table) -> Interactions:
+    """The visits in `events`; equal events give equal arrays, in whatever order they come.
+
+    Args:
+        events: rows of EVENT_SCHEMA, `INTERACTION_COLUMNS` of them at least.
+    """
+    reaches = pa.table(
+        {"event_name": list(REACH_OF_EVENT), "reach": pa.array([int(r) for r in REACH_OF_EVENT.values()], pa.int8())}
+    )
+    with duckdb.connect() as database:
+        database.execute("SET TimeZone = 'UTC'")
+        database.register("events", events.select(INTERACTION_COLUMNS))
+        database.register("reaches", reaches)
+        database.execute(_LINES)
+        described = database.execute(_CATALOGUE).to_arrow_table()
+        lines = database.execute(_VISITS).to_arrow_table()
+    days, shoppers = _numbers(lines["day"], np.int32), _numbers(lines["shopper"], np.int32)
+    begins = np.flatnonzero(np.r_[True, (np.diff(days) != 0) | (np.diff(shoppers) != 0)]) if len(days) else days
+    return Interactions(
+        catalogue=_catalogue(described),
+        starts=np.r_[begins, len(days)].astype(np.int64),
+        items=_numbers(lines["item"], np.int32),
+        reaches=_numbers(lines["reach"], np.int8),
+        days=days[begins],
+        shoppers=shoppers[begins],
+    )
+
+
+def _catalogue(described: pa.Table) -> Catalogue:
+    texts = {name: tuple(described[name].to_pylist()) for name in ("item_id", "name", "category", "brand")}
+    return Catalogue(
+        ids=texts["item_id"],
+        names=texts["name"],
+        categories=texts["category"],
+        brands=texts["brand"],
+        prices=described["price"].cast(pa.float32()).to_numpy(zero_copy_only=False).astype(np.float32),
+        first_days=_numbers(described["first_day"], np.int32),
+    )
+
+
+def _numbers(column: pa.ChunkedArray, kind: Any) -> npt.NDArray[Any]:
+    numbers: npt.NDArray[Any] = column.to_numpy(zero_copy_only=False).astype(kind)
+    return numbers

@@ -1,0 +1,131 @@
+"""The rules of the shop: which strategy answers which intent, and what may be shown at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+RULES_FILE: Final = "recommendation.yaml"
+
+
+class RulesError(ValueError):
+    """The file of rules cannot be used; the message names the entry and what it takes."""
+
+
+class Source(StrEnum):
+    """Where a candidate comes from."""
+
+    SESSION = "session"
+    ALIKE = "alike"
+    PAST = "past"
+    LAST_PURCHASE = "last_purchase"
+    OWN = "own"
+    POPULAR = "popular"
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Named(_Record):
+    """Items by what they are."""
+
+    items: frozenset[str] = frozenset()
+    categories: frozenset[str] = frozenset()
+    brands: frozenset[str] = frozenset()
+
+
+Factor = Annotated[float, Field(ge=0, le=100)]
+
+
+class Boost(_Record):
+    """Factors on the score of items by what they are; several are multiplied."""
+
+    items: Mapping[str, Factor] = Field(default_factory=dict)
+    categories: Mapping[str, Factor] = Field(default_factory=dict)
+    brands: Mapping[str, Factor] = Field(default_factory=dict)
+
+
+class PriceRange(_Record):
+    """Bounds of the price, both inclusive."""
+
+    least: float | None = None
+    most: float | None = None
+
+
+class Strategy(_Record):
+    """How candidates become an answer; `rules.yaml` says what each field does."""
+
+    repeats: Literal["keep", "leave_out"] = "keep"
+    session_items: Literal["first", "keep", "leave_out"] = "leave_out"
+    sources: frozenset[Source] = frozenset()
+    weights: Mapping[Source, Annotated[float, Field(ge=0, le=10)]] = Field(default_factory=dict)
+    diversity: Annotated[float, Field(ge=0, le=1)] = 0.0
+    most: Annotated[int, Field(ge=0)] | None = None
+
+
+class Rules(_Record):
+    """Everything that the shop decides about recommendations."""
+
+    exclude: Named
+    out_of_stock: frozenset[str]
+    price: PriceRange
+    boost: Boost
+    most_of_category: Annotated[int, Field(ge=1)] | None
+    default_strategy: str
+    strategy_of_intent: Mapping[str, str]
+    strategies: Mapping[str, Strategy]
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> Self:
+        named = {self.default_strategy, *self.strategy_of_intent.values()}
+        if unknown := sorted(named - set(self.strategies)):
+            raise ValueError(f"strategies {', '.join(unknown)} are named and not declared")
+        return self
+
+    def strategy_for(self, intent: str | None) -> str:
+        """The name of the strategy for an intent; the default for None and for one that the rules do not name."""
+        if intent is None:
+            return self.default_strategy
+        return self.strategy_of_intent.get(intent, self.default_strategy)
+
+
+@cache
+def shipped_rules() -> Rules:
+    """The rules of a shop that has decided nothing."""
+    return Rules.model_validate(_shipped())
+
+
+def read_rules(path: Path) -> Rules:
+    """The shipped rules with the entries of `path` in their place; the shipped ones where there is no file.
+
+    Raises:
+        RulesError: the file is no YAML, or an entry is unknown or out of bounds.
+    """
+    if not path.is_file():
+        return shipped_rules()
+    try:
+        written = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RulesError(f"{path}: no YAML: {error}") from error
+    if not isinstance(written, dict):
+        raise RulesError(f"{path}: holds no entries; write them as in the shipped rules.yaml")
+    try:
+        return Rules.model_validate(_shipped() | written)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise RulesError(f"{path}: {place}: {first['msg']}") from error
+
+
+def _shipped() -> dict[str, Any]:
+    text = resources.files(__package__).joinpath("rules.yaml").read_text(encoding="utf-8")
+    shipped: dict[str, Any] = yaml.safe_load(text)
+    return shipped

@@ -1,0 +1,285 @@
+"""What is recommended, and why: strategies, rules of the shop, reasons."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from intent_tracking.applications.artifacts import ITEM_INDEX, new_artifact
+from intent_tracking.applications.recommendation.candidates import FEATURES
+from intent_tracking.applications.recommendation.files import LiveIndex, save
+from intent_tracking.applications.recommendation.history import History, HistoryError, Visit
+from intent_tracking.applications.recommendation.interactions import Interactions, Reach, day_of, interactions_of
+from intent_tracking.applications.recommendation.item_index import learn_index
+from intent_tracking.applications.recommendation.learning import examples_of, observed, ranker_rows
+from intent_tracking.applications.recommendation.ranker import Ranker
+from intent_tracking.applications.recommendation.ranker_training import (
+    RankerConfig,
+    RankerRows,
+    as_onnx,
+    boosted,
+    fit_ranker,
+)
+from intent_tracking.applications.recommendation.reasons import wording
+from intent_tracking.applications.recommendation.recommender import Question, Recommendations, Recommender
+from intent_tracking.applications.recommendation.rules import RULES_FILE, Rules, RulesError, read_rules, shipped_rules
+from intent_tracking.artifact import ArtifactError
+from tests.fakes.shop_purchases import PAIRS, purchases
+
+pytestmark = pytest.mark.unit
+
+TODAY = date(2026, 3, 30)
+PAST = History((Visit(TODAY - timedelta(days=7), {"left-3": Reach.BOUGHT, "right-3": Reach.BOUGHT}),))
+
+
+@pytest.fixture(scope="module")
+def shop() -> Interactions:
+    return interactions_of(purchases())
+
+
+@pytest.fixture(scope="module")
+def recommender(shop: Interactions) -> Recommender:
+    last = int(shop.days[-1])
+    rows = ranker_rows(observed(shop, examples_of(shop, last - 28, last, 120), step_days=28))
+    return Recommender(learn_index(shop, last + 1), fit_ranker(rows, RankerConfig(trees=20)))
+
+
+def rules(**changed: object) -> Rules:
+    return Rules.model_validate(shipped_rules().model_dump() | changed)
+
+
+def ask(
+    recommender: Recommender,
+    *,
+    history: History = PAST,
+    session: tuple[tuple[str, Reach], ...] = (),
+    intent: str | None = None,
+    count: int = 10,
+    by: Rules | None = None,
+) -> Recommendations:
+    return recommender.recommend(Question(history, session, intent, TODAY, count, "en"), by or shipped_rules())
+
+
+def ids(answer: Recommendations) -> list[str]:
+    return [each.item_id for each in answer.items]
+
+
+def test_what_was_bought_again_and_again_comes_first(recommender: Recommender) -> None:
+    often = History(
+        tuple(
+            Visit(TODAY - timedelta(days=7 * age), {"left-5": Reach.BOUGHT, "right-5": Reach.BOUGHT})
+            for age in range(6, 0, -1)
+        )
+    )
+    answer = ask(recommender, history=often)
+    assert set(ids(answer)[:2]) == {"left-5", "right-5"}
+    assert answer.items[0].reason == "you bought it 6 times"
+
+
+def test_who_wants_to_buy_an_item_gets_it_and_what_goes_with_it(recommender: Recommender) -> None:
+    answer = ask(recommender, history=History(), session=(("left-7", Reach.LOOKED),), intent="purchase")
+    assert answer.strategy == "finish"
+    assert ids(answer)[:2] == ["left-7", "right-7"]
+    assert [each.reason for each in answer.items[:2]] == [
+        "you are looking at it", "goes with white vase left, which you looked at"
+    ]  # fmt: skip
+
+
+def test_who_compares_gets_items_like_the_one_looked_at_and_what_goes_with_it(recommender: Recommender) -> None:
+    answer = ask(recommender, session=(("left-7", Reach.LOOKED),), intent="compare", count=6)
+    assert "right-7" in ids(answer)
+    assert "left-7" not in ids(answer)
+    alike = [each for each in answer.items if each.reason == "similar to white vase left, which you looked at"]
+    assert len(alike) >= 2
+
+
+def test_who_explores_gets_nothing_bought_before(recommender: Recommender) -> None:
+    answer = ask(recommender, intent="explore")
+    assert len(answer.items) == 10
+    assert not {"left-3", "right-3"} & set(ids(answer))
+
+
+def test_who_complains_gets_nothing_and_who_waits_gets_what_goes_with_the_purchase(recommender: Recommender) -> None:
+    assert ask(recommender, intent="complaint").items == ()
+    one = History((Visit(TODAY - timedelta(days=2), {"left-4": Reach.BOUGHT}),))
+    assert ids(ask(recommender, history=one, intent="track_order"))[0] == "right-4"
+    assert ask(recommender, history=History(), intent="track_order").items == ()
+
+
+def test_an_intent_of_the_shops_own_gets_the_default_strategy(recommender: Recommender) -> None:
+    assert ask(recommender, intent="hires_a_boat") == ask(recommender, intent=None)
+    assert ask(recommender).strategy == shipped_rules().default_strategy
+
+
+def test_a_newcomer_gets_what_is_popular(recommender: Recommender) -> None:
+    answer = ask(recommender, history=History(), count=3)
+    assert len(answer.items) == 3
+    assert {each.reason for each in answer.items} == {"many buy it now"}
+
+
+def test_items_that_the_index_does_not_know_count_for_nothing(recommender: Recommender) -> None:
+    strange = History((*PAST.visits, Visit(TODAY, {"unheard-of": Reach.BOUGHT})))
+    assert ask(recommender, history=strange, session=(("never", Reach.LOOKED),)) == ask(recommender)
+
+
+ITEMS = st.sets(st.sampled_from([f"{side}-{n}" for side in ("left", "right") for n in range(PAIRS)]), max_size=20)
+
+
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    excluded=ITEMS, sold_out=ITEMS, rooms=st.sets(st.sampled_from(["room-0", "room-1"])),
+    intent=st.sampled_from([None, "purchase", "compare", "explore", "track_order"]), looked=ITEMS,
+    count=st.integers(1, 30),
+)  # fmt: skip
+def test_what_the_shop_forbids_is_never_shown(
+    recommender: Recommender, excluded: set[str], sold_out: set[str], rooms: set[str], intent: str | None,
+    looked: set[str], count: int,
+) -> None:  # fmt: skip
+    by = rules(exclude={"items": excluded, "categories": rooms}, out_of_stock=sold_out, most_of_category=3)
+    session = tuple((item, Reach.LOOKED) for item in sorted(looked))
+    answer = ask(recommender, session=session, intent=intent, by=by, count=count)
+    shown = ids(answer)
+    of = dict(zip(recommender.index.catalogue.ids, recommender.index.catalogue.categories, strict=True))
+    assert not set(shown) & (excluded | sold_out)
+    assert not {of[item] for item in shown} & rooms
+    assert len(shown) == len(set(shown)) <= count
+    assert max(np.unique([of[item] for item in shown], return_counts=True)[1], default=0) <= 3
+    assert all(0 <= each.score <= 1 and each.reason for each in answer.items)
+
+
+def test_prices_and_boosts_are_the_shops(recommender: Recommender) -> None:
+    assert ask(recommender, by=rules(price={"most": 9.99})).items == ()
+    pushed = ask(recommender, by=rules(boost={"items": {"right-9": 50}}))
+    assert ids(pushed)[0] == "right-9"
+
+
+def test_diversity_brings_items_that_are_less_alike(recommender: Recommender) -> None:
+    index = recommender.index
+
+    def likeness(diversity: float) -> float:
+        usual = shipped_rules().strategies["usual"].model_copy(update={"diversity": diversity})
+        by = shipped_rules().model_copy(update={"strategies": {**shipped_rules().strategies, "usual": usual}})
+        shown = [index.number_of[item] for item in ids(ask(recommender, by=by, count=5))]
+        return float(sum(index.alike.scores[item][np.isin(index.alike.items[item], shown)].sum() for item in shown))
+
+    assert likeness(0.9) < likeness(0.0)
+
+
+def test_the_index_of_a_day_knows_nothing_later(shop: Interactions) -> None:
+    day = int(shop.days[len(shop.days) // 2])
+    events = purchases()
+    times = events["event_time"].to_pylist()
+    earlier = events.filter([moment.date() < day_of(day) for moment in times])
+    whole, part = learn_index(shop, day), learn_index(interactions_of(earlier), day)
+    number = [whole.number_of[item] for item in part.catalogue.ids]
+    assert whole.figures.bought[number].tolist() == part.figures.bought.tolist()
+    assert whole.figures.bought.sum() == part.figures.bought.sum() > 0
+    assert whole.memory.days.tolist() == part.memory.days.tolist()
+
+
+def test_equal_events_in_any_order_give_equal_interactions(shop: Interactions) -> None:
+    events = purchases()
+    again = interactions_of(events.take(np.random.default_rng(1).permutation(events.num_rows)))
+    assert again.catalogue.ids == shop.catalogue.ids
+    assert again.catalogue.names == shop.catalogue.names
+    for name in ("starts", "items", "reaches", "days", "shoppers"):
+        assert getattr(again, name).tolist() == getattr(shop, name).tolist()
+
+
+def test_the_exported_ranker_scores_as_the_trees_do() -> None:
+    random = np.random.default_rng(0)
+    features = random.normal(size=(400, len(FEATURES))).astype(np.float32).round(1)
+    features[:, ::2][random.random(features[:, ::2].shape) < 0.1] = np.nan
+    taken = np.nan_to_num(features[:, 0]) + np.nan_to_num(features[:, 1]) * random.random(400) > 0.5
+    rows = RankerRows([features], [taken])
+    booster = boosted(rows, RankerConfig(trees=15, least_in_leaf=5))
+    features[:5, 1] = np.nan  # never missing in training
+    np.testing.assert_allclose(Ranker(as_onnx(booster)).score(features), booster.predict(features), atol=1e-6)
+
+
+def test_a_ranker_needs_something_taken_and_something_left() -> None:
+    with pytest.raises(ValueError, match="3 rows with 3 taken"):
+        fit_ranker(RankerRows([np.zeros((3, len(FEATURES)), np.float32)], [np.ones(3, np.bool_)]))
+
+
+def test_the_artifact_gives_its_golden_answers_wherever_it_is_loaded(recommender: Recommender, tmp_path: Path) -> None:
+    with new_artifact(tmp_path, ITEM_INDEX, TODAY, "a" * 64) as draft:
+        save(draft, recommender)
+    (folder,) = (tmp_path / ITEM_INDEX).iterdir()
+    live = LiveIndex(folder)
+    assert live.version == folder.name
+    assert live.replay_golden() == []
+    assert ask(live.recommender, intent="purchase") == ask(recommender, intent="purchase")
+    stored = b"".join(path.read_bytes() for path in folder.iterdir())
+    assert not any(shopper in stored for shopper in (b"s17", b"s42"))
+
+
+def test_an_index_for_other_features_is_refused(recommender: Recommender, tmp_path: Path) -> None:
+    with new_artifact(tmp_path, ITEM_INDEX, TODAY, "b" * 64) as draft:
+        save(draft, recommender)
+        form = draft.folder / "index.json"
+        form.write_text(form.read_text().replace("own_count", "own_number"))
+    with pytest.raises(ArtifactError, match="materialize item_index again"):
+        LiveIndex(next((tmp_path / ITEM_INDEX).iterdir()))
+
+
+visits = st.lists(
+    st.builds(
+        Visit,
+        st.dates(date(2000, 1, 1), date(2099, 1, 1)),
+        st.dictionaries(st.text(min_size=1, max_size=5), st.sampled_from(Reach), max_size=3),
+    ),
+    max_size=4,
+)
+
+
+@settings(deadline=None, max_examples=20)
+@given(visits)
+def test_a_history_survives_its_storage(found: list[Visit]) -> None:
+    history = History(tuple(found))
+    assert History.from_json(history.to_json()) == history
+
+
+@pytest.mark.parametrize("text", ["{", '[["yesterday", []]]', '[["2026-01-01", [["a", 9]]]]', "7"])
+def test_a_stored_history_that_is_none_says_what_to_do(text: str) -> None:
+    with pytest.raises(HistoryError, match="materialize user_items again"):
+        History.from_json(text)
+
+
+def test_the_file_of_the_shop_takes_the_place_of_shipped_entries(tmp_path: Path) -> None:
+    file = tmp_path / RULES_FILE
+    assert read_rules(file) == shipped_rules()
+    file.write_text("out_of_stock: [left-1]\nstrategy_of_intent: {hires_a_boat: discover}\n")
+    read = read_rules(file)
+    assert read.out_of_stock == {"left-1"}
+    assert (read.strategy_for("hires_a_boat"), read.strategy_for("purchase")) == ("discover", "usual")
+    assert read.strategies == shipped_rules().strategies
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("prize: {}", "prize"),
+        ("default_strategy: best", "strategies best are named and not declared"),
+        ("price: {least: cheap}", "price.least"),
+        ("[1, 2]", "holds no entries"),
+        ("a: [", "no YAML"),
+    ],
+)
+def test_a_file_of_rules_that_is_wrong_names_the_entry(tmp_path: Path, text: str, complaint: str) -> None:
+    file = tmp_path / RULES_FILE
+    file.write_text(text)
+    with pytest.raises(RulesError, match=re.escape(complaint)):
+        read_rules(file)
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_every_reason_has_its_words(language: str) -> None:
+    assert wording()[language].keys() == wording()["en"].keys()
+    assert all(text.format(name="x", count=2) for text in wording()[language].values())
