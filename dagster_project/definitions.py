@@ -13,6 +13,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     """
     from dagster_project.defs.applications import insights, marketing, profiles
     from dagster_project.defs.applications import online as online_views
+    from dagster_project.defs.applications import risk as risk_assets
     from dagster_project.defs.applications.jobs import applications_job, daily_applications
     from dagster_project.defs.erasure.jobs import erasure_job, erasure_sensor
     from dagster_project.defs.evaluation import assets as evaluation_assets
@@ -47,7 +48,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
 
     days = daily_from(settings.first_day)
     # Each holds the assets of an application, and their checks.
-    applications = [online_views, insights, profiles, marketing]
+    applications = [online_views, insights, profiles, marketing, risk_assets]
     assets = dg.map_asset_specs(
         lambda spec: spec.replace_attributes(partitions_def=days) if spec.partitions_def else spec,
         dg.load_assets_from_modules(

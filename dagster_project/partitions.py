@@ -28,6 +28,12 @@ with warnings.catch_warnings():
     LAST_30_DAYS = dg.TimeWindowPartitionMapping(
         start_offset=-29, end_offset=0, allow_nonexistent_upstream_partitions=True
     )
+    DAY_BEFORE = dg.TimeWindowPartitionMapping(
+        start_offset=-1, end_offset=-1, allow_nonexistent_upstream_partitions=True
+    )
+    LAST_30_DAYS_TO_DAY_AFTER = dg.TimeWindowPartitionMapping(
+        start_offset=-30, end_offset=1, allow_nonexistent_upstream_partitions=True
+    )
 
 
 def daily_asset(**given: Any) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:

@@ -1,4 +1,4 @@
-"""The command line: `intent-tracking simulate | ingest | copy-events | evaluate | predict | explain | datasets | keys`.
+"""The command line: `intent-tracking simulate | ingest | copy-events | evaluate | predict | explain | <group> ...`.
 
 Each command imports what it needs when it runs, so that `--help` answers at once.
 """
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from intent_tracking.access.commands import keys_app
+from intent_tracking.applications.risk.commands import review_app
 from intent_tracking.datasets.commands import datasets_app
 from intent_tracking.events.simulator.commands import simulate_command
 
@@ -31,6 +32,7 @@ app = typer.Typer(
 app.command("simulate")(simulate_command)
 app.add_typer(datasets_app, name="datasets")
 app.add_typer(keys_app, name="keys")
+app.add_typer(review_app, name="review")
 
 
 def _print_version(asked: bool) -> None:

@@ -49,7 +49,9 @@ class Observed:
         self._metrics.in_flight.inc()
         with (
             request_span(method, route, answer.request_id, headers) as span,
-            handling(RequestContext(answer.request_id, route, span.trace_id)) as request,
+            handling(
+                RequestContext(answer.request_id, route, span.trace_id, headers.get("accept-language"))
+            ) as request,
         ):
             try:
                 await self._app(scope, receive, answer)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
 from functools import partial
 from typing import ParamSpec, TypeVar
+
+_LONGEST_HEADER = 1_000
+_QUALITY = re.compile(r"q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)", re.I)
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
@@ -21,6 +25,7 @@ class RequestContext:
     request_id: str
     route: str
     trace_id: str | None = None
+    accept_language: str | None = None
     model_version: str | None = None
     error: str | None = None
 
@@ -55,6 +60,25 @@ def note_error(code: str) -> None:
     request = _CURRENT.get()
     if request is not None:
         request.error = code
+
+
+def preferred_language(offered: Sequence[str], default: str) -> str:
+    """Which of `offered` the caller of the current request prefers by Accept-Language (RFC 9110, 12.5.4).
+
+    Primary tags are compared: zh-CN takes zh. `default` where the header is absent, unreadable, or names none of them.
+    """
+    request = _CURRENT.get()
+    header = request.accept_language if request is not None else None
+    best, weight = default, 0.0
+    for part in (header or "")[:_LONGEST_HEADER].split(","):
+        tag, _, parameter = part.strip().partition(";")
+        found = _QUALITY.fullmatch(parameter.strip())
+        quality = 1.0 if not parameter else float(found.group(1)) if found else 0.0
+        primary = tag.strip().partition("-")[0].lower()
+        primary = default if primary == "*" else primary
+        if primary in offered and quality > weight:
+            best, weight = primary, quality
+    return best
 
 
 class RequestExecutor(ThreadPoolExecutor):

@@ -95,3 +95,17 @@ class Tables:
         from intent_tracking.applications.marketing.consent import CONTACT_SCHEMA
 
         return DayTable(self.root, "audience_contacts", CONTACT_SCHEMA)
+
+    @property
+    def risk_cases(self) -> DayTable:
+        """What each session and order looks like to risk control."""
+        from intent_tracking.applications.risk.cases import RISK_CASE_SCHEMA
+
+        return DayTable(self.root, "risk_cases", RISK_CASE_SCHEMA)
+
+    @property
+    def risk_scores(self) -> DayTable:
+        """How risky each session and order is, and why."""
+        from intent_tracking.applications.risk.review import RISK_SCORE_SCHEMA
+
+        return DayTable(self.root, "risk_scores", RISK_SCORE_SCHEMA)

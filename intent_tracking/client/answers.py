@@ -146,6 +146,15 @@ class Profile:
 
 
 @dataclass(frozen=True)
+class Risk:
+    """How risky something is (0 to 1), what to do (allow, review or block), and why."""
+
+    score: float
+    decision: str
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class ErasedPlace:
     """What was removed from one place; `complete` is false where the erasure job goes on."""
 

@@ -12,7 +12,16 @@ import httpx
 
 import intent_tracking
 from intent_tracking.client import operations
-from intent_tracking.client.answers import Erasure, Explanation, IntentAnswer, Profile, Release, TrackAnswer, merged
+from intent_tracking.client.answers import (
+    Erasure,
+    Explanation,
+    IntentAnswer,
+    Profile,
+    Release,
+    Risk,
+    TrackAnswer,
+    merged,
+)
 from intent_tracking.client.errors import IntentClientError, NoAnswerError, UnexpectedAnswerError
 from intent_tracking.client.events import batches, encode_event
 from intent_tracking.client.operations import Call, read_answer
@@ -71,6 +80,16 @@ class IntentClient:
     def profile(self, user_id: str) -> Profile:
         """Say who a shopper is, with the evidence; a `ServiceError` with status 404 where no profile is stored."""
         return self._ask(operations.profile(user_id))
+
+    def risk(
+        self,
+        *,
+        user_id: str | None = None,
+        session_id: str | None = None,
+        transaction: Mapping[str, Any] | None = None,
+    ) -> Risk:
+        """Judge a session, a shopper or an order about to be placed; at least one must be given."""
+        return self._ask(operations.risk(user_id, session_id, transaction))
 
     def erase(self, user_id: str) -> Erasure:
         """Remove everything about one person, at once here and by the erasure job elsewhere; takes an admin's key."""
@@ -146,6 +165,16 @@ class AsyncIntentClient:
     async def profile(self, user_id: str) -> Profile:
         """Say who a shopper is, with the evidence; a `ServiceError` with status 404 where no profile is stored."""
         return await self._ask(operations.profile(user_id))
+
+    async def risk(
+        self,
+        *,
+        user_id: str | None = None,
+        session_id: str | None = None,
+        transaction: Mapping[str, Any] | None = None,
+    ) -> Risk:
+        """Judge a session, a shopper or an order about to be placed; at least one must be given."""
+        return await self._ask(operations.risk(user_id, session_id, transaction))
 
     async def erase(self, user_id: str) -> Erasure:
         """Remove everything about one person, at once here and by the erasure job elsewhere; takes an admin's key."""

@@ -10,7 +10,16 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, Final, Generic, TypeVar
 
-from intent_tracking.client.answers import Erasure, Explanation, IntentAnswer, Profile, Release, TrackAnswer, decode
+from intent_tracking.client.answers import (
+    Erasure,
+    Explanation,
+    IntentAnswer,
+    Profile,
+    Release,
+    Risk,
+    TrackAnswer,
+    decode,
+)
 from intent_tracking.client.errors import ServiceError, UnexpectedAnswerError
 from intent_tracking.client.events import body_of
 
@@ -52,6 +61,12 @@ def explain(text: str, scene: str, intent_name: str | None) -> Call[Explanation]
 def profile(user_id: str) -> Call[Profile]:
     """Say who a shopper is."""
     return Call("/v1/profile", Profile, _json({"user_id": user_id}))
+
+
+def risk(user_id: str | None, session_id: str | None, transaction: Mapping[str, Any] | None) -> Call[Risk]:
+    """Judge a session, a shopper or an order."""
+    asked = {"user_id": user_id, "session_id": session_id, "transaction": transaction}
+    return Call("/v1/risk", Risk, _json({name: value for name, value in asked.items() if value is not None}))
 
 
 def erase(user_id: str) -> Call[Erasure]:

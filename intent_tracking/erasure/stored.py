@@ -148,7 +148,8 @@ def _erase_labels(
     A label names a session by the id that the service or the tables gave it; where another shopper used the same
     given id, the label goes too: whose session was meant, nobody can tell any more.
     """
-    paths = sorted(settings.annotations.glob("*.jsonl"))
+    # Applications keep labels of their own in folders below.
+    paths = sorted(settings.annotations.rglob("*.jsonl"))
     owners = _owned(settings, pending, tombstones) if paths else {}
     for path in paths:
         counts: Counter[str] = Counter()

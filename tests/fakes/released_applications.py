@@ -8,11 +8,21 @@ from typing import Final
 
 import numpy as np
 
-from intent_tracking.applications.artifacts import USER_SEGMENTS, artifact_folder, fingerprint_of, new_artifact
+from intent_tracking.applications.artifacts import (
+    RISK_MODEL,
+    USER_SEGMENTS,
+    artifact_folder,
+    fingerprint_of,
+    new_artifact,
+)
 from intent_tracking.applications.profiles.segments import Segment, Segments, Trait
 from intent_tracking.applications.profiles.space import Space
+from intent_tracking.applications.risk.policy import shipped_policy
+from intent_tracking.applications.risk.shop import Shop
+from intent_tracking.applications.risk.training import learn, write_risk_model
 from intent_tracking.release import Component
 from intent_tracking.settings import Settings
+from tests.fakes.risk_cases import made_up_cases
 
 UNTIL: Final = date(2026, 3, 8)
 
@@ -20,7 +30,14 @@ UNTIL: Final = date(2026, 3, 8)
 def released_applications(home: Path) -> dict[str, Component]:
     """Components for a release file of `home`."""
     root = Settings(home=home).applications
-    return {USER_SEGMENTS: Component.of(_segments(root))}
+    return {RISK_MODEL: Component.of(_risk_model(root)), USER_SEGMENTS: Component.of(_segments(root))}
+
+
+def _risk_model(root: Path) -> Path:
+    """Rules alone: of so few cases no forest is grown."""
+    cases = made_up_cases(sessions=40)
+    model, metrics = learn(cases, {}, Shop(usual_amount={"EUR": 50.0}), shipped_policy(), UNTIL)
+    return write_risk_model(model, metrics, cases, {}, UNTIL, root)
 
 
 def _segments(root: Path) -> Path:

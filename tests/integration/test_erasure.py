@@ -241,13 +241,17 @@ def test_nothing_of_a_person_is_left_anywhere_and_all_of_the_others_is(
     labels = [{"event_id": "e-1"}, {"event_id": "e-2"}, {"text": "hello"}, {"session_id": "x", "labelled_for": ANN}]
     given = [{**label, "intent": "greet", "annotated_at": NOW.isoformat()} for label in labels]
     (settings.annotations / "a.jsonl").write_text("".join(json.dumps(each) + "\n" for each in given))
+    (settings.annotations / "risk").mkdir()
+    reviewed = [{"case_id": f"order:e-{n}", "event_id": f"e-{n}", "session_id": f"s-{n}"} for n in (1, 2)]
+    (settings.annotations / "risk" / "a.jsonl").write_text("".join(json.dumps(each) + "\n" for each in reviewed))
 
     erase(client, ANN)
     removed, (proved,) = run_job(settings)
 
     assert (proved.proof.hits, proved.finished) == (0, True), proved.proof
     assert removed["landing"] == 5  # two calls as a user, one on the own phone, the broken line, the Parquet row
-    assert removed["annotations"] == 2
+    assert removed["annotations"] == 3
+    assert (settings.annotations / "risk" / "a.jsonl").read_text() == f"\n{json.dumps(reviewed[1])}\n"
     gone = {ANN: 4, f"anonymous:{PHONE}": 2}
     assert removed["tables/validated_events"] == sum(gone.values())
     after = shoppers(settings, "validated_events")

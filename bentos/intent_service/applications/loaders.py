@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import Final
 
 from bentos.intent_service.releases import Application
-from intent_tracking.applications.artifacts import USER_SEGMENTS
+from intent_tracking.applications.artifacts import RISK_MODEL, USER_SEGMENTS
+
+
+def _risk_model(folder: Path) -> Application:
+    from intent_tracking.applications.risk.model import RiskModel
+
+    return RiskModel.load(folder)
 
 
 def _user_segments(folder: Path) -> Application:
@@ -16,4 +22,7 @@ def _user_segments(folder: Path) -> Application:
     return Segments.load(folder)
 
 
-LOADERS: Final[Mapping[str, Callable[[Path], Application]]] = {USER_SEGMENTS: _user_segments}
+LOADERS: Final[Mapping[str, Callable[[Path], Application]]] = {
+    RISK_MODEL: _risk_model,
+    USER_SEGMENTS: _user_segments,
+}

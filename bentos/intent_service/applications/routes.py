@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from bentos.intent_service.applications import profile
+from bentos.intent_service.applications import profile, risk
 from bentos.intent_service.openapi import Operation
 from bentos.intent_service.runtime import Runtime
 
@@ -21,4 +21,7 @@ class ApplicationRoute:
     answer: Callable[[Runtime, Any], Awaitable[BaseModel]]
 
 
-APPLICATION_ROUTES: Final[tuple[ApplicationRoute, ...]] = (ApplicationRoute(profile.OPERATION, profile.answer_profile),)
+APPLICATION_ROUTES: Final[tuple[ApplicationRoute, ...]] = (
+    ApplicationRoute(profile.OPERATION, profile.answer_profile),
+    ApplicationRoute(risk.OPERATION, risk.answer),
+)

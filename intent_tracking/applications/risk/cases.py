@@ -1,0 +1,185 @@
+"""The cases of a day: each session that starts on it, and each order that is placed in one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any, Final
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from intent_tracking.applications.risk.features import (
+    FEATURES,
+    OF_DAYS,
+    USER_COLUMNS,
+    USER_DEFAULTS,
+    Kind,
+    Order,
+    OrderItem,
+    Values,
+    order_values,
+    session_values,
+    shopper_values,
+)
+from intent_tracking.applications.risk.shop import Shop, complete
+from intent_tracking.events.contract import EVENT_SCHEMA, EventName, event_from_row
+from intent_tracking.sessions.render import SessionEvent
+from intent_tracking.sessions.sessionise import SESSION_SCHEMA
+
+_UTC: Final = pa.timestamp("us", tz="UTC")
+_IDS: Final[list[tuple[str, pa.DataType]]] = [
+    ("case_id", pa.string()),
+    ("kind", pa.string()),
+    ("shopper_id", pa.string()),
+    ("session_id", pa.string()),
+    ("event_id", pa.string()),
+    ("transaction_id", pa.string()),
+    ("started_at", _UTC),
+]
+RISK_CASE_SCHEMA: Final = pa.schema([*_IDS, *((feature.name, pa.float64()) for feature in FEATURES)])
+"""One row a session and an order; a value that is not known is null. `event_id` is that of the purchase, else null."""
+
+_HISTORY: Final = """
+WITH uses AS (
+  SELECT shopper_id, coupon, count(DISTINCT transaction_id) AS uses FROM (
+    SELECT shopper_id, transaction_id, unnest(list_distinct(list_append(
+      list_transform(items, line -> line.coupon), custom::JSON ->> 'coupon'))) AS coupon
+    FROM events WHERE event_name = $purchase AND event_time < $end)
+  WHERE coupon IS NOT NULL GROUP BY ALL),
+delays AS (
+  SELECT refund.shopper_id, min(epoch(refund.event_time - purchase.event_time)) / 3600 AS hours
+  FROM events AS refund JOIN events AS purchase
+    ON refund.transaction_id = purchase.transaction_id AND refund.shopper_id = purchase.shopper_id
+  WHERE refund.event_name = $refund AND purchase.event_name = $purchase
+    AND refund.event_time >= purchase.event_time AND refund.event_time >= $begin AND refund.event_time < $end
+  GROUP BY ALL)
+SELECT coalesce(uses.shopper_id, delays.shopper_id) AS shopper_id, max(uses.uses), min(delays.hours)
+FROM uses FULL JOIN delays ON uses.shopper_id = delays.shopper_id GROUP BY ALL
+"""
+_HISTORY_READ: Final = ("event_name", "event_time", "shopper_id", "transaction_id", "items", "custom")
+
+
+def risk_cases(sessions: pa.Table, events: pa.Table, features: pa.Table, day: date) -> pa.Table:
+    """RISK_CASE_SCHEMA rows of the sessions that start on `day`, in their order; each is followed by its orders.
+
+    Args:
+        sessions: SESSION_SCHEMA of `day`.
+        events: EVENT_SCHEMA of `day`, the day after (for what runs over midnight) and the 30 days before.
+        features: USER_FEATURE_SCHEMA rows of the day before, as they stood online on `day`.
+
+    An order is seen as it was placed: its session up to then, the shopper and the shop as they were the day before.
+    """
+    with duckdb.connect() as database:
+        database.execute("SET TimeZone = 'UTC'")
+        shop = Shop.learned(_before(events, day))
+        history = _history(database, events, day)
+    bought = _purchases(events)
+    known = {row["shopper_id"]: row for row in features.select(["shopper_id", *USER_COLUMNS]).to_pylist()}
+    rows = sessions.select(SESSION_SCHEMA.names).to_pylist()
+    today: dict[str, int] = {}
+    for row in rows:
+        today[row["shopper_id"]] = today.get(row["shopper_id"], 0) + 1
+    found: list[dict[str, Any]] = []
+    for row in rows:
+        shopper = row["shopper_id"]
+        about = shopper_values(known.get(shopper, USER_DEFAULTS)) | history.get(shopper, {})
+        about["sessions_today"] = today[shopper]
+        found.extend(_of_session(row, about, shop, bought))
+    return pa.Table.from_pylist(found, schema=RISK_CASE_SCHEMA)
+
+
+def _of_session(
+    row: Mapping[str, Any], about: Values, shop: Shop, bought: Mapping[str, Mapping[str, Any]]
+) -> Iterator[dict[str, Any]]:
+    events = [SessionEvent.from_row(event) for event in row["events"]]
+    ids = {name: row[name] for name in ("shopper_id", "session_id", "started_at")}
+    values = complete(shop, {**session_values(events, row["event_count"], row["started_at"]), **about})
+    yield {"case_id": f"session:{row['session_id']}", "kind": Kind.SESSION.value, **ids, **values}
+    # What else happened on the day may have come after the order.
+    earlier = {name: value for name, value in about.items() if name not in OF_DAYS}
+    for at, event in enumerate(events):
+        purchase = bought.get(event.event_id)
+        if event.event_name is not EventName.PURCHASE or purchase is None:
+            continue
+        order = order_of(purchase)
+        before = session_values(events[:at], at, row["started_at"]) if at else {}
+        values = complete(shop, {**before, **order_values(order), **earlier}, order)
+        yield {
+            "case_id": f"order:{event.event_id}",
+            "kind": Kind.ORDER.value,
+            **ids,
+            "event_id": event.event_id,
+            "transaction_id": purchase["transaction_id"],
+            **values,
+        }
+
+
+def order_of(row: Mapping[str, Any]) -> Order:
+    """The order of a purchase, a row of EVENT_SCHEMA."""
+    params = event_from_row(row).params
+    return Order(
+        value=params.value,
+        currency=params.currency,
+        placed_at=row["event_time"],
+        items=tuple(
+            OrderItem(
+                item=line.item_id or line.item_name or "",
+                price=line.price,
+                quantity=1 if line.quantity is None else line.quantity,
+                category=line.item_category,
+                coupon=line.coupon,
+                discount=line.discount,
+            )
+            for line in params.items
+        ),
+        coupon=params.coupon,
+    )
+
+
+def values_of(rows: pa.Table, names: Sequence[str]) -> list[dict[str, float]]:
+    """The known values among `names` of each row of RISK_CASE_SCHEMA."""
+    columns = [rows[name].to_pylist() for name in names]
+    return (
+        [
+            {name: value for name, value in zip(names, row, strict=True) if value is not None}
+            for row in zip(*columns, strict=True)
+        ]
+        if rows.num_rows
+        else []
+    )
+
+
+def _purchases(events: pa.Table) -> dict[str, Mapping[str, Any]]:
+    rows = events.filter(pc.equal(events["event_name"], EventName.PURCHASE.value))
+    return {row["event_id"]: row for row in rows.to_pylist()}
+
+
+def _before(events: pa.Table, day: date) -> pa.Table:
+    return events.filter(pc.less(events["event_time"], pa.scalar(_moment(day), _UTC)))
+
+
+def _moment(day: date) -> datetime:
+    return datetime.combine(day, time.min, tzinfo=UTC)
+
+
+def _history(database: duckdb.DuckDBPyConnection, events: pa.Table, day: date) -> dict[str, dict[str, float]]:
+    """By shopper: most orders with one coupon in the days given, and the fastest refund of `day`."""
+    schema = pa.schema([EVENT_SCHEMA.field(name) for name in _HISTORY_READ])
+    database.register("events", events.select(_HISTORY_READ).cast(schema))
+    begin = _moment(day)
+    given = {
+        "purchase": EventName.PURCHASE.value,
+        "refund": EventName.REFUND.value,
+        "begin": begin,
+        "end": begin + timedelta(days=1),
+    }
+    found: dict[str, dict[str, float]] = {}
+    for shopper, uses, hours in database.execute(_HISTORY, given).fetchall():
+        found[shopper] = {
+            name: float(value)
+            for name, value in (("coupon_uses", uses), ("refund_delay_hours", hours))
+            if value is not None
+        }
+    return found

@@ -1,0 +1,68 @@
+"""Risk control over the tables of one home: what the daily job calls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, timedelta
+
+from intent_tracking.applications.artifacts import RISK_MODEL, newest_artifact
+from intent_tracking.applications.risk.cases import RISK_CASE_SCHEMA
+from intent_tracking.applications.risk.gate import Challenge, challenge
+from intent_tracking.applications.risk.model import RiskModel
+from intent_tracking.applications.risk.policy import load_policy
+from intent_tracking.applications.risk.review import RISK_SCORE_SCHEMA, counted, queue, read_decisions
+from intent_tracking.applications.risk.shop import READ, Shop
+from intent_tracking.events.contract import EVENT_SCHEMA
+from intent_tracking.release import read_release
+from intent_tracking.settings import Settings
+from intent_tracking.tables import DayTable
+
+SHOP_DAYS = 30
+
+
+def learned_until(settings: Settings, until: date) -> Challenge:
+    """The risk model of the weeks up to `until`, held against the live one.
+
+    Raises:
+        ValueError: there are no cases; the policy or a decision cannot be read.
+        ArtifactError: the live model is damaged.
+    """
+    policy = load_policy(settings.home)
+    days = [until - timedelta(days=back) for back in reversed(range(policy.train_days))]
+    cases = DayTable(settings.tables, "risk_cases", RISK_CASE_SCHEMA).read(days)
+    shop_days = [until - timedelta(days=back) for back in reversed(range(SHOP_DAYS))]
+    events = DayTable(settings.tables, "validated_events", EVENT_SCHEMA).read(shop_days, columns=list(READ))
+    return challenge(
+        cases,
+        read_decisions(settings.annotations),
+        Shop.learned(events),
+        policy,
+        until,
+        _released(settings),
+        settings.applications,
+    )
+
+
+def live_model(settings: Settings) -> RiskModel | None:
+    """What the release names; before there is one, the newest that passed its gate.
+
+    Raises:
+        ArtifactError: it is damaged.
+    """
+    newest = newest_artifact(settings.applications, RISK_MODEL)
+    return _released(settings) or (RiskModel.load(newest) if newest is not None else None)
+
+
+def queue_counts(settings: Settings, today: date) -> Mapping[str, int]:
+    """Cases of the queue by state; they sum to `queued`."""
+    scores = DayTable(settings.tables, "risk_scores", RISK_SCORE_SCHEMA)
+    policy = load_policy(settings.home)
+    cases = queue(scores, scores.days(), read_decisions(settings.annotations), today, policy.expire_days)
+    return {"queued": len(cases), **{state.value: count for state, count in counted(cases).items()}}
+
+
+def _released(settings: Settings) -> RiskModel | None:
+    release = read_release(settings.release_file)
+    component = release.components.get(RISK_MODEL) if release is not None else None
+    # A relative path starts at the release file.
+    return RiskModel.load(settings.release_file.parent / component.path) if component is not None else None

@@ -1,0 +1,164 @@
+"""Sessions and orders as risk control sees them: the same live as stored, and nothing of what comes after an order."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from intent_tracking.applications.risk.cases import RISK_CASE_SCHEMA, risk_cases, values_of
+from intent_tracking.applications.risk.features import (
+    BY_NAME,
+    Kind,
+    Order,
+    OrderItem,
+    features_of,
+    order_values,
+    session_values,
+    shopper_values,
+)
+from intent_tracking.applications.risk.shop import Shop
+from intent_tracking.events.contract import Event, EventName, SourcePosition, events_to_table
+from intent_tracking.features.schema import USER_FEATURE_SCHEMA
+from intent_tracking.sessions.render import SessionEvent, SessionItem
+from intent_tracking.sessions.sessionise import sessionise
+from intent_tracking.sessions.state import MAX_EVENTS_KEPT
+
+pytestmark = pytest.mark.unit
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+DAY = NOON.date()
+ITEM = {"item_id": "i-1", "price": 10.0, "quantity": 1, "item_category": "shoes"}
+
+
+def event(number: int, name: str, seconds: float, shopper: str = "u-1", **params: Any) -> Event:
+    given = {"items": [ITEM]} if name in ("view_item", "add_to_cart", "purchase") else {}
+    return Event.model_validate(
+        {
+            "event_id": f"e-{number}",
+            "event_name": name,
+            "event_time": NOON + timedelta(seconds=seconds),
+            "received_time": NOON + timedelta(seconds=seconds),
+            "user_id": shopper,
+            "source": "web",
+            "scene": "browse",
+            "params": {**given, **params},
+        }
+    )
+
+
+def table(*events: Event) -> pa.Table:
+    return events_to_table((each, SourcePosition()) for each in events)
+
+
+def cases_of(*events: Event) -> list[dict[str, Any]]:
+    rows = table(*events)
+    found = risk_cases(sessionise(rows, DAY), rows, USER_FEATURE_SCHEMA.empty_table(), DAY)
+    assert found.schema == RISK_CASE_SCHEMA
+    return list(found.to_pylist())
+
+
+def test_a_session_and_its_order_are_two_cases_and_the_order_knows_nothing_later() -> None:
+    bought = {"transaction_id": "t-1", "value": 30.0, "currency": "EUR", "coupon": "SPRING"}
+    before = [event(0, "view_item", 0), event(1, "add_to_cart", 20), event(2, "add_payment_info", 40)]
+    refund = event(4, "refund", 90, transaction_id="t-1")
+    session, order = cases_of(*before, event(3, "purchase", 60, **bought), refund, event(5, "view_item", 95))
+    assert (session["case_id"][:8], order["case_id"]) == ("session:", "order:e-3")
+    assert (session["event_id"], order["event_id"], order["transaction_id"]) == (None, "e-3", "t-1")
+    assert (session["refunds_after_purchase"], session["refund_delay_hours"]) == (1, 30 / 3600)
+    (alone,) = (each for each in cases_of(*before, event(3, "purchase", 60, **bought)) if each["kind"] == "order")
+    assert order == alone
+    assert (order["events"], order["purchases"], order["payment_attempts"]) == (3, 0, 1)
+    assert (order["order_value"], order["order_coupons"], order["coupon_uses"]) == (30, 1, 1)
+
+
+def test_the_same_coupon_on_several_orders_is_counted() -> None:
+    orders = [
+        event(number, "purchase", 60 * number, transaction_id=f"t-{number}", items=[{**ITEM, "coupon": "FIRST"}])
+        for number in range(4)
+    ]
+    assert {each["coupon_uses"] for each in cases_of(*orders)} == {4}
+    assert cases_of(event(0, "purchase", 0, transaction_id="t"))[0]["coupon_uses"] is None
+
+
+def test_a_shopper_nobody_knew_is_as_the_online_store_answers() -> None:
+    (case,) = cases_of(event(0, "view_item", 0))
+    assert (case["shopper_purchases"], case["shopper_days_since_visit"]) == (0, 30)
+    assert shopper_values(None) == {}
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(list(EventName)), st.floats(0, 4000), st.integers(0, 4)), min_size=1, max_size=80
+    )
+)
+def test_stored_and_live_sessions_have_equal_values_within_their_bounds(
+    steps: list[tuple[EventName, float, int]],
+) -> None:
+
+    now, events = NOON, []
+    for number, (name, gap, item) in enumerate(steps):
+        now += timedelta(seconds=gap)
+        items = (SessionItem(f"i-{item}", None, None, None, 2.5, item),)
+        events.append(SessionEvent(f"e-{number}", name, now, "browse", items=items))  # type: ignore[arg-type]
+    stored = session_values(events, len(events), NOON)
+    # The live service keeps the newest events alone.
+    assert stored == session_values(events[-MAX_EVENTS_KEPT:], len(events), NOON)
+    assert set(stored) <= set(BY_NAME)
+    assert all(value >= 0 for value in stored.values())
+    for share in ("quick_view_share", "item_view_share", "unseen_cart_share"):
+        assert stored.get(share, 0) <= 1
+
+
+def test_a_robot_shows_in_its_intervals_and_a_person_does_not() -> None:
+    robot = [SessionEvent.from_event(event(n, "view_item", 0.9 * n, items=[{"item_id": f"i-{n}"}])) for n in range(30)]
+    found = session_values(robot, 30, NOON)
+    assert (found["gap_variation"], found["quick_view_share"], found["items_seen"]) == (
+        pytest.approx(0, abs=1e-9),
+        1,
+        30,
+    )
+    assert found["events_per_minute"] > 30
+    with pytest.raises(ValueError, match="at least one event"):
+        session_values([], 0, NOON)
+
+
+def test_an_order_tells_its_total_by_value_or_by_lines() -> None:
+    lines = (OrderItem("a", 4.0, 2, coupon="X", discount=1.0), OrderItem("b", None, 3))
+    assert Order(None, "EUR", NOON, lines).total == 8
+    assert Order(9.0, "EUR", NOON, lines).total == 9
+    assert Order(None, None, NOON).total is None
+    found = order_values(Order(9.0, "EUR", NOON, lines, coupon="Y"))
+    assert (found["order_units"], found["order_coupons"], found["order_discount_share"]) == (5, 2, 0.2)
+
+
+def test_a_shop_learns_what_is_usual_by_currency_and_which_items_come_back() -> None:
+    orders = [
+        event(n, "purchase", n, transaction_id=f"t-{n}", items=[{**ITEM, "price": float(n + 1)}], currency="EUR")
+        for n in range(25)
+    ]
+    few = [event(100 + n, "purchase", n, transaction_id=f"x-{n}", value=5, currency="USD") for n in range(3)]
+    refunds = [event(200 + n, "refund", 500 + n, transaction_id=f"t-{n}", items=[ITEM]) for n in range(14)]
+    shop = Shop.learned(table(*orders, *few, *refunds))
+    assert shop.usual_amount == {"EUR": 13.0}
+    assert shop.refund_share == pytest.approx(0.5)
+    assert shop.item_refund_share["i-1"] == pytest.approx(0.5)
+    order = Order(26.0, "EUR", NOON, (OrderItem("i-1", 26.0, 1), OrderItem("new", None, 1)))
+    assert shop.values({"shopper_mean_value": 13.0, "session_value": 39.0}, order) == {
+        "session_value_over_usual": 3.0,
+        "order_value_over_usual": 2.0,
+        "order_value_over_own": 2.0,
+        "item_refund_share": pytest.approx(0.5),
+    }
+    assert "order_value_over_usual" not in shop.values({}, Order(5.0, "USD", NOON))
+    assert Shop.learned(table()).values({"session_value": 1.0}, order) == {"item_refund_share": 0.0}
+
+
+def test_what_a_row_does_not_know_is_absent() -> None:
+    rows = pa.Table.from_pylist([{"case_id": "c", "events": 3.0}], schema=RISK_CASE_SCHEMA)
+    assert values_of(rows, features_of(Kind.SESSION)) == [{"events": 3.0}]
+    assert values_of(rows.slice(1), features_of(Kind.SESSION)) == []

@@ -1,0 +1,204 @@
+"""The risk model: trees as arrays, thresholds within the budget, labels, artifact and gate."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from intent_tracking.applications.artifacts import RISK_MODEL, newest_artifact
+from intent_tracking.applications.risk.features import Kind, features_of
+from intent_tracking.applications.risk.gate import alert_share, challenge, judge
+from intent_tracking.applications.risk.model import TREES_FILE, Decision, RiskModel, anomaly, fused
+from intent_tracking.applications.risk.policy import shipped_policy
+from intent_tracking.applications.risk.probes import probes, wrong_probes
+from intent_tracking.applications.risk.review import Outcome, ReviewDecision
+from intent_tracking.applications.risk.shop import Shop
+from intent_tracking.applications.risk.training import learn, threshold, write_risk_model
+from intent_tracking.applications.risk.trees import Trees, grow_boosting, grow_forest
+from intent_tracking.artifact import ArtifactError
+from tests.fakes.risk_cases import CARDS, FIRST_DAY, ROBOT, made_up_cases
+
+pytestmark = pytest.mark.unit
+
+UNTIL = FIRST_DAY + timedelta(days=3)
+POLICY = shipped_policy().model_copy(update={"least_labels": 10})
+SHOP = Shop(usual_amount={"EUR": 50.0})
+
+
+@pytest.fixture(scope="module")
+def cases() -> pa.Table:
+    return made_up_cases()
+
+
+@pytest.fixture(scope="module")
+def model(cases: pa.Table) -> RiskModel:
+    return learn(cases, {}, SHOP, POLICY, UNTIL)[0]
+
+
+@pytest.fixture(scope="module")
+def folder(cases: pa.Table, model: RiskModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_risk_model(model, {}, cases, {}, UNTIL, tmp_path_factory.mktemp("applications"))
+
+
+def test_trees_as_arrays_answer_what_scikit_learn_answers() -> None:
+    from sklearn.ensemble import GradientBoostingClassifier, IsolationForest
+
+    random = np.random.default_rng(1)
+    rows = random.normal(size=(300, 4)).astype(np.float32)
+    wanted = rows[:, 0] + rows[:, 1] ** 2 > 1
+    forest = grow_forest(rows, seed=3)
+    theirs = IsolationForest(n_estimators=100, max_samples=256, random_state=3).fit(rows)
+    np.testing.assert_allclose(anomaly(forest, rows, 256), -theirs.score_samples(rows), rtol=1e-6)
+    trees, bias = grow_boosting(rows, wanted, np.ones(300), seed=3)
+    boosted = GradientBoostingClassifier(
+        n_estimators=150, max_depth=3, learning_rate=0.06, subsample=0.7, min_samples_leaf=6, random_state=3
+    ).fit(rows, wanted)
+    ours = 1 / (1 + np.exp(-(bias + trees.sums(rows))))
+    np.testing.assert_allclose(ours, boosted.predict_proba(rows)[:, 1], rtol=1e-6)
+
+
+def test_contributions_are_what_leads_from_the_mean_to_the_answer() -> None:
+    random = np.random.default_rng(2)
+    rows = random.normal(size=(200, 3)).astype(np.float32)
+    trees = grow_forest(rows, seed=0)
+    start = trees.value[trees.roots].sum()
+    for row in rows[:5]:
+        assert start + trees.contributions(row).sum() == pytest.approx(trees.sums(row[None])[0])
+    odd = np.array([0, 9, 0], dtype=np.float32)
+    assert int(np.argmin(trees.contributions(odd))) == 1
+
+
+def test_trees_that_lead_back_are_refused() -> None:
+    rows = np.random.default_rng(0).normal(size=(60, 2)).astype(np.float32)
+    arrays = grow_forest(rows, seed=0).arrays("f")
+    arrays["f.left"][0] = 0
+    with pytest.raises(ValueError, match=r"f\.left: leads to no later node"):
+        Trees.of_arrays(arrays, "f")
+
+
+@given(st.lists(st.sampled_from([0.0, 0.1, 0.1 + 1e-9, 0.5, 0.9, 1.0]), min_size=1, max_size=60), st.floats(0, 1))
+def test_a_threshold_never_passes_the_budget(scores: list[float], budget: float) -> None:
+    found = np.array(scores)
+    at = threshold(found, budget, 0.9)
+    assert 0 <= at <= 0.9
+    reviewed = (found >= at) & (found < 0.9)
+    assert reviewed.sum() <= budget * len(found) + 1e-9
+    # The next lower score would pass it.
+    below = found[found < at]
+    if len(below):
+        assert ((found >= below.max()) & (found < 0.9)).sum() > np.floor(budget * len(found))
+
+
+@given(st.lists(st.floats(0, 1), max_size=5), st.floats(0, 1), st.none() | st.floats(0, 1), st.integers(1, 10_000))
+def test_the_fused_score_is_a_share_and_rises_with_each_voice(
+    weights: list[float], surprise: float, taught: float | None, labels: int
+) -> None:
+    score = fused(weights, surprise, taught, labels, POLICY)
+    assert 0 <= score <= 1
+    assert fused([*weights, 0.5], surprise, taught, labels, POLICY) >= score - 1e-12
+    assert fused(weights, min(1.0, surprise + 0.1), taught, labels, POLICY) >= score - 1e-12
+
+
+def test_robots_and_tried_cards_are_told_with_their_reasons_and_the_budget_is_kept(
+    model: RiskModel, cases: pa.Table
+) -> None:
+    assert wrong_probes(model) == []
+    robot = model.assess(Kind.SESSION, ROBOT.values)
+    assert robot.decision is not Decision.ALLOW
+    assert {"no_dwell_time", "regular_intervals"} <= {reason.name for reason in robot.reasons}
+    assert model.assess(Kind.SESSION, CARDS.values).score > 0.9
+    for kind in (Kind.SESSION, Kind.ORDER):
+        assert 0 < alert_share(model, cases, kind) <= POLICY.alert_budget.of(kind)
+
+
+def test_a_flood_of_robots_does_not_raise_the_threshold_above_itself() -> None:
+    # Cause: a threshold that flags a fixed share of all traffic lets most of a large attack pass.
+    flood = made_up_cases(sessions=60, robots=40)
+    model, _ = learn(flood, {}, SHOP, POLICY, UNTIL)
+    assert model.assess(Kind.SESSION, ROBOT.values).decision is Decision.BLOCK
+
+
+def test_what_is_not_known_speaks_neither_for_nor_against(model: RiskModel) -> None:
+    for kind in Kind:
+        assert model.assess(kind, {}).decision is Decision.ALLOW
+        assert model.assess(kind, {}).reasons == ()
+
+
+def test_the_artifact_answers_as_the_model_and_tells_damage(folder: Path, model: RiskModel) -> None:
+    loaded = RiskModel.load(folder)
+    assert loaded.replay_golden() == []
+    assert loaded.version == folder.name
+    for probe in probes():
+        assert loaded.assess(probe.kind, probe.values).score == pytest.approx(
+            model.assess(probe.kind, probe.values).score
+        )
+    content = (folder / TREES_FILE).read_bytes()
+    try:
+        (folder / TREES_FILE).write_bytes(content[:-8] + b"12345678")
+        with pytest.raises(ArtifactError):
+            RiskModel.load(folder)
+    finally:
+        (folder / TREES_FILE).write_bytes(content)
+
+
+def test_equal_input_is_one_folder(folder: Path, cases: pa.Table, model: RiskModel) -> None:
+    assert write_risk_model(model, {}, cases, {}, UNTIL, folder.parents[1]) == folder
+    assert newest_artifact(folder.parents[1], RISK_MODEL) == folder
+
+
+def test_decisions_teach_what_rules_do_not_know() -> None:
+    # Risky here are sessions that follow many promotions: no rule says so, and nothing is odd about them alone.
+    cases = made_up_cases(sessions=500, robots=0, seed=4)
+    rows = [row for row in cases.to_pylist() if row["kind"] == "session"][:120]
+    labels = {row["case_id"]: row["promotions"] > 0 for row in rows}
+    model, metrics = learn(cases, labels, SHOP, POLICY, UNTIL)
+    assert model.kinds[Kind.SESSION].record.labels == 120
+    assert model.kinds[Kind.ORDER].record.labels == 0
+    assert metrics["session/labelled_auc"] > 0.9 > metrics["session/labelled_auc_without_labels"]
+
+
+def test_one_that_misjudges_a_probe_or_the_newest_decisions_is_refused(
+    tmp_path: Path, cases: pa.Table, model: RiskModel
+) -> None:
+    blind = POLICY.model_copy(update={"rules": (), "forest_weight": 0.0})
+    few = made_up_cases(sessions=30, robots=12)
+    refused = challenge(few, {}, SHOP, blind, UNTIL, None, tmp_path)
+    assert refused.folder is None
+    assert any("a robot that reads the catalogue must be flagged" in each for each in refused.verdict.problems)
+    assert not (tmp_path / RISK_MODEL).exists()
+    others = [row for row in cases["case_id"].to_pylist() if row.startswith("session:s-")][:12]
+    ids = [row for row in few["case_id"].to_pylist() if "robot" in row or row in others]
+    labels = {case: "robot" in case for case in ids}
+    decided = few.filter(pa.array([case in labels for case in few["case_id"].to_pylist()]))
+    worse, _ = learn(few, {}, SHOP, blind, UNTIL)
+    verdict = judge(model, model, cases, decided, labels, worse)
+    assert any("newly decided cases" in each for each in verdict.problems)
+    assert judge(model, model, cases, decided, labels, model).passed
+
+
+def test_one_that_passes_is_written_and_knows_until_when_people_decided(tmp_path: Path) -> None:
+    cases = made_up_cases(sessions=40)
+    at = datetime(2026, 3, 5, tzinfo=UTC)
+    decision = ReviewDecision(case_id="session:s-1", session_id="s-1", outcome=Outcome.DISMISSED, decided_at=at)
+    made = challenge(cases, {decision.case_id: decision}, SHOP, POLICY, UNTIL, None, tmp_path)
+    assert made.folder is not None, made.verdict.problems
+    assert RiskModel.load(made.folder).decided_until == at
+    assert made.metrics["session/dismissed"] == 1
+
+
+def test_a_kind_with_few_cases_has_rules_alone() -> None:
+    few = made_up_cases(sessions=30, robots=0)
+    model, _ = learn(few, {}, SHOP, POLICY, UNTIL)
+    assert model.kinds[Kind.SESSION].forest is None
+    assert model.assess(Kind.SESSION, ROBOT.values).decision is not Decision.ALLOW
+
+
+def test_models_read_no_money_that_a_change_of_prices_moves() -> None:
+    for kind in Kind:
+        assert not {"order_value", "session_value"} & set(features_of(kind, modelled=True))
