@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final
@@ -118,7 +118,7 @@ def find_insights(
         funnel=funnel(sessions, intents) if sessions.num_rows else (),
         searches=unmet_searches(sessions_with(sources.sessions, newest, frozenset({EventName.SEARCH})), policy),
         rising=tuple(rising_words(said, said_before, policy, grammatical)[: 2 * policy.most]),
-        not_understood=_not_understood(sources, newest, analysers, voices, policy),
+        not_understood=_not_understood(sources, newest, analysers, voices, policy, grammatical),
         suggestions=tuple(_suggestions(sources, day, analyses, analysers, policy)),
         segments=segments,
         drift=drift,
@@ -131,6 +131,7 @@ def _not_understood(
     analysers: Mapping[Language, Analyser],
     voices: Voices,
     policy: InsightsPolicy,
+    grammatical: Collection[str],
 ) -> NotUnderstood | None:
     answers = out_of_scope = unsure = 0
     rows: dict[str, dict[str, object]] = {}
@@ -164,7 +165,7 @@ def _not_understood(
     chosen = sorted(rows.values(), key=lambda row: str(row["prediction_id"]))[:MOST_TEXTS]
     texts = spoken([_said(row) for row in chosen], analysers)
     embeddings = np.array([row["embedding"] for row in chosen], np.float32)
-    found, unthemed = themes(texts, embeddings, voices, policy)
+    found, unthemed = themes(texts, embeddings, voices, policy, grammatical)
     return NotUnderstood(answers, out_of_scope, unsure, tuple(found[: policy.most]), unthemed)
 
 

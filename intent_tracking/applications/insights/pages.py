@@ -61,9 +61,9 @@ def as_html(
 def _html(block: Block, folder: Path, files: Mapping[str, str]) -> str:
     match block:
         case Paragraph(text):
-            return f"<p>{escape(text)}</p>"
+            return f"<p>{_sentence_html(text)}</p>"
         case Listing(texts):
-            return "<ul>" + "".join(f"<li>{escape(text)}</li>" for text in texts) + "</ul>"
+            return "<ul>" + "".join(f"<li>{_sentence_html(text)}</li>" for text in texts) + "</ul>"
         case Picture(name, says):
             content = base64.b64encode((folder / files[name]).read_bytes()).decode()
             return f'<p><img alt="{escape(says)}" src="data:image/png;base64,{content}"></p>'
@@ -81,6 +81,11 @@ def _html(block: Block, folder: Path, files: Mapping[str, str]) -> str:
 
 def _is_figure(cell: str | int | float) -> bool:
     return isinstance(cell, int | float) or cell == "–"
+
+
+def _sentence_html(text: str) -> str:
+    # Our own sentences name assets in backticks.
+    return re.sub("`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
 def as_markdown(report: Document, files: Mapping[str, str], other: tuple[str, str]) -> str:

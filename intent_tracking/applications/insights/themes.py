@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MOST_TEXTS = 2000
+NEAR_PAIRS = 0.05
+# Nearer than this texts say the same, whatever the others do.
+ALIKE = 0.05
 WORDS_SHOWN = 5
 EXAMPLES_SHOWN = 3
 
@@ -43,29 +46,31 @@ class NotUnderstood:
 
 
 def themes(
-    texts: Sequence[Spoken], embeddings: NDArray[np.float32], voices: Voices, policy: InsightsPolicy
+    texts: Sequence[Spoken],
+    embeddings: NDArray[np.float32],
+    voices: Voices,
+    policy: InsightsPolicy,
+    grammatical: Collection[str] = (),
 ) -> tuple[list[Theme], int]:
     """The themes of `texts`, the largest first, and how many texts belong to none.
-
-    Density clusters (HDBSCAN, Campello et al. 2013, doi:10.1007/978-3-642-37456-2_14) of the directions of the
-    embeddings, each of `least_shoppers` texts or more: what is said once belongs to no theme.
 
     Args:
         texts: what the model did not understand.
         embeddings: (texts, width), what it made of them.
         voices: of everything that was said, for the excerpts.
         policy: how small a theme may be.
+        grammatical: words that name no theme.
     """
     if len(texts) < 2 * policy.least_shoppers:
         return [], len(texts)
-    labels = _clusters(embeddings, policy.least_shoppers)
+    labels = clusters(embeddings, policy.least_shoppers)
     pool = Counter(word for text in texts for word in set(text.words))
     found = []
     for label in sorted(set(labels.tolist()) - {-1}):
         rows = np.flatnonzero(labels == label).tolist()
         members = [texts[row] for row in rows]
         shoppers = {text.said.shopper for text in members}
-        words = _own_words(members, pool, voices)
+        words = _own_words(members, pool, voices, grammatical)
         if len(shoppers) >= policy.least_shoppers and words:
             examples = _examples(members, embeddings[rows], voices)
             found.append(Theme(len(members), len(shoppers), words, examples))
@@ -73,20 +78,34 @@ def themes(
     return found, len(texts) - sum(theme.texts for theme in found)
 
 
-def _clusters(embeddings: NDArray[np.float32], least: int) -> NDArray[np.int64]:
-    from sklearn.cluster import HDBSCAN
+def clusters(embeddings: NDArray[np.float32], least: int) -> NDArray[np.int64]:
+    """The theme of each row; -1 for what fewer than `least` rows resemble.
+
+    Average linkage by cosine, cut where the nearest twentieth of all pairs ends: how far apart texts lie depends on the
+    model, which of them lie near does not. Chosen on a simulated drift (`make bench-applications ARGS=insights` has
+    another seed), where density clusters (HDBSCAN) made one heap of a whole language.
+    """
+    from sklearn.cluster import AgglomerativeClustering
 
     directions = embeddings / np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
-    clusters = HDBSCAN(min_cluster_size=least, min_samples=2, copy=True)
-    labels: NDArray[np.int64] = clusters.fit_predict(directions)
+    distances = np.clip(1.0 - directions.astype(np.float64) @ directions.T.astype(np.float64), 0.0, None)
+    pairs = distances[np.triu_indices(len(distances), 1)]
+    cut = max(float(np.quantile(pairs, NEAR_PAIRS)), ALIKE)
+    linked = AgglomerativeClustering(
+        n_clusters=None, metric="precomputed", linkage="average", distance_threshold=cut
+    ).fit_predict(distances)
+    sizes = np.bincount(linked)
+    labels: NDArray[np.int64] = np.where(sizes[linked] >= least, linked, -1)
     return labels
 
 
-def _own_words(members: Sequence[Spoken], pool: Counter[str], voices: Voices) -> tuple[str, ...]:
+def _own_words(
+    members: Sequence[Spoken], pool: Counter[str], voices: Voices, grammatical: Collection[str]
+) -> tuple[str, ...]:
     """The words that tell the theme from the other texts, of those that enough shoppers used."""
     inside = Counter(word for text in members for word in set(text.words))
     outside = {word: pool[word] - inside[word] for word in inside}
-    common = [word for word in inside if voices.common(word)]
+    common = [word for word in inside if voices.common(word) and word not in grammatical]
     rest = pool.total() - inside.total()
     if not rest:
         return tuple(sorted(common, key=lambda word: (-inside[word], word))[:WORDS_SHOWN])
