@@ -1,4 +1,4 @@
-"""Take the picture of docs/insights.md again: `python docs/pictures/take_insights.py <home>/applications/insights/<day>`.
+"""Take the picture of docs/insights.md again: `python docs/pictures/take_insights.py FOLDER`, the folder of a report.
 
 Needs Debian's `chromium`. Pictures the English page as it is; it also says where the page would scroll sideways on a
 phone.
