@@ -278,6 +278,36 @@ def explain(
         typer.echo(orjson.dumps(answer).decode())
 
 
+@app.command("answer")
+def answer(
+    question: Annotated[str, typer.Argument(help="What the shopper asks.")],
+    k: Annotated[int, typer.Option(min=1, max=20, help="How many passages to show.")] = 3,
+) -> None:
+    """Say what the desk answers by the live release, as one JSON object; nothing is handed over."""
+    import orjson
+
+    from intent_tracking.settings import load_settings
+
+    with _errors_in_words("answer"):
+        from intent_tracking.applications.customer_service.commands import answer_command
+
+        typer.echo(orjson.dumps(answer_command(question, k, load_settings())).decode())
+
+
+@app.command("handovers")
+def handovers() -> None:
+    """List the conversations that a person has to take over, one JSON object a line."""
+    import orjson
+
+    from intent_tracking.settings import load_settings
+
+    with _errors_in_words("handovers"):
+        from intent_tracking.applications.customer_service.commands import handovers_command
+
+        for handover in handovers_command(load_settings()):
+            typer.echo(orjson.dumps(handover).decode())
+
+
 def main() -> None:
     """Entry point of the console script."""
     # Threads that spin while they wait make training several times slower when anything else runs; torch reads this

@@ -61,6 +61,25 @@ class Settings(BaseSettings):
         default=False, description="Keep a client's `received_time`: for replays of archived traffic only."
     )
 
+    answer_confidence: float = Field(
+        default=0.5, ge=0, le=1, description="Confidence from which a passage answers at the desk; less hands over."
+    )
+    answer_intent_confidence: float = Field(
+        default=0.6, ge=0, le=1, description="Probability from which an intent is sure enough for its template."
+    )
+    answer_encoder: str = Field(
+        default=PACKAGED_ENCODER, description="Hub id, path, packaged MiniLM, or none: how passages are searched."
+    )
+    answer_model_url: str | None = Field(
+        default=None,
+        description="Base address of an OpenAI-compatible endpoint that words answers, as http://h:8000/v1.",
+    )
+    answer_model: str = Field(default="default", description="Name of the model at answer_model_url.")
+    answer_model_key: SecretStr | None = Field(default=None, description="Bearer key of answer_model_url.")
+    answer_model_seconds: float = Field(
+        default=8.0, gt=0, description="Longest wait for answer_model_url; then the passage itself answers."
+    )
+
     session_store: SecretStr = Field(
         default=SecretStr(EMBEDDED_STORE), description="sqlite, or the address of a Redis: redis://host:6379/0."
     )
@@ -81,6 +100,14 @@ class Settings(BaseSettings):
     def _a_topic(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and not re.match(r"kafka://[^/?#]+/[A-Za-z0-9._-]+(\?|\Z)", value.get_secret_value()):
             raise ValueError("no topic")
+        return value
+
+    @field_validator("answer_model_url")
+    @classmethod
+    def _an_address(cls, value: str | None) -> str | None:
+        # A password in it would be logged with the address; a key has a setting of its own.
+        if value is not None and not re.match(r"https?://[^/@\s]+(/|\Z)", value):
+            raise ValueError("no address")
         return value
 
     @field_validator("home", "data_dir", "keys_file", "console_feed_file")
@@ -179,6 +206,16 @@ class Settings(BaseSettings):
     def segment_rules(self) -> Path:
         """What the shop decides about its segments; may be missing."""
         return self.home / "segments.yaml"
+
+    @property
+    def answers(self) -> Path:
+        """What the shop wrote to answer questions, and its templates."""
+        return self.home / "answers"
+
+    @property
+    def handovers(self) -> Path:
+        """Conversations that a person takes over, one folder a day."""
+        return self.home / "handovers"
 
     @property
     def evaluations(self) -> Path:

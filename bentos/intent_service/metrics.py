@@ -84,6 +84,7 @@ class Metrics:
         self._text_characters = self._histogram(
             "intent_text_characters", "Length of what the model read", (10, 20, 50, 100, 200, 500, 1000, 2000, 4000)
         )
+        self.answers = self._counter("intent_desk_answers", "Answers of the desk by who gave them", "source")
         self._intents_counted: set[str] = set()
         self._counting = threading.Lock()
 

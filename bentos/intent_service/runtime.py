@@ -74,6 +74,7 @@ BUNDLED_RELEASE = Path(__file__).resolve().parents[2] / "bundled" / "release.jso
 
 Loaded = TypeVar("Loaded")
 Result = TypeVar("Result")
+Part = TypeVar("Part")
 
 
 class Runtime:
@@ -95,6 +96,8 @@ class Runtime:
         worker: int = 1,
     ) -> None:
         self.metrics = Metrics(worker)
+        self._settings = settings
+        self._parts: dict[Callable[[Settings], Any], Any] = {}
         self._tracker = Tracker(settings, self.metrics)
         self._features = ShopperFeatures(settings.feast / "online.db", self.metrics)
         self._views = OnlineViews(settings.feast / "online.db")
@@ -291,6 +294,30 @@ class Runtime:
         """
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._storage, self._features.row, shopper_id, datetime.now(UTC))
+
+    async def understand(self, text: str) -> tuple[ModelInput, Prediction]:
+        """A lone message to the desk as the live model reads it, and what it says of it; logged like `/v1/intent`.
+
+        Raises:
+            RequestError: nothing is released yet.
+        """
+        self.require_model()
+        entry = await self.in_thread(render_utterance, text, Scene.CUSTOMER_SERVICE)
+        answered = await self._inference.predict([entry])
+        if answered is None:
+            raise self._no_model()
+        version = answered.serving.predictor.version
+        (prediction,) = answered.predictions
+        now = datetime.now(UTC)
+        self._record([served("intent", entry, prediction, event_time=now, model_version=version, event_count=1)])
+        return entry, prediction
+
+    def part(self, kind: Callable[[Settings], Part]) -> Part:
+        """What `kind` makes of the settings, once in this process: what an application holds beside its artifact."""
+        if kind not in self._parts:
+            self._parts[kind] = kind(self._settings)
+        made: Part = self._parts[kind]
+        return made
 
     async def in_thread(self, work: Callable[..., Result], *arguments: Any) -> Result:
         """Run `work` where it holds up no other request; an application computes its answer so."""

@@ -28,6 +28,7 @@ CONSOLE_FEED: Final = "console_feed"
 ONLINE_FEATURES: Final = "online_features"
 EVENT_LOG: Final = "event_log"
 PREDICTION_LOG: Final = "prediction_log"
+HANDOVERS: Final = "handovers"
 LEFT_TO_JOB: Final = ("landing", "annotations", "tables", "training")
 LIVE_SECONDS: Final = 10.0
 """How long a request may search and erase segments; what it does not reach is left to the erasure job."""
@@ -76,7 +77,11 @@ def erase_live(
     predicted = _erased(
         PREDICTION_LOG, days, user_id, until, lambda path: erase_predictions(path, days[path], tombstones, person)
     )
-    removed = (state, Removed(CONSOLE_FEED, shown), online, logged, predicted)
+    handed = {path: day for day, path in prediction_segments(settings.handovers)}
+    handovers = _erased(
+        HANDOVERS, handed, user_id, until, lambda path: erase_predictions(path, handed[path], tombstones, person)
+    )
+    removed = (state, Removed(CONSOLE_FEED, shown), online, logged, predicted, handovers)
     erasures.note(erasure.request, removed={each.place: each.records for each in removed if each.records})
     return erasure, removed
 

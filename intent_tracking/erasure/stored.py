@@ -15,6 +15,7 @@ from intent_tracking.erasure.lines import blank_lines
 from intent_tracking.erasure.live import (
     CONSOLE_FEED,
     EVENT_LOG,
+    HANDOVERS,
     PREDICTION_LOG,
     SESSION_STATE,
     erase_events,
@@ -98,6 +99,8 @@ def erase_stored(settings: Settings, sessions: SessionStore, progress: Progress 
             done(LANDING, erase_landed(file, tombstones))
     for day, segment in prediction_segments(settings.prediction_log):
         done(PREDICTION_LOG, erase_predictions(segment, day, tombstones))
+    for day, segment in prediction_segments(settings.handovers):
+        done(HANDOVERS, erase_predictions(segment, day, tombstones))
     for table, day, part in _parts(settings.tables):
         done(f"tables/{table}", erase_day(part, table, day, tombstones))
     done(CONSENTS, erase_consents(settings.home, tombstones))

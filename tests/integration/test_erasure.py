@@ -18,6 +18,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from bentos.intent_service.runtime import Runtime
+from intent_tracking.applications.customer_service.handover import Handover, HandoverLog, read_handovers
 from intent_tracking.erasure.live import erase_live
 from intent_tracking.erasure.proof import prove
 from intent_tracking.erasure.stored import erase_stored
@@ -163,14 +164,23 @@ def shoppers(settings: Settings, table: str) -> Counter[str]:
     )
 
 
+def hand_over(settings: Settings, *shoppers: str) -> None:
+    """One conversation of each, handed over to a person."""
+    log = HandoverLog(settings.handovers)
+    for shopper in shoppers:
+        log.append(Handover("h", NOW, shopper, "s", "en", "help", None, (), (), "wait", (), ()))
+
+
 def test_the_service_removes_at_once_what_it_holds_and_says_so(client: TestClient, settings: Settings) -> None:
     put_online(settings, ANN, BOB)
     track(client, event(1, ANN, PHONE, "where is my parcel"), event(2, BOB), event(3, None, PHONE))
+    hand_over(settings, ANN, BOB)
     answer = erase(client, ANN)
     removed = {each["place"]: each["records"] for each in answer["removed"]}
     assert removed["session_state"] == 2  # the visit of the phone before its login too
     assert removed["online_features"] == len(USER_VIEWS)
-    assert (removed["event_log"], removed["prediction_log"]) == (1, 1)
+    assert (removed["event_log"], removed["prediction_log"], removed["handovers"]) == (1, 1, 1)
+    assert [each["shopper_id"] for each in read_handovers(settings.handovers)] == [BOB]
     assert all(each["complete"] for each in answer["removed"])
     assert answer["left_to_job"] == ["landing", "annotations", "tables", "training"]
     assert [json.loads(line.data)["event_id"] for line in read_log(settings.event_log)] == ["e-2", "e-3"]
@@ -202,6 +212,7 @@ def test_a_request_whose_time_is_over_has_removed_what_shows_the_person_and_name
         "session_state": (1, True),
         "online_features": (len(USER_VIEWS), True),
         "event_log": (0, False),
+        "handovers": (0, True),  # there is none to search
     }
     (pending,) = Erasures(settings.home).pending()
     assert pending.pending is not None

@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import Final
 
 from bentos.intent_service.releases import Application
-from intent_tracking.applications.artifacts import RISK_MODEL, USER_SEGMENTS
+from intent_tracking.applications.artifacts import ANSWER_INDEX, RISK_MODEL, USER_SEGMENTS
+
+
+def _answer_index(folder: Path) -> Application:
+    from intent_tracking.applications.customer_service.answer_index import AnswerIndex
+
+    return AnswerIndex.load(folder)
 
 
 def _risk_model(folder: Path) -> Application:
@@ -23,6 +29,7 @@ def _user_segments(folder: Path) -> Application:
 
 
 LOADERS: Final[Mapping[str, Callable[[Path], Application]]] = {
+    ANSWER_INDEX: _answer_index,
     RISK_MODEL: _risk_model,
     USER_SEGMENTS: _user_segments,
 }

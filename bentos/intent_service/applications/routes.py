@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from bentos.intent_service.applications import profile, risk
+from bentos.intent_service.applications import answer, profile, risk
 from bentos.intent_service.openapi import Operation
 from bentos.intent_service.runtime import Runtime
 
@@ -22,6 +22,7 @@ class ApplicationRoute:
 
 
 APPLICATION_ROUTES: Final[tuple[ApplicationRoute, ...]] = (
+    ApplicationRoute(answer.OPERATION, answer.answer),
     ApplicationRoute(profile.OPERATION, profile.answer_profile),
     ApplicationRoute(risk.OPERATION, risk.answer),
 )

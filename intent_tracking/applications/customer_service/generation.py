@@ -111,6 +111,9 @@ class AnswerWriter:
         try:
             with self._opener.open(request, timeout=self._seconds) as answer:
                 content = answer.read(_MAX_REPLY_BYTES + 1)
+        except urllib.error.HTTPError as error:
+            with error:
+                raise EndpointError(f"the endpoint answers {error.code} {error.reason}") from error
         except (urllib.error.URLError, HTTPException, OSError) as error:
             # Not the address: it may hold a password.
             reason = error.reason if isinstance(error, urllib.error.URLError) else error

@@ -16,6 +16,10 @@ from typing import Final
 from intent_tracking.text.cleaning import clean
 from intent_tracking.text.language import Language, detect
 
+TEMPLATES_FILE: Final = "templates.yaml"
+GOLDEN_FILE: Final = "golden.csv"
+"""Files of the folder that hold no passages: see `templates` and `golden`."""
+
 MAX_FILE_BYTES: Final = 8 << 20
 MAX_PASSAGES: Final = 200_000
 # About a screen of a phone; what is longer is cut between paragraphs, else between sentences.
@@ -70,7 +74,9 @@ class _MistakeError(Exception):
 
 
 def read_answers(folder: Path) -> Reading:
-    """Read every `.md`, `.csv`, `.tsv` and `.txt` below `folder`, hidden files left out; a missing folder is empty.
+    """Read every `.md`, `.csv`, `.tsv` and `.txt` below `folder`; a missing folder is empty.
+
+    Hidden files are left out, and templates and golden questions.
 
     A file that is not UTF-8, has no columns `question` and `answer` (`问题`, `答案`), or is of another kind is left out
     as a whole; a row or a question without an answer is left out alone.
@@ -79,7 +85,8 @@ def read_answers(folder: Path) -> Reading:
     problems: list[Problem] = []
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if not path.is_file() or any(part.startswith(".") for part in Path(name).parts):
+        hidden = any(part.startswith(".") for part in Path(name).parts)
+        if hidden or name in (TEMPLATES_FILE, GOLDEN_FILE) or not path.is_file():
             continue
         try:
             for number, (title, text) in enumerate(_entries(path, name, problems), start=1):

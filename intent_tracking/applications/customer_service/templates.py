@@ -11,10 +11,10 @@ from typing import Annotated, Any, Final
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from intent_tracking.applications.customer_service.passages import TEMPLATES_FILE
 from intent_tracking.text.cleaning import clean
 from intent_tracking.text.language import Language
 
-FILE: Final = "templates.yaml"
 # What is longer than this is no order number and no size, whatever the model says.
 MAX_VALUE_CHARACTERS: Final = 120
 
@@ -99,7 +99,7 @@ class Templates(_Record):
 
 def shipped_templates() -> Templates:
     """The templates that come with the platform, for the intents of the simulated shop."""
-    path = resources.files("intent_tracking.applications.customer_service") / FILE
+    path = resources.files("intent_tracking.applications.customer_service") / TEMPLATES_FILE
     return Templates.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
 
 
@@ -110,7 +110,7 @@ def read_templates(folder: Path) -> Templates:
         TemplateError: the file is not of the form.
     """
     shipped = shipped_templates()
-    path = folder / FILE
+    path = folder / TEMPLATES_FILE
     if not path.is_file():
         return shipped
     try:

@@ -44,6 +44,7 @@ DAILY = {
     "drift_report",
 }
 APPLICATIONS = {
+    "answer_index",
     "insights_report",
     "propensity_model",
     "audiences",
@@ -120,7 +121,7 @@ def test_checks_are_named_after_their_asset_and_block(definitions):
         assert key.name.startswith(f"{key.asset_key.to_user_string()}_")
     blocking = {key.name for key in graph.asset_check_keys if graph.get(key).blocking}
     assert blocking
-    warnings = {"drift_report_calm", "user_segments_large", "risk_scores_within_budget"}
+    warnings = {"drift_report_calm", "user_segments_large", "risk_scores_within_budget", "answer_index_files_are_read"}
     assert blocking == {k.name for k in graph.asset_check_keys} - warnings
 
 

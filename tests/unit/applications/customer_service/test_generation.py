@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-import pytest
+import time
 
-from intent_tracking.applications.customer_service.generation import NotGroundedError, grounded
+import pytest
+from pydantic import SecretStr
+
+from intent_tracking.applications.customer_service.generation import (
+    AnswerWriter,
+    EndpointError,
+    NotGroundedError,
+    grounded,
+)
 from intent_tracking.applications.customer_service.passages import Passage
+from tests.fakes.chat_server import Messages, Reply, chat_server
 
 pytestmark = pytest.mark.unit
 
@@ -45,3 +54,57 @@ def test_an_answer_that_cites_is_taken_without_its_marks() -> None:
 def test_anything_else_is_refused(reply: str, why: str) -> None:
     with pytest.raises(NotGroundedError, match=why.replace("[", r"\[")):
         grounded(reply, "when does it come?", PASSAGES, CODE)
+
+
+@pytest.mark.parametrize(
+    ("reply", "why"),
+    [
+        (b"no json", r"holds no choices\[0\]"),
+        (b'{"choices": []}', r"holds no choices\[0\]"),
+        (b'{"choices": [{"message": {"content": 3}}]}', "is no text"),
+        (b"x" * (2 << 20), "larger than 1 MiB"),
+        (500, "Internal Server Error"),
+        (307, "Temporary Redirect"),
+    ],
+)
+def test_an_endpoint_that_answers_otherwise_is_named(reply: Reply, why: str) -> None:
+    with chat_server(lambda _: reply) as server:
+        with pytest.raises(EndpointError, match=why) as caught:
+            AnswerWriter(server.address, "m", SecretStr("sk-secret"), 5).write("when?", PASSAGES, "en")
+        assert len(server.requests) == 1  # a redirect would have carried the key elsewhere
+    assert "sk-secret" not in str(caught.value)
+
+
+def test_an_endpoint_that_is_late_or_away_holds_nobody() -> None:
+    def sleeps(_: Messages) -> str:
+        time.sleep(0.5)
+        return "late [1]"
+
+    with chat_server(sleeps) as server:
+        began = time.monotonic()
+        with pytest.raises(EndpointError, match="timed out"):
+            AnswerWriter(server.address, "m", None, 0.1).write("when?", PASSAGES, "en")
+        assert time.monotonic() - began < 0.45
+    with pytest.raises(EndpointError, match="no answer from the endpoint"):
+        AnswerWriter("http://127.0.0.1:9/v1", "m", None, 0.5).write("when?", PASSAGES, "en")
+
+
+def test_a_real_model_that_was_never_trained_says_nothing_that_is_taken() -> None:
+    import torch
+
+    torch.manual_seed(0)
+    letters, states = torch.nn.Embedding(128, 16), torch.nn.GRUCell(16, 32)
+    next_letter = torch.nn.Linear(32, 128)
+
+    def generate(messages: Messages) -> str:
+        state, said = torch.zeros(1, 32), ""
+        with torch.inference_mode():
+            for letter in messages[-1]["content"][-50:]:
+                state = states(letters(torch.tensor([min(ord(letter), 127)])), state)
+            for _ in range(20):
+                said += chr(int(next_letter(state).argmax()))
+                state = states(letters(torch.tensor([ord(said[-1])])), state)
+        return said
+
+    with chat_server(generate) as server, pytest.raises(NotGroundedError):
+        AnswerWriter(server.address, "tiny", None, 30).write("when?", PASSAGES, "en")

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from intent_tracking.applications.customer_service.passages import TEMPLATES_FILE
 from intent_tracking.applications.customer_service.templates import (
-    FILE,
     LANGUAGES,
     TemplateError,
     read_templates,
@@ -45,7 +45,7 @@ def test_a_value_is_never_read_as_a_template(value: str) -> None:
 
 
 def test_a_shop_replaces_an_intent_and_keeps_the_rest(tmp_path: Path) -> None:
-    (tmp_path / FILE).write_text('intents:\n  track_order: {en: "Ask {order_id}.", zh: "查{order_id}"}\n')
+    (tmp_path / TEMPLATES_FILE).write_text('intents:\n  track_order: {en: "Ask {order_id}.", zh: "查{order_id}"}\n')
     templates = read_templates(tmp_path)
     assert templates.say("track_order", "en", {"order_id": "7"}) == "Ask 7."
     assert templates.intents["complaint"] == shipped_templates().intents["complaint"]
@@ -63,8 +63,8 @@ def test_a_shop_replaces_an_intent_and_keeps_the_rest(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_file_says_where_and_what(tmp_path: Path, content: str, message: str) -> None:
-    (tmp_path / FILE).write_text(content)
+    (tmp_path / TEMPLATES_FILE).write_text(content)
     with pytest.raises(TemplateError) as caught:
         read_templates(tmp_path)
-    assert str(tmp_path / FILE) in str(caught.value)
+    assert str(tmp_path / TEMPLATES_FILE) in str(caught.value)
     assert message in str(caught.value)
