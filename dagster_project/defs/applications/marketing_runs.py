@@ -66,7 +66,7 @@ def draw_day(settings: Settings, tables: Tables, rules: MarketingRules, day: dat
     consents = read_consents(settings.marketing / CONSENT_FOLDER)
     looked_back = days_before(day, rules.history_days)
     before = [(each, tables.audience_contacts.read([each])) for each in days_under_caps(rules.caps, day)]
-    with history(tables.validated_events.paths(looked_back), end_of(day)) as database:
+    with history(tables.validated_events.paths(looked_back), end_of(day), lines=True) as database:
         evidence = gather(
             database,
             day,

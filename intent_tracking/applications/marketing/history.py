@@ -28,16 +28,19 @@ def days_before(until: date, days: int) -> list[date]:
 
 
 @contextmanager
-def history(events: Sequence[Path], moment: datetime | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+def history(
+    events: Sequence[Path], moment: datetime | None = None, *, lines: bool = False
+) -> Iterator[duckdb.DuckDBPyConnection]:
     """A database with the events that had happened and arrived by `moment` (None: all of them).
 
     `acts`: shopper_id, name, t, known (when it had arrived), amount (of purchases), items, units, language.
     `lines`: shopper_id, name, t, item, item_name, brand, price, on_offer (coupon or discount) of product pages, carts
-    and purchases, a view that is computed where it is asked. Times are UTC without a zone.
+    and purchases. Times are UTC without a zone.
 
     Args:
         events: partitions of `validated_events`.
         moment: UTC.
+        lines: whether the table `lines` is made too.
     """
     with duckdb.connect() as database:
         database.execute("SET TimeZone = 'UTC'")
@@ -54,7 +57,8 @@ def history(events: Sequence[Path], moment: datetime | None = None) -> Iterator[
         )
         database.execute(_KNOWN)
         database.execute(_ACTS)
-        database.execute(_LINES)
+        if lines:
+            database.execute(_LINES)
         yield database
 
 
@@ -76,7 +80,7 @@ SELECT shopper_id, event_name AS name, t, known, event_id,
 FROM known
 """
 _LINES: Final = """
-CREATE TEMP VIEW lines AS
+CREATE TEMP TABLE lines AS
 SELECT shopper_id, name, t, coalesce(line.item_id, line.item_name) AS item, line.item_name AS item_name,
     line.item_brand AS brand, line.price AS price,
     (line.coupon IS NOT NULL OR coalesce(line.discount, 0) > 0 OR used IS NOT NULL) AS on_offer

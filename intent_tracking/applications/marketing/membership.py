@@ -86,7 +86,7 @@ def gather(
     """Everything that the rules ask for.
 
     Args:
-        database: `history.history` up to the end of `day`.
+        database: `history.history` up to the end of `day`, with its lines.
         day: UTC.
         sessions, predictions: partitions of `sessions` and `served_predictions`.
         prices: `shopper_id` and `price` (0: none seen), of the snapshot of the day.

@@ -90,7 +90,7 @@ def audiences(
     stored["validated_events"].write(DAY, table(list(rows)))
     for name, given_rows in (("sessions", sessions), ("served_predictions", served)):
         stored[name].write(DAY, pa.Table.from_pylist(list(given_rows), schema=stored[name].schema))
-    with history(stored["validated_events"].paths([DAY]), end_of(DAY)) as database:
+    with history(stored["validated_events"].paths([DAY]), end_of(DAY), lines=True) as database:
         evidence = gather(
             database,
             DAY,

@@ -55,7 +55,7 @@ def test_a_difference_of_shares_lies_in_its_interval_and_turns_around_with_the_g
 
 def test_without_an_effect_the_intervals_hold_zero_as_often_as_they_say() -> None:
     generator = np.random.default_rng(3)
-    draws, treated, control = 2000, 900, 100
+    draws, treated, control = 800, 900, 100
     for share in (0.02, 0.1, 0.4):
         hits = generator.binomial(treated, share, draws)
         others = generator.binomial(control, share, draws)
@@ -63,14 +63,14 @@ def test_without_an_effect_the_intervals_hold_zero_as_often_as_they_say() -> Non
             found.low <= 0 <= found.high
             for found in (newcombe(int(a), treated, int(b), control, 0.95) for a, b in zip(hits, others, strict=True))
         )
-        assert 0.93 <= held / draws <= 0.985, share  # wider than it says where hits are few
+        assert 0.925 <= held / draws <= 0.99, share  # wider than it says where hits are few
     # Money as it is: most spend nothing, the others by a long tail; and a small control group.
     held = 0
-    for _ in range(400):
+    for _ in range(250):
         spent = np.where(generator.random(220) < 0.3, generator.lognormal(3, 0.9, 220), 0)
         found = permuted(spent[:180], spent[180:], 0.9, draws=199)
         held += found.low <= 0 <= found.high
-    assert 0.855 <= held / 400 <= 0.945  # three standard deviations of 400 draws
+    assert 0.843 <= held / 250 <= 0.957  # three standard deviations of 250 draws
 
 
 def test_money_moves_its_interval_along_and_the_groups_turn_it_around() -> None:
@@ -90,11 +90,11 @@ def test_an_effect_is_found_in_the_sample_that_was_asked_for() -> None:
     control = round(needed * control_share)
     generator = np.random.default_rng(4)
     found = 0
-    for _ in range(1000):
+    for _ in range(600):
         hits = int(generator.binomial(needed - control, base + difference))
         others = int(generator.binomial(control, base))
         found += newcombe(hits, needed - control, others, control, 0.95).low > 0
-    assert 0.74 <= found / 1000 <= 0.88
+    assert 0.74 <= found / 600 <= 0.88
 
 
 def test_groups_that_were_not_drawn_as_declared_say_nothing() -> None:
