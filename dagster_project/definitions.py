@@ -11,7 +11,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     Programs that run the graph themselves take a job from it:
     `defs.resolve_job_def("ingest_job").execute_in_process(tags=range_tags(first, last), instance=instance)`.
     """
-    from dagster_project.defs.applications import customer_service, insights, marketing, profiles
+    from dagster_project.defs.applications import customer_service, insights, marketing, profiles, recommendation
     from dagster_project.defs.applications import online as online_views
     from dagster_project.defs.applications import risk as risk_assets
     from dagster_project.defs.applications.jobs import applications_job, daily_applications
@@ -48,7 +48,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
 
     days = daily_from(settings.first_day)
     # Each holds the assets of an application, and their checks.
-    applications = [online_views, insights, profiles, marketing, customer_service, risk_assets]
+    applications = [online_views, insights, profiles, marketing, customer_service, recommendation, risk_assets]
     assets = dg.map_asset_specs(
         lambda spec: spec.replace_attributes(partitions_def=days) if spec.partitions_def else spec,
         dg.load_assets_from_modules(

@@ -203,6 +203,11 @@ class Settings(BaseSettings):
         return self.applications / "audience_effects"
 
     @property
+    def recommendation_rules(self) -> Path:
+        """What the shop decides about its recommendations; may be missing."""
+        return self.home / "recommendation.yaml"
+
+    @property
     def segment_rules(self) -> Path:
         """What the shop decides about its segments; may be missing."""
         return self.home / "segments.yaml"

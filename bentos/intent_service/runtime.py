@@ -95,6 +95,7 @@ class Runtime:
         expire_seconds: float = EXPIRE_SECONDS,
         worker: int = 1,
     ) -> None:
+        self.settings = settings
         self.metrics = Metrics(worker)
         self._settings = settings
         self._parts: dict[Callable[[Settings], Any], Any] = {}

@@ -10,6 +10,7 @@ import numpy as np
 
 from intent_tracking.applications.artifacts import (
     ANSWER_INDEX,
+    ITEM_INDEX,
     RISK_MODEL,
     USER_SEGMENTS,
     artifact_folder,
@@ -22,12 +23,20 @@ from intent_tracking.applications.customer_service.ranking import shipped_ranker
 from intent_tracking.applications.customer_service.templates import shipped_templates
 from intent_tracking.applications.profiles.segments import Segment, Segments, Trait
 from intent_tracking.applications.profiles.space import Space
+from intent_tracking.applications.recommendation.files import save
+from intent_tracking.applications.recommendation.interactions import interactions_of
+from intent_tracking.applications.recommendation.item_index import learn_index
+from intent_tracking.applications.recommendation.ranker import Ranker
+from intent_tracking.applications.recommendation.ranker_training import as_onnx
+from intent_tracking.applications.recommendation.recommender import Recommender
+from intent_tracking.applications.recommendation.similarity import Neighbours
 from intent_tracking.applications.risk.policy import shipped_policy
 from intent_tracking.applications.risk.shop import Shop
 from intent_tracking.applications.risk.training import learn, write_risk_model
 from intent_tracking.release import Component
 from intent_tracking.settings import Settings
 from tests.fakes.risk_cases import made_up_cases
+from tests.fakes.shop_purchases import purchases
 
 UNTIL: Final = date(2026, 3, 8)
 PASSAGES: Final = (
@@ -42,6 +51,7 @@ def released_applications(home: Path) -> dict[str, Component]:
     root = Settings(home=home).applications
     return {
         ANSWER_INDEX: released_answers(home),
+        ITEM_INDEX: Component.of(_item_index(root)),
         RISK_MODEL: Component.of(_risk_model(root)),
         USER_SEGMENTS: Component.of(_segments(root)),
     }
@@ -93,3 +103,25 @@ def _segments(root: Path) -> Path:
     folder = artifact_folder(root, USER_SEGMENTS, UNTIL, fingerprint)
     assert folder is not None
     return folder
+
+
+def _item_index(root: Path) -> Path:
+    """A shop of pairs, `left-<n>` and `right-<n>`, whose ranker finds every item equally good."""
+    interactions = interactions_of(purchases(shoppers=24, days=30))
+    ids = interactions.catalogue.ids
+    other = [ids.index(_partner(item)) for item in ids]
+    pairs = Neighbours(np.array(other, np.int32)[:, None], np.ones((len(ids), 1), np.float32))
+    nothing = Neighbours(np.full((len(ids), 1), -1, np.int32), np.zeros((len(ids), 1), np.float32))
+    index = learn_index(interactions, int(interactions.days[-1]) + 1, together=pairs, alike=nothing)
+    ranker = Ranker(as_onnx([{"tree_structure": {"leaf_value": 0.0}}]))
+    fingerprint = fingerprint_of("item index of a test")
+    with new_artifact(root, ITEM_INDEX, UNTIL, fingerprint) as draft:
+        save(draft, Recommender(index, ranker))
+    folder = artifact_folder(root, ITEM_INDEX, UNTIL, fingerprint)
+    assert folder is not None
+    return folder
+
+
+def _partner(item: str) -> str:
+    side, number = item.split("-")
+    return f"{'right' if side == 'left' else 'left'}-{number}"

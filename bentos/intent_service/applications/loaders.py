@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from bentos.intent_service.releases import Application
-from intent_tracking.applications.artifacts import ANSWER_INDEX, RISK_MODEL, USER_SEGMENTS
+from intent_tracking.applications.artifacts import ANSWER_INDEX, ITEM_INDEX, RISK_MODEL, USER_SEGMENTS
 
 
 def _answer_index(folder: Path) -> Application:
@@ -28,8 +28,15 @@ def _user_segments(folder: Path) -> Application:
     return Segments.load(folder)
 
 
+def _item_index(folder: Path) -> Application:
+    from intent_tracking.applications.recommendation.files import LiveIndex
+
+    return LiveIndex(folder)
+
+
 LOADERS: Final[Mapping[str, Callable[[Path], Application]]] = {
     ANSWER_INDEX: _answer_index,
+    ITEM_INDEX: _item_index,
     RISK_MODEL: _risk_model,
     USER_SEGMENTS: _user_segments,
 }

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from bentos.intent_service.applications import answer, profile, risk
+from bentos.intent_service.applications import answer, profile, recommend, risk
 from bentos.intent_service.openapi import Operation
 from bentos.intent_service.runtime import Runtime
 
@@ -24,5 +24,6 @@ class ApplicationRoute:
 APPLICATION_ROUTES: Final[tuple[ApplicationRoute, ...]] = (
     ApplicationRoute(answer.OPERATION, answer.answer),
     ApplicationRoute(profile.OPERATION, profile.answer_profile),
+    ApplicationRoute(recommend.OPERATION, recommend.answer_recommend),
     ApplicationRoute(risk.OPERATION, risk.answer),
 )

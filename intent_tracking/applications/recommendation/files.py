@@ -81,6 +81,12 @@ def load(folder: Path) -> Recommender:
     return Recommender(index, Ranker((folder / _RANKER).read_bytes()))
 
 
+def ranker_of(folder: Path) -> Ranker | None:
+    """The ranker of an artifact by itself; None where it takes other features than are computed now."""
+    form = json.loads((folder / _FORM).read_text(encoding="utf-8"))
+    return Ranker((folder / _RANKER).read_bytes()) if tuple(form["features"]) == FEATURES else None
+
+
 class LiveIndex:
     """The artifact as the service holds it.
 

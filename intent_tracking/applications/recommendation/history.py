@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Final
 
-import numpy as np
 import orjson
 
 from intent_tracking.applications.recommendation.interactions import Interactions, Reach, day_of
@@ -76,12 +75,15 @@ def shortened(visits: Sequence[Visit]) -> History:
     return History(tuple(reversed(kept)))
 
 
-def history_of(interactions: Interactions, shopper: int) -> History:
-    """Everything that one shopper of `interactions` did."""
-    found = []
-    for visit in np.flatnonzero(interactions.shoppers == shopper):
-        lines = interactions.lines_of(int(visit))
-        ids = [interactions.catalogue.ids[item] for item in interactions.items[lines]]
-        reaches = [Reach(int(reach)) for reach in interactions.reaches[lines]]
-        found.append(Visit(day_of(int(interactions.days[visit])), dict(zip(ids, reaches, strict=True))))
-    return shortened(found)
+def histories(interactions: Interactions) -> dict[str, History]:
+    """What each shopper did, by shopper id in its order."""
+    ids, names = interactions.catalogue.ids, {int(reach): reach for reach in Reach}
+    visits: dict[int, list[Visit]] = {}
+    for number, (day, shopper) in enumerate(
+        zip(interactions.days.tolist(), interactions.shoppers.tolist(), strict=True)
+    ):
+        lines = interactions.lines_of(number)
+        items, reaches = interactions.items[lines].tolist(), interactions.reaches[lines].tolist()
+        found = {ids[item]: names[reach] for item, reach in zip(items, reaches, strict=True)}
+        visits.setdefault(shopper, []).append(Visit(day_of(day), found))
+    return {interactions.shopper_ids[shopper]: shortened(visits[shopper]) for shopper in sorted(visits)}

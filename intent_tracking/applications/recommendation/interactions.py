@@ -72,6 +72,7 @@ class Interactions:
         starts: `[visits + 1]`, where the lines of each visit begin.
         items, reaches: `[lines]`; within a visit in the order of the first event about the item.
         days, shoppers: `[visits]`: day number since 1970 and a number for each shopper.
+        shopper_ids: what the shopper numbers mean; no index keeps them.
     """
 
     catalogue: Catalogue
@@ -80,6 +81,7 @@ class Interactions:
     reaches: npt.NDArray[np.int8]
     days: Ints
     shoppers: Ints
+    shopper_ids: tuple[str, ...] = ()
 
     def lines_of(self, visit: int) -> slice:
         """Where the lines of a visit lie."""
@@ -166,6 +168,7 @@ def interactions_of(events: pa.Table) -> Interactions:
         database.register("reaches", reaches)
         database.execute(_LINES)
         described = database.execute(_CATALOGUE).to_arrow_table()
+        people = database.execute("SELECT DISTINCT shopper_id FROM lines ORDER BY shopper_id").to_arrow_table()
         lines = database.execute(_VISITS).to_arrow_table()
     days, shoppers = _numbers(lines["day"], np.int32), _numbers(lines["shopper"], np.int32)
     begins = np.flatnonzero(np.r_[True, (np.diff(days) != 0) | (np.diff(shoppers) != 0)]) if len(days) else days
@@ -176,6 +179,7 @@ def interactions_of(events: pa.Table) -> Interactions:
         reaches=_numbers(lines["reach"], np.int8),
         days=days[begins],
         shoppers=shoppers[begins],
+        shopper_ids=tuple(people["shopper_id"].to_pylist()),
     )
 
 

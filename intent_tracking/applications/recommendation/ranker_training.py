@@ -59,7 +59,7 @@ def fit_ranker(rows: RankerRows, config: RankerConfig | None = None) -> Ranker:
     Raises:
         ValueError: the rows hold nothing taken, or nothing left.
     """
-    return Ranker(as_onnx(boosted(rows, config or RankerConfig())))
+    return Ranker(as_onnx(boosted(rows, config or RankerConfig()).dump_model()["tree_info"]))
 
 
 def boosted(rows: RankerRows, config: RankerConfig) -> lightgbm.Booster:
@@ -95,11 +95,9 @@ def boosted(rows: RankerRows, config: RankerConfig) -> lightgbm.Booster:
     )
 
 
-def as_onnx(booster: lightgbm.Booster) -> bytes:
-    """The sum of the trees through the logistic function, as a serialized graph."""
+def as_onnx(trees: Sequence[dict[str, Any]]) -> bytes:
+    """The sum of `trees`, as LightGBM dumps them, through the logistic function, as a serialized graph."""
     from onnx import TensorProto, checker, helper
-
-    trees: Sequence[dict[str, Any]] = booster.dump_model()["tree_info"]
 
     nodes: dict[str, list[Any]] = {
         f"nodes_{name}": []

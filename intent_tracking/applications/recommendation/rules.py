@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from enum import StrEnum
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-RULES_FILE: Final = "recommendation.yaml"
+logger = logging.getLogger(__name__)
 
 
 class RulesError(ValueError):
@@ -123,6 +124,43 @@ def read_rules(path: Path) -> Rules:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the file"
         raise RulesError(f"{path}: {place}: {first['msg']}") from error
+
+
+class LiveRules:
+    """The rules at this moment: the file is read again when it has changed.
+
+    A file that cannot be used leaves the rules as they were, and is logged; at the start, that is the shipped ones.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seen: tuple[int, int, int] | None = None
+        self._rules = shipped_rules()
+
+    def current(self) -> Rules:
+        """The rules that hold now."""
+        found = _stamp(self._path)
+        if found != self._seen:
+            self._seen = found
+            try:
+                self._rules = read_rules(self._path)
+            except RulesError as error:
+                logger.error("ALERT: the rules of recommendations stay as they were: %s", error)
+        return self._rules
+
+
+@cache
+def live_rules(path: Path) -> LiveRules:
+    """The rules of `path`, followed once in a process."""
+    return LiveRules(path)
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_mtime_ns, found.st_ino, found.st_size
 
 
 def _shipped() -> dict[str, Any]:

@@ -28,7 +28,7 @@ from intent_tracking.applications.recommendation.ranker_training import (
 )
 from intent_tracking.applications.recommendation.reasons import wording
 from intent_tracking.applications.recommendation.recommender import Question, Recommendations, Recommender
-from intent_tracking.applications.recommendation.rules import RULES_FILE, Rules, RulesError, read_rules, shipped_rules
+from intent_tracking.applications.recommendation.rules import LiveRules, Rules, RulesError, read_rules, shipped_rules
 from intent_tracking.artifact import ArtifactError
 from tests.fakes.shop_purchases import PAIRS, purchases
 
@@ -200,7 +200,8 @@ def test_the_exported_ranker_scores_as_the_trees_do() -> None:
     rows = RankerRows([features], [taken])
     booster = boosted(rows, RankerConfig(trees=15, least_in_leaf=5))
     features[:5, 1] = np.nan  # never missing in training
-    np.testing.assert_allclose(Ranker(as_onnx(booster)).score(features), booster.predict(features), atol=1e-6)
+    exported = Ranker(as_onnx(booster.dump_model()["tree_info"]))
+    np.testing.assert_allclose(exported.score(features), booster.predict(features), atol=1e-6)
 
 
 def test_a_ranker_needs_something_taken_and_something_left() -> None:
@@ -253,7 +254,7 @@ def test_a_stored_history_that_is_none_says_what_to_do(text: str) -> None:
 
 
 def test_the_file_of_the_shop_takes_the_place_of_shipped_entries(tmp_path: Path) -> None:
-    file = tmp_path / RULES_FILE
+    file = tmp_path / "recommendation.yaml"
     assert read_rules(file) == shipped_rules()
     file.write_text("out_of_stock: [left-1]\nstrategy_of_intent: {hires_a_boat: discover}\n")
     read = read_rules(file)
@@ -273,10 +274,21 @@ def test_the_file_of_the_shop_takes_the_place_of_shipped_entries(tmp_path: Path)
     ],
 )
 def test_a_file_of_rules_that_is_wrong_names_the_entry(tmp_path: Path, text: str, complaint: str) -> None:
-    file = tmp_path / RULES_FILE
+    file = tmp_path / "recommendation.yaml"
     file.write_text(text)
     with pytest.raises(RulesError, match=re.escape(complaint)):
         read_rules(file)
+
+
+def test_rules_are_followed_and_a_broken_file_changes_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = tmp_path / "recommendation.yaml"
+    live = LiveRules(file)
+    assert live.current() is shipped_rules()
+    file.write_text("out_of_stock: [left-1]")
+    assert live.current().out_of_stock == {"left-1"}
+    file.write_text("out_of_stock: left-1, left-2")
+    assert live.current().out_of_stock == {"left-1"}
+    assert "the rules of recommendations stay as they were" in caplog.text
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

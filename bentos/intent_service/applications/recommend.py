@@ -1,0 +1,119 @@
+"""`POST /v1/recommend`: items for one shopper at this moment, chosen by what the shopper wants."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from bentos.intent_service.openapi import Operation
+from bentos.intent_service.runtime import Runtime
+from bentos.intent_service.shopper import Shopper
+from intent_tracking.access.keys import Scope
+from intent_tracking.applications.artifacts import ITEM_INDEX
+from intent_tracking.applications.recommendation.files import LiveIndex
+from intent_tracking.applications.recommendation.history import History
+from intent_tracking.applications.recommendation.interactions import REACH_OF_EVENT, Reach
+from intent_tracking.applications.recommendation.recommender import MOST_ITEMS, Question
+from intent_tracking.applications.recommendation.rules import live_rules
+from intent_tracking.events.contract import Identifier
+from intent_tracking.features.derived import USER_ITEMS
+
+MAX_CONTEXT_ITEMS: Final = 50
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class RecommendRequest(_Record):
+    """Whom to recommend to, and where: each field adds to what is known, and none is needed.
+
+    `items` are the items of the page, newest last. Without `language` a reason is in the language of its item's name.
+    """
+
+    user_id: Identifier | None = None
+    session_id: Identifier | None = None
+    items: Annotated[list[Identifier], Field(max_length=MAX_CONTEXT_ITEMS)] = []
+    k: Annotated[int, Field(ge=1, le=MOST_ITEMS)] = 10
+    language: Literal["en", "zh"] | None = None
+
+
+class RecommendedItem(_Record):
+    """An item, its score, which orders the items of one answer, and why it is shown."""
+
+    item_id: str
+    score: Annotated[float, Field(ge=0)]
+    reason: str
+
+
+class RecommendAnswer(_Record):
+    """Items, best first; `intent` is what the model says the shopper wants, null where it says nothing."""
+
+    items: list[RecommendedItem]
+    strategy: str
+    intent: str | None
+
+
+async def answer_recommend(runtime: Runtime, request: RecommendRequest) -> RecommendAnswer:
+    """Recommendations from the live index.
+
+    Raises:
+        RequestError: no model or no item_index is released.
+        OSError, sqlite3.Error: the session state or the online store cannot be read.
+    """
+    live = runtime.application(ITEM_INDEX, LiveIndex)
+    shopper = await runtime.shopper(request.session_id, request.user_id)
+    row = await runtime.derived(USER_ITEMS, shopper.shopper_id) if shopper.shopper_id is not None else None
+    history = History.from_json(str(row.values["items"])) if row is not None else History()
+    question = _question(shopper, history, request)
+    rules = live_rules(runtime.settings.recommendation_rules).current()
+    answer = await runtime.in_thread(live.recommender.recommend, question, rules)
+    return RecommendAnswer(
+        items=[RecommendedItem(item_id=i.item_id, score=i.score, reason=i.reason) for i in answer.items],
+        strategy=answer.strategy,
+        intent=question.intent,
+    )
+
+
+def _question(shopper: Shopper, history: History, request: RecommendRequest) -> Question:
+    session = shopper.session
+    seen = [
+        (item.item_id or item.item_name or "", REACH_OF_EVENT[event.event_name])
+        for event in (session.events if session is not None else ())
+        if event.event_name in REACH_OF_EVENT
+        for item in event.items
+    ]
+    prediction = shopper.prediction
+    sure = prediction is not None and prediction.intents and not prediction.out_of_scope
+    return Question(
+        history=history,
+        session=[*seen, *((item, Reach.LOOKED) for item in request.items)],
+        intent=prediction.intents[0].name if prediction is not None and sure else None,
+        # Archived traffic has a clock of its own.
+        day=(session.last_event_at if session is not None else datetime.now(UTC)).date(),
+        count=request.k,
+        language=request.language,
+    )
+
+
+OPERATION: Final = Operation(
+    path="/v1/recommend",
+    method="post",
+    name="recommend",
+    summary="Recommend items to a shopper at this moment.",
+    description=(
+        "What the shopper wants, as the live model reads the session, chooses the strategy: who is about to buy gets "
+        "the item and what goes with it, who compares gets alternatives, who explores gets something new, and who "
+        "complains gets nothing. The shop's rules say which intent has which strategy, and what is never shown. The "
+        "session is that of `session_id`, else the one of `user_id` that is under way; earlier purchases are those of "
+        "the shopper up to the day before. A shopper of whom nothing is known gets what is popular. Scores order the "
+        "items of one answer; those of two answers do not compare."
+    ),
+    request=RecommendRequest,
+    answer=RecommendAnswer,
+    scope=Scope.READ,
+    example={"user_id": "u-1842", "items": ["sku-7"], "k": 4},
+    errors=(400, 408, 413, 415, 422, 503),
+)

@@ -1,0 +1,81 @@
+"""`/v1/recommend`: the session under way and the stored past of a shopper, by the intent of the live model."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from bentos.intent_service.runtime import Runtime
+from intent_tracking.applications.recommendation.history import History, Visit
+from intent_tracking.applications.recommendation.interactions import Reach
+from intent_tracking.features.derived import USER_ITEMS
+from tests.fakes.online_store import put_online
+from tests.fakes.service_client import error
+
+pytestmark = pytest.mark.unit
+
+
+def recommend(client: TestClient, **fields: Any) -> dict[str, Any]:
+    answer = client.post("/v1/recommend", json=fields)
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    assert set(found) == {"items", "strategy", "intent"}
+    assert all(set(item) == {"item_id", "score", "reason"} for item in found["items"])
+    return found
+
+
+def looks_at(client: TestClient, item: str, user: str) -> str:
+    event = {
+        "event_id": f"{user}-{item}", "event_name": "view_item", "event_time": datetime.now(UTC).isoformat(),
+        "user_id": user, "source": "web", "params": {"items": [{"item_id": item}]},
+    }  # fmt: skip
+    answer = client.post("/v1/track", json={"events": [event]}).json()
+    session_id: str = answer["sessions"][0]["session_id"]
+    return session_id
+
+
+def test_a_newcomer_gets_what_is_popular(shared: TestClient) -> None:
+    found = recommend(shared, k=3)
+    assert (len(found["items"]), found["strategy"], found["intent"]) == (3, "usual", None)
+    assert {item["reason"] for item in found["items"]} == {"many buy it now"}
+
+
+def test_the_items_of_the_page_lead_to_what_goes_with_them(shared: TestClient) -> None:
+    found = recommend(shared, items=["left-2"], k=1, language="zh")
+    assert found["items"][0]["item_id"] == "right-2"
+    assert "搭配" in found["items"][0]["reason"]
+
+
+def test_the_session_under_way_is_found_by_its_user_and_by_its_id(shared: TestClient) -> None:
+    session = looks_at(shared, "left-4", "u-recommend")
+    by_user, by_session = recommend(shared, user_id="u-recommend"), recommend(shared, session_id=session)
+    assert by_user == by_session
+    assert by_user["items"][0]["item_id"] == "right-4"
+    assert by_user["intent"] == "intent-of-m1"
+    assert by_user["strategy"] == "usual"
+
+
+def test_what_is_stored_of_a_shopper_counts(shared: TestClient, shared_runtime: Runtime) -> None:
+    now = datetime.now(UTC)
+    past = History((Visit((now - timedelta(days=3)).date(), {"left-1": Reach.BOUGHT}),)).to_json()
+    put_online(shared_runtime.settings.feast / "online.db", USER_ITEMS.name, "u-regular", {"items": past}, now)
+    reasons = {item["item_id"]: item["reason"] for item in recommend(shared, user_id="u-regular", k=50)["items"]}
+    assert reasons["left-1"] == "you bought it before"
+    assert reasons["right-1"] == "goes with blue vase left, which you bought"
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [({"k": 0}, "k"), ({"k": 101}, "k"), ({"user": "u"}, "user"),
+     ({"language": "fr"}, "language"), ({"user_id": ""}, "user_id")],
+)  # fmt: skip
+def test_a_request_out_of_bounds_names_the_field(shared: TestClient, fields: dict[str, Any], field: str) -> None:
+    answer = shared.post("/v1/recommend", json=fields)
+    assert error(answer, 422, "invalid_request")["field"] == field
+
+
+def test_too_many_items_of_the_page_are_too_large(shared: TestClient) -> None:
+    assert error(shared.post("/v1/recommend", json={"items": ["i"] * 51}), 413, "too_large")["field"] == "items"
