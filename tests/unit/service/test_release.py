@@ -68,7 +68,7 @@ def test_the_document_describes_every_route_and_only_what_exists(client: TestCli
     assert set(document["paths"]) == {
         *("/v1/track", "/v1/intent", "/v1/explain", "/v1/erase", "/v1/release"),
         *("/livez", "/readyz", "/metrics", "/snippet.js"),
-        *("/v1/profile", "/v1/recommend", "/v1/risk"),
+        *("/v1/answer", "/v1/profile", "/v1/recommend", "/v1/risk"),
     }
     text = json.dumps(document)
     schemas = document["components"]["schemas"]
