@@ -216,7 +216,7 @@ def _exported(row: Mapping[str, Any]) -> dict[str, Any]:
     propensity = row["propensity"]
     return {
         **row,
-        "items": " ".join(row["items"]),
+        "items": "|".join(row["items"]),
         "reasons": "; ".join(row[f"reasons_{row['language']}"]),
         "propensity": None if propensity is None else round(propensity, 4),
     }

@@ -262,7 +262,6 @@ def _write(
     root: Path, until: date, fingerprint: str, document: bytes, weights: Weights, test: Labelled, measured: Measured
 ) -> None:
     model = PropensityModel(weights, "")
-    order = np.argsort(model.probabilities(test.taken.values), kind="stable")
     with new_artifact(root, PROPENSITY_MODEL, until, fingerprint) as draft:
         (draft.folder / WEIGHTS_FILE).write_bytes(document)
         draft.metrics.update(
@@ -272,9 +271,7 @@ def _write(
             average_precision=measured.average_precision,
             calibration_error=measured.calibration.ece,
         )
-        # Rounded, spread over the range, and without a name: values of features, no shopper.
-        for row in order[np.linspace(0, len(order) - 1, _GOLDEN).astype(int)]:
-            request = {
-                name: round(float(value), 2) for name, value in zip(FEATURES, test.taken.values[row], strict=True)
-            }
+        # Quantiles of each feature, so that no line is anybody's.
+        for values in np.quantile(test.taken.values, np.linspace(0.05, 0.95, _GOLDEN), axis=0):
+            request = {name: round(float(value), 2) for name, value in zip(FEATURES, values, strict=True)}
             draft.golden.append((request, model.answer(request)))
