@@ -153,11 +153,13 @@ def _percent(share: float) -> int:
     return round(100 * share)
 
 
+# An item has a brand and a name in each language of the shop: the name is the one that most saw with the brand.
 _NAMES: Final = """
 CREATE TEMP TABLE item_names AS
-SELECT item, arg_max(item_name, (uses, item_name)) AS item_name FROM (
-    SELECT item, item_name, count(*) AS uses FROM lines WHERE item_name IS NOT NULL GROUP BY item, item_name
-) GROUP BY item
+SELECT item, brand, arg_max(item_name, (seen, item_name)) AS item_name, max(seen) AS shoppers FROM (
+    SELECT item, brand, item_name, count(DISTINCT shopper_id) AS seen FROM lines
+    WHERE item_name IS NOT NULL AND brand IS NOT NULL GROUP BY item, brand, item_name
+) GROUP BY item, brand
 """
 _LOOKED: Final = """
 WITH looked AS (
@@ -201,11 +203,11 @@ WITH views AS (
     SELECT shopper_id, brand, views, views / sum(views) OVER (PARTITION BY shopper_id) AS share FROM views
     QUALIFY row_number() OVER (PARTITION BY shopper_id ORDER BY views DESC, brand) = 1
 ), fresh AS (
-    SELECT item, arg_max(brand, t) AS brand, count(DISTINCT shopper_id) AS shoppers FROM lines GROUP BY item
-    HAVING min(t) >= $new_since AND count(DISTINCT shopper_id) >= $seen_by
+    SELECT item, brand, item_name, shoppers FROM item_names
+    WHERE shoppers >= $seen_by AND item IN (SELECT item FROM lines GROUP BY item HAVING min(t) >= $new_since)
 ), offered AS (
-    SELECT f.shopper_id, f.brand, f.views, f.share, fresh.item, item_names.item_name, fresh.shoppers
-    FROM favourite AS f JOIN fresh ON fresh.brand = f.brand JOIN item_names ON item_names.item = fresh.item
+    SELECT f.shopper_id, f.brand, f.views, f.share, fresh.item, fresh.item_name, fresh.shoppers
+    FROM favourite AS f JOIN fresh USING (brand)
     WHERE f.views >= $views AND f.share >= $share
         AND NOT EXISTS (FROM lines AS l WHERE l.shopper_id = f.shopper_id AND l.item = fresh.item)
 )

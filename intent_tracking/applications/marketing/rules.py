@@ -65,8 +65,8 @@ class LookedNotBought(_Audience):
 class FollowsBrand(_Audience):
     """Looks at one brand more than at others, and the brand has items that the shopper has not seen.
 
-    An item is new where it was first seen in the last `new_days` by at least `new_item_shoppers` different shoppers:
-    one visitor's browser alone puts no name into anybody else's message.
+    An item is new where it was first seen in the last `new_days`, with this name and brand by at least
+    `new_item_shoppers` different shoppers: one visitor's browser alone puts no name into anybody else's message.
     """
 
     rule: Literal["follows_brand"]

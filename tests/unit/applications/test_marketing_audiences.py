@@ -147,12 +147,31 @@ def test_a_follower_of_a_brand_hears_of_new_items_that_several_have_seen(tmp_pat
         *(act("view_item", "ann", ago, items=[MUG]) for ago in (12, 11, 10)),
         *(act("view_item", shopper, 0, items=[POT, spoofed]) for shopper in ("b", "c", "d")),
         act("view_item", "b", 0, items=[alone]),
+        # One visitor gives a known item another name, and another brand.
+        *(act("view_item", "b", 0, items=[{**POT, "item_name": "Scam"}]) for _ in range(9)),
+        *(act("view_item", "dan", ago, items=[HAT]) for ago in (12, 11, 10)),
+        act("view_item", "b", 0, items=[{**POT, "item_brand": "Orbit"}]),
     ]
     found = of(audiences(tmp_path, rows))
     assert found["ann"]["audience"] == "follows_brand"
     assert found["ann"]["items"] == ["pot"]
     assert found["ann"]["message"] == "New from Acme: Tea Pot."
+    assert "dan" not in found
     assert not {"b", "c", "d"} & {s for s, row in found.items() if row["audience"] == "follows_brand"}
+
+
+def test_a_follower_hears_of_new_items_by_the_names_of_the_own_language(tmp_path: Path) -> None:
+    in_chinese = {"item_id": "pot", "item_name": "茶壶", "item_brand": "山野"}
+    rows = [
+        *(act("view_item", "old", 60, items=[line]) for line in (MUG, {**MUG, "item_brand": "山野"})),
+        *(act("view_item", "ann", ago, items=[MUG]) for ago in (12, 11, 10)),
+        *(act("view_item", "bin", ago, items=[{**MUG, "item_brand": "山野"}]) for ago in (12, 11, 10)),
+        *(act("view_item", shopper, 0, items=[POT]) for shopper in ("b", "c", "d")),
+        *(act("view_item", shopper, 0, items=[in_chinese]) for shopper in ("e", "f", "g")),
+    ]
+    found = of(audiences(tmp_path, rows))
+    assert found["ann"]["message"] == "New from Acme: Tea Pot."
+    assert found["bin"]["message"] == "New from 山野: 茶壶."
 
 
 def test_nothing_is_new_where_the_logs_have_just_begun(tmp_path: Path) -> None:
@@ -366,3 +385,12 @@ def test_words_that_a_rule_cannot_fill_in_are_refused(tmp_path: Path) -> None:
     (tmp_path / "messages.yaml").write_text(yaml.safe_dump(own))
     with pytest.raises(MarketingError, match=r"lapsing.come_back: \{item\} is unknown"):
         read_words(tmp_path).check(shipped_rules())
+
+
+def test_a_home_without_anything_has_empty_audiences(tmp_path: Path) -> None:
+    with history([], end_of(DAY), lines=True) as database:
+        evidence = gather(database, DAY, sessions=[], predictions=[], prices=NO_PRICES, model=MODEL)
+        drawn = draw(evidence, shipped_rules(), read_words(tmp_path), EVERYBODY, Contacts([]), b"key")
+    assert (drawn.members.num_rows, drawn.contacts.num_rows) == (0, 0)
+    assert set(write_files(tmp_path / "files", drawn.members, shipped_rules()).values()) == {0}
+    assert all(size.members == 0 for size in sizes(drawn.members, shipped_rules()))
