@@ -81,7 +81,7 @@ def made_up_cases(sessions: int = 400, robots: int = 4, days: int = 4, seed: int
             {
                 "case_id": f"order:e-{name}" if is_order else f"session:{name}",
                 "kind": "order" if is_order else "session",
-                "shopper_id": f"shopper-{number % 150}" if not is_robot else f"anonymous:{name}",
+                "shopper_id": f"shopper-{number % 40}" if not is_robot else f"anonymous:{name}",
                 "session_id": name,
                 "event_id": f"e-{name}" if is_order else None,
                 "transaction_id": f"t-{name}" if is_order else None,

@@ -116,9 +116,10 @@ def risk_scores(
         raise dg.Failure("there is no risk model yet: materialize risk_model")
     for day in days_of(context):
         table = scored(tables.risk_cases.read([day]), model)
+        scores = table.select(["score", "rules_score", "forest_score"])
         tables.risk_scores.write(day, table)
         context.add_asset_metadata(
-            {"dagster/partition_row_count": table.num_rows, "decisions": counts(table, "decision"), **means(table)},
+            {"dagster/partition_row_count": table.num_rows, "decisions": counts(table, "decision"), **means(scores)},
             partition_key=day.isoformat(),
         )
     queue = queue_counts(settings, datetime.now(UTC).date())

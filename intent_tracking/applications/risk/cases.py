@@ -67,7 +67,8 @@ def risk_cases(sessions: pa.Table, events: pa.Table, features: pa.Table, day: da
     Args:
         sessions: SESSION_SCHEMA of `day`.
         events: EVENT_SCHEMA of `day`, the day after (for what runs over midnight) and the 30 days before.
-        features: USER_FEATURE_SCHEMA rows of the day before, as they stood online on `day`.
+        features: USER_FEATURE_SCHEMA rows of the day before, as they stood online on `day`. A shopper without a row has
+            the defaults that the online store answers; without any row there was no store, and nobody is known.
 
     An order is seen as it was placed: its session up to then, the shopper and the shop as they were the day before.
     """
@@ -75,7 +76,7 @@ def risk_cases(sessions: pa.Table, events: pa.Table, features: pa.Table, day: da
         database.execute("SET TimeZone = 'UTC'")
         shop = Shop.learned(_before(events, day))
         history = _history(database, events, day)
-    bought = _purchases(events)
+    bought = _purchases(events, day)
     known = {row["shopper_id"]: row for row in features.select(["shopper_id", *USER_COLUMNS]).to_pylist()}
     rows = sessions.select(SESSION_SCHEMA.names).to_pylist()
     today: dict[str, int] = {}
@@ -84,7 +85,8 @@ def risk_cases(sessions: pa.Table, events: pa.Table, features: pa.Table, day: da
     found: list[dict[str, Any]] = []
     for row in rows:
         shopper = row["shopper_id"]
-        about = shopper_values(known.get(shopper, USER_DEFAULTS)) | history.get(shopper, {})
+        stood = known.get(shopper, USER_DEFAULTS) if known else None
+        about = shopper_values(stood) | history.get(shopper, {})
         about["sessions_today"] = today[shopper]
         found.extend(_of_session(row, about, shop, bought))
     return pa.Table.from_pylist(found, schema=RISK_CASE_SCHEMA)
@@ -151,9 +153,11 @@ def values_of(rows: pa.Table, names: Sequence[str]) -> list[dict[str, float]]:
     )
 
 
-def _purchases(events: pa.Table) -> dict[str, Mapping[str, Any]]:
-    rows = events.filter(pc.equal(events["event_name"], EventName.PURCHASE.value))
-    return {row["event_id"]: row for row in rows.to_pylist()}
+def _purchases(events: pa.Table, day: date) -> dict[str, Mapping[str, Any]]:
+    """By event id the purchases of the sessions that start on `day`: of the day, or of the next one."""
+    is_purchase = pc.equal(events["event_name"], EventName.PURCHASE.value)
+    is_late = pc.greater_equal(events["event_time"], pa.scalar(_moment(day), _UTC))
+    return {row["event_id"]: row for row in events.filter(pc.and_(is_purchase, is_late)).to_pylist()}
 
 
 def _before(events: pa.Table, day: date) -> pa.Table:

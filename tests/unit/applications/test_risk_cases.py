@@ -23,6 +23,7 @@ from intent_tracking.applications.risk.features import (
 )
 from intent_tracking.applications.risk.shop import Shop
 from intent_tracking.events.contract import Event, EventName, SourcePosition, events_to_table
+from intent_tracking.features.batch import user_feature_snapshot
 from intent_tracking.features.schema import USER_FEATURE_SCHEMA
 from intent_tracking.sessions.render import SessionEvent, SessionItem
 from intent_tracking.sessions.sessionise import sessionise
@@ -55,9 +56,9 @@ def table(*events: Event) -> pa.Table:
     return events_to_table((each, SourcePosition()) for each in events)
 
 
-def cases_of(*events: Event) -> list[dict[str, Any]]:
+def cases_of(*events: Event, known: pa.Table | None = None) -> list[dict[str, Any]]:
     rows = table(*events)
-    found = risk_cases(sessionise(rows, DAY), rows, USER_FEATURE_SCHEMA.empty_table(), DAY)
+    found = risk_cases(sessionise(rows, DAY), rows, known or USER_FEATURE_SCHEMA.empty_table(), DAY)
     assert found.schema == RISK_CASE_SCHEMA
     return list(found.to_pylist())
 
@@ -86,8 +87,13 @@ def test_the_same_coupon_on_several_orders_is_counted() -> None:
 
 
 def test_a_shopper_nobody_knew_is_as_the_online_store_answers() -> None:
-    (case,) = cases_of(event(0, "view_item", 0))
-    assert (case["shopper_purchases"], case["shopper_days_since_visit"]) == (0, 30)
+    before = user_feature_snapshot(table(event(9, "view_item", -90_000, shopper="u-2")), DAY - timedelta(days=1))
+    (case,) = cases_of(event(0, "view_item", 0), known=before)
+    assert (case["shopper_purchases"], case["shopper_views"], case["shopper_days_since_visit"]) == (0, 0, 30)
+    (other,) = cases_of(event(0, "view_item", 0, shopper="u-2"), known=before)
+    assert other["shopper_views"] == 1
+    # Without a snapshot nobody is known, which is not the same as being new.
+    assert cases_of(event(0, "view_item", 0))[0]["shopper_views"] is None
     assert shopper_values(None) == {}
 
 

@@ -43,7 +43,7 @@ NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 
 @pytest.fixture(scope="module")
 def model() -> RiskModel:
-    return learn(made_up_cases(sessions=120), {}, Shop(), POLICY, FIRST_DAY)[0]
+    return learn(made_up_cases(sessions=45), {}, Shop(), POLICY, FIRST_DAY)[0]
 
 
 @pytest.fixture

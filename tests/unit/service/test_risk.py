@@ -29,7 +29,7 @@ COSTLY = {"transaction_id": "t-1", "value": 4000.0, "currency": "EUR", "items": 
 @pytest.fixture(scope="module")
 def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     home = tmp_path_factory.mktemp("risk")
-    cases = made_up_cases()
+    cases = made_up_cases(sessions=60)
     model, metrics = learn(cases, {}, Shop(usual_amount={"EUR": 50.0}), shipped_policy(), FIRST_DAY)
     folder = write_risk_model(model, metrics, cases, {}, FIRST_DAY, home / "applications")
     components = {"intent_model": fake_artifact(home, "m1"), RISK_MODEL: Component.of(folder)}
