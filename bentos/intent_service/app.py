@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Awaitable, Callable
+from functools import partial
 from http import HTTPStatus
 
 import orjson
@@ -18,6 +19,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from bentos.intent_service.access import Access, may
+from bentos.intent_service.applications.profile import profile_of_session
 from bentos.intent_service.applications.routes import APPLICATION_ROUTES, ApplicationRoute
 from bentos.intent_service.batching import QueueFullError
 from bentos.intent_service.body import read_record
@@ -259,7 +261,7 @@ def create_app(runtime: Runtime, settings: Settings) -> ASGIApp:
         Route(operation.path, handlers[operation.name], methods=[operation.method.upper()]) for operation in OPERATIONS
     ]
     routes.append(Route("/docs.json", docs, methods=["GET"]))
-    routes += console_routes(runtime.console.streams)
+    routes += console_routes(runtime.console.streams, runtime.console.papers, partial(profile_of_session, runtime))
     app = Starlette(
         routes=routes,
         middleware=[

@@ -14,8 +14,10 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from intent_tracking.release import publish
+from tests.fakes.console_papers import store_profile, write_audiences, write_report
 from tests.fakes.page_server import PageServer, free_port, page_server
 from tests.fakes.predictors import fake_artifact
+from tests.fakes.released_applications import released_applications
 
 pytestmark = pytest.mark.integration
 
@@ -43,7 +45,12 @@ def new_home(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageServer]:
-    with page_server(new_home(tmp_path_factory.mktemp("console"))) as running:
+    home = new_home(tmp_path_factory.mktemp("console"))
+    publish(home / "release.json", released_applications(home), "with applications")
+    write_audiences(home)
+    write_report(home, "\\<img src=x onerror=alert(1)\\> \\| \\[a\\](b)")
+    store_profile(home, "anonymous:visitor-of-known-1")
+    with page_server(home) as running:
         yield running
 
 
@@ -161,6 +168,52 @@ def test_the_reasons_are_shown_as_colours_and_as_words(page: Page, server: PageS
     expect(page.locator("#try-answer .heat-for-5")).to_have_text("refund")
 
 
+def test_the_applications_say_what_they_know_of_the_session_in_both_languages(page: Page, server: PageServer) -> None:
+    track(server, "where is my red parcel", "known-1")
+    select(page, "known-1")
+    profile = page.locator('[data-application="profile"]')
+    expect(profile.locator(".segment")).to_have_text("big spenders")
+    expect(profile.locator("dd")).to_contain_text("more than 90 of 100 shoppers")
+    risk = page.locator('[data-application="risk"]')
+    expect(risk.locator(".decision b")).to_have_text("Let it pass")
+    expect(risk.get_by_role("meter")).to_have_attribute("aria-valuemax", "100")
+    page.get_by_role("button", name="中文").click()
+    expect(profile.locator(".segment")).to_have_text("高消费")
+    expect(risk.locator(".decision b")).to_have_text("放行")
+    page.get_by_role("button", name="EN", exact=True).click()
+    track(server, "hello", "unknown-1")
+    select(page, "unknown-1")
+    expect(profile).to_contain_text("No profile yet")
+
+
+def test_the_desk_answers_by_passage_or_hands_over_and_its_words_stay_text(page: Page, server: PageServer) -> None:
+    page.locator("#desk-question").fill("How long does delivery take?")
+    page.locator("#desk-do").click()
+    answer = page.locator("#desk-answer")
+    expect(answer.locator(".said")).to_have_text("Parcels arrive within two working days.")
+    expect(answer).to_contain_text("From the passage faq.csv#1")
+    expect(answer.locator(".candidates li").first).to_contain_text("faq.csv#1")
+    track(server, HOSTILE, "desk-1")
+    select(page, "desk-1")
+    page.get_by_role("button", name="Newest words").click()
+    page.locator("#desk-do").click()
+    expect(answer.locator(".verdict")).to_contain_text("a person takes over")
+    assert answer.locator("img, svg").count() == 0
+    expect(page).to_have_title("Intent console")
+
+
+def test_the_newest_audiences_and_the_report_are_there_and_its_words_stay_text(page: Page, server: PageServer) -> None:
+    expect(page.locator("#audiences li").first).to_contain_text("Lapsing")
+    expect(page.locator("#audiences li").first).to_contain_text("1 written to")
+    page.get_by_role("button", name="Read the report").click()
+    report = page.locator("#insights-report")
+    expect(report.locator("td").first).to_have_text("<img src=x onerror=alert(1)> | [a](b)")
+    expect(report.locator("td")).to_have_count(2)
+    assert report.locator("img, a").count() == 0
+    page.get_by_role("button", name="Close").click()
+    expect(page.get_by_role("dialog")).to_be_hidden()
+
+
 def test_a_simulated_shopper_plays_until_it_is_stopped(page: Page) -> None:
     page.get_by_role("button", name="Play a visit").click()
     row = page.locator('[data-session^="console-demo-"]')
@@ -179,7 +232,7 @@ def test_a_phone_shows_everything_without_scrolling_sideways(browser: Browser, s
     page.goto(server.address)
     select(page, "phone-1")
     expect(page.locator("#session .intent")).to_contain_text("查询物流")
-    for part in (".plot svg", ".actions", "#try", "#shopper-play"):
+    for part in (".plot svg", ".actions", "#try", "#shopper-play", "#desk", "#audiences", "#application-cards"):
         expect(page.locator(part)).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     context.close()
@@ -227,6 +280,10 @@ def test_where_keys_are_configured_the_page_asks_for_one(browser: Browser, tmp_p
         page.locator("#try-text").fill("cancel my order")
         page.get_by_role("button", name="Read it").click()
         expect(page.locator("#try-answer .bars li").first).to_contain_text("Cancel an order")
+        # No application is released here.
+        expect(page.locator("#desk-answer")).to_contain_text("Not released yet")
+        expect(page.locator("#desk-do")).to_be_disabled()
+        expect(page.locator("#audiences")).to_contain_text("None yet")
         assert page.evaluate("localStorage.length + ':' + document.cookie") == "0:"
         page.reload()
         expect(page.locator("#link")).to_have_attribute("data-state", "live")

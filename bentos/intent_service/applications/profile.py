@@ -94,6 +94,19 @@ async def answer_profile(runtime: Runtime, request: ProfileRequest) -> ProfileAn
     return _answer(segments, row, await runtime.online_features(request.user_id))
 
 
+async def profile_of_session(runtime: Runtime, session_id: str) -> ProfileAnswer:
+    """The profile of whom a live session is of, for one who knows no name of the shopper.
+
+    Raises:
+        RequestError: as `answer_profile`, or nobody knows the session.
+    """
+    runtime.application(USER_SEGMENTS, Segments)
+    shopper = await runtime.shopper(session_id, None)
+    if shopper.shopper_id is None:
+        raise RequestError(HTTPStatus.NOT_FOUND, ErrorCode.NOT_FOUND, "this session is over", "session_id")
+    return await answer_profile(runtime, ProfileRequest(user_id=shopper.shopper_id))
+
+
 def _answer(segments: Segments, row: DerivedRow, online: OnlineRow | None) -> ProfileAnswer:
     identifier = str(row.values["segment"])
     # Its row may be of a version before, whose segment the live one has retired; of one it never had, the id is left.

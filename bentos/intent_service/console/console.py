@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
 from bentos.intent_service.console.drift import DriftState, drift_state
 from bentos.intent_service.console.moments import FeedWriter
+from bentos.intent_service.console.papers import AudienceState, Papers
 from bentos.intent_service.console.stream import Streams
 from bentos.intent_service.errors import RequestError
 from bentos.intent_service.schemas import ReleaseAnswer, SessionAnswer
@@ -25,13 +26,15 @@ LOOK_SECONDS: Final = 1.0
 
 
 class ConsoleStatus(BaseModel):
-    """What serves, or why nothing does, and the newest word on drift."""
+    """What serves, or why nothing does, the newest word on drift and audiences, and the day of the newest report."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     release: ReleaseAnswer | None
     trouble: str | None
     drift: DriftState | None
+    audiences: AudienceState | None
+    insights: date | None
 
 
 class Console:
@@ -47,6 +50,7 @@ class Console:
         self, settings: Settings, release: Callable[[], ReleaseAnswer], on_skip: Callable[[int], None]
     ) -> None:
         self._drift = settings.drift
+        self.papers = Papers(settings)
         self._release = release
         self._feed = SessionFeed(settings.console_feed)
         self._writer = FeedWriter(self._feed, on_skip, erased=LiveTombstones(settings.home).current)
@@ -89,4 +93,10 @@ class Console:
             release, trouble = self._release(), None
         except RequestError as error:
             release, trouble = None, error.message
-        return ConsoleStatus(release=release, trouble=trouble, drift=drift_state(self._drift))
+        return ConsoleStatus(
+            release=release,
+            trouble=trouble,
+            drift=drift_state(self._drift),
+            audiences=self.papers.audiences(),
+            insights=self.papers.insights_day(),
+        )

@@ -26,7 +26,7 @@ class DriftState(BaseModel):
 
 def drift_state(folder: Path) -> DriftState | None:
     """The state of the newest day under `folder` that has a report; None where there is none yet."""
-    path = newest_report(folder)
+    path = newest_day(folder, f"*/{SUMMARY}")
     if path is None:
         return None
     # Here: the module brings numpy and arrow, and most pages are opened where a model has brought them already.
@@ -49,9 +49,9 @@ def drift_state(folder: Path) -> DriftState | None:
     )
 
 
-def newest_report(folder: Path) -> Path | None:
-    """The summary of the newest day; beside the days the folder may hold other things."""
-    days = [path for path in folder.glob(f"*/{SUMMARY}") if _is_day(path.parent.name)]
+def newest_day(folder: Path, pattern: str) -> Path | None:
+    """The file of the newest day; beside the days, `<day>` or `day=<day>`, the folder may hold other things."""
+    days = [path for path in folder.glob(pattern) if _is_day(path.parent.name.removeprefix("day="))]
     return max(days, key=lambda path: path.parent.name, default=None)
 
 

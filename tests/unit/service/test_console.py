@@ -8,7 +8,7 @@ import re
 import sqlite3
 import time
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from starlette.types import Message
 from bentos.intent_service.actions import recommended_actions
 from bentos.intent_service.console.drift import drift_state
 from bentos.intent_service.console.moments import MAX_WAITING, FeedWriter, steps_of
+from bentos.intent_service.console.papers import Papers
 from bentos.intent_service.console.routes import STATIC, page_files
 from bentos.intent_service.console.stream import BATCH, MAX_STREAMS, Streams
 from bentos.intent_service.errors import RequestError
@@ -26,6 +27,7 @@ from bentos.intent_service.runtime import Runtime
 from bentos.intent_service.schemas import SessionAnswer
 from bentos.intent_service.tracking import Touched
 from intent_tracking.access.keys import Scope, create_key, revoke_key
+from intent_tracking.applications.risk.model import Decision
 from intent_tracking.events.contract import EventName, Scene
 from intent_tracking.events.simulator.intents import DRIFT_INTENTS, INTENTS, SLOTS
 from intent_tracking.inference import IntentScore
@@ -34,10 +36,15 @@ from intent_tracking.sessions.feed import Moment, SessionFeed
 from intent_tracking.sessions.render import SessionEvent, SessionItem, render_session, render_utterance
 from intent_tracking.settings import Settings
 from intent_tracking.tombstones import Erasures, LiveTombstones
+from tests.fakes.console_papers import DAY, store_profile, write_audiences, write_report
 from tests.fakes.predictors import FakePredictor, fake_artifact
+from tests.fakes.released_applications import released_applications
 from tests.fakes.service_client import NOW, app_of, client_of, error, message
 
 pytestmark = pytest.mark.unit
+
+# Those that are shipped.
+AUDIENCES = ("ready_to_buy", "looked_not_bought", "follows_brand", "lapsing", "bargain_hunter")
 
 
 def moment(name: str) -> Moment:
@@ -143,6 +150,57 @@ def test_a_revoked_key_s_stream_ends_and_says_why(runtime: Runtime, home: Path) 
     events = said(b"".join(parts))
     assert [name for name, _ in events] == ["status", "trouble"]
     assert "key that is valid" in events[1][1]["message"]
+
+
+def test_the_page_asks_for_a_profile_by_session_and_learns_no_name(tmp_path: Path) -> None:
+    components = {"intent_model": fake_artifact(tmp_path, "m1"), **released_applications(tmp_path)}
+    publish(tmp_path / "release.json", components, "first")
+    store_profile(tmp_path, "anonymous:secret-device")
+    runtime = Runtime(Settings(home=tmp_path), FakePredictor.load)
+    runtime.start()
+    shared = client_of(runtime)
+    event = message(1, "where is my parcel") | {"session_id": "profiled", "anonymous_id": "secret-device"}
+    assert shared.post("/v1/track", json={"events": [event]}).json()["accepted"] == 1
+    answer = shared.post("/console/profile", json={"session_id": "profiled"})
+    assert answer.json()["name"] == {"en": "big spenders", "zh": "高消费"}
+    assert "secret-device" not in answer.text
+    assert shared.post("/console/profile", json={"session_id": "nobody"}).json() is None
+    error(shared.post("/console/profile", json={"session_id": 7}), 422, "invalid_request")
+    error(shared.get("/console/profile"), 405, "method_not_allowed")
+    runtime.close()
+
+
+def test_the_newest_papers_are_shown_and_what_changes_is_read_again(tmp_path: Path) -> None:
+    papers = Papers(Settings(home=tmp_path))
+    assert (papers.audiences(), papers.insights_day(), papers.insights("en")) == (None, None, None)
+    write_audiences(tmp_path)
+    write_report(tmp_path, "drone")
+    write_report(tmp_path, "older", DAY - timedelta(days=1))
+    found = papers.audiences()
+    assert found is not None
+    assert found.day == DAY
+    assert [(size.name, size.shoppers, size.written_to) for size in found.sizes] == [
+        ("lapsing", 2, 1),
+        ("bargain_hunter", 1, 0),
+    ]
+    assert papers.insights_day() == DAY
+    report = papers.insights("zh")
+    assert report is not None
+    assert "drone 词" in report.markdown
+    (tmp_path / "tables" / "audiences" / f"day={DAY}" / "part.parquet").write_bytes(b"no parquet")
+    assert papers.audiences() is None
+
+
+def test_the_report_is_for_readers_in_a_language_that_there_is(
+    runtime: Runtime, client: TestClient, home: Path
+) -> None:
+    error(client.get("/console/insights"), 404, "not_found")
+    write_report(home, "drone")
+    assert "| drone | 8.4 |" in client.get("/console/insights?language=en").json()["markdown"]
+    assert error(client.get("/console/insights?language=../x"), 422, "invalid_request")["field"] == "language"
+    other = client_of(runtime, ("secret",), client=("192.0.2.7", 1), base_url="http://shop.example")
+    for answer in (other.get("/console/insights"), other.post("/console/profile", json={"session_id": "x"})):
+        error(answer, 401, "unauthorized")
 
 
 @pytest.mark.parametrize("given", ["-1", "x", "1" * 19, "²"])
@@ -385,5 +443,5 @@ def test_both_languages_have_every_word_and_every_name() -> None:
     for intent in (*INTENTS, *DRIFT_INTENTS):
         score = IntentScore(intent, 1.0)
         actions |= {*recommended_actions([score], out_of_scope=False, scene=Scene.BROWSE)}
-    for name in {*EventName, *Scene, *INTENTS, *DRIFT_INTENTS, *actions, *SLOTS}:
+    for name in {*EventName, *Scene, *INTENTS, *DRIFT_INTENTS, *actions, *SLOTS, *Decision, *AUDIENCES}:
         assert re.search(rf'\b{name}: \{{ en: "[^"]+", zh: "[^"]+" \}}', script), f"words.js has no name for {name}"

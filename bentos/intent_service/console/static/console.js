@@ -1,8 +1,14 @@
 // Puts the page together: the stream in, the views out.
 
+import { Desk } from "./answer.js";
+import { drawAudiences } from "./audiences.js";
 import { byId } from "./dom.js";
+import { Insights } from "./insights.js";
 import { clock, language, nameOf, onLanguage, setLanguage, show, t } from "./language.js";
 import { drawFacts, Key, TryBox } from "./panels.js";
+import { profile } from "./profile.js";
+import { recommendations } from "./recommend.js";
+import { risk } from "./risk.js";
 import { Sessions } from "./sessions.js";
 import { Shopper } from "./shopper.js";
 import { Stream } from "./stream.js";
@@ -16,11 +22,11 @@ let missed = 0;
 let waiting = false;
 let shopperNow = () => "";
 
-/** POST to the service; its own words where it refuses. */
-async function ask(path, body) {
+/** Call the service, in the language of the page; its own words where it refuses. */
+async function call(path, options) {
   let answer;
   try {
-    answer = await fetch(path, { method: "POST", headers: { "Content-Type": "application/json", ...key.headers() }, body: JSON.stringify(body) });
+    answer = await fetch(path, { ...options, headers: { "Accept-Language": language(), ...options.headers, ...key.headers() } });
   } catch {
     throw new Error(t("unreachable"));
   }
@@ -29,11 +35,17 @@ async function ask(path, body) {
   return content;
 }
 
+const ask = (path, body) => call(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+
 const explain = (text, scene, intent) => ask("v1/explain", { text, scene, ...(intent ? { intent } : {}) });
 const key = new Key(() => stream.again());
 const list = new SessionList(byId("session-list"), choose);
 const view = new SessionView(byId("session"), { explain, play });
 const box = new TryBox({ read: (text, scene) => ask("v1/intent", { texts: [text], scene }), explain });
+const applications = [recommendations(ask), risk(ask), profile(ask)];
+byId("application-cards").append(...applications.map((application) => application.node));
+const desk = new Desk(ask);
+const insights = new Insights((inLanguage) => call(`console/insights?language=${inLanguage}`, {}));
 const shopper = new Shopper({
   send: (events) => ask("v1/track", { events }),
   onStep(step, steps, { event_name, params }) {
@@ -77,7 +89,11 @@ let drawn = -Infinity;
 function drawNow() {
   drawn = performance.now();
   list.draw(sessions);
-  view.draw(sessions.get(sessions.selected) ?? sessions.list()[0] ?? null);
+  const session = sessions.get(sessions.selected) ?? sessions.list()[0] ?? null;
+  view.draw(session);
+  byId("applications").hidden = session === null;
+  for (const application of applications) application.look(session);
+  desk.look(session);
 }
 
 function drawLink() {
@@ -91,6 +107,12 @@ function drawLink() {
   const seconds = Math.max(0, Math.ceil((until - Date.now()) / 1000));
   const said = message ? `${t("cutSaid", { message })} ` : "";
   byId("cut-words").textContent = said + (seconds === 0 ? t("cutTrying") : heard ? t("cutWords", { time: clock(heard), seconds }) : t("cutWordsNever", { seconds }));
+}
+
+function drawStatus() {
+  drawFacts(status);
+  drawAudiences(status);
+  insights.draw(status);
 }
 
 function drawMissed() {
@@ -113,7 +135,8 @@ const stream = new Stream({
     heard = new Date();
     if (name === "status") {
       status = data;
-      drawFacts(status);
+      drawStatus();
+      for (const application of [...applications, desk]) application.follow(status.release);
     } else if (name === "moment") {
       sessions.add(data);
       draw();
@@ -132,7 +155,13 @@ for (const button of document.querySelectorAll("[data-language]")) button.addEve
 
 onLanguage(() => {
   box.draw();
-  drawFacts(status);
+  desk.draw();
+  drawStatus();
+  // Reasons come in the language that they are asked in.
+  for (const application of applications) {
+    application.draw();
+    application.again();
+  }
   drawLink();
   drawMissed();
   byId("shopper-now").textContent = shopperNow();

@@ -35,6 +35,10 @@ export function percent(share) {
   return new Intl.NumberFormat(TAGS[current], { style: "percent", maximumFractionDigits: 0 }).format(share);
 }
 
+export function number(value) {
+  return new Intl.NumberFormat(TAGS[current], { maximumFractionDigits: 1 }).format(value);
+}
+
 export function clock(moment) {
   return new Intl.DateTimeFormat(TAGS[current], { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false }).format(moment);
 }
