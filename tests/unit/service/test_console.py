@@ -27,6 +27,7 @@ from bentos.intent_service.runtime import Runtime
 from bentos.intent_service.schemas import SessionAnswer
 from bentos.intent_service.tracking import Touched
 from intent_tracking.access.keys import Scope, create_key, revoke_key
+from intent_tracking.applications.marketing.rules import shipped_rules
 from intent_tracking.applications.risk.model import Decision
 from intent_tracking.events.contract import EventName, Scene
 from intent_tracking.events.simulator.intents import DRIFT_INTENTS, INTENTS, SLOTS
@@ -42,9 +43,6 @@ from tests.fakes.released_applications import released_applications
 from tests.fakes.service_client import NOW, app_of, client_of, error, message
 
 pytestmark = pytest.mark.unit
-
-# Those that are shipped.
-AUDIENCES = ("ready_to_buy", "looked_not_bought", "follows_brand", "lapsing", "bargain_hunter")
 
 
 def moment(name: str) -> Moment:
@@ -443,5 +441,6 @@ def test_both_languages_have_every_word_and_every_name() -> None:
     for intent in (*INTENTS, *DRIFT_INTENTS):
         score = IntentScore(intent, 1.0)
         actions |= {*recommended_actions([score], out_of_scope=False, scene=Scene.BROWSE)}
-    for name in {*EventName, *Scene, *INTENTS, *DRIFT_INTENTS, *actions, *SLOTS, *Decision, *AUDIENCES}:
+    invented = {*INTENTS, *DRIFT_INTENTS, *actions, *SLOTS, *Decision, *shipped_rules().audiences}
+    for name in {*EventName, *Scene, *invented}:
         assert re.search(rf'\b{name}: \{{ en: "[^"]+", zh: "[^"]+" \}}', script), f"words.js has no name for {name}"
