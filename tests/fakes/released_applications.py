@@ -80,6 +80,7 @@ def _segments(root: Path) -> Path:
             logged=np.array([True]),
             centre=np.array([2.0]),
             scale=np.array([1.0]),
+            weights=np.array([1.0]),
             quantiles=np.linspace(0, 100, 101)[None],
             vocabulary=("category:shoes",),
             labels=("shoes",),

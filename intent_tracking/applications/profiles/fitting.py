@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -24,6 +25,7 @@ from intent_tracking.applications.profiles.space import (
     taken,
     values,
 )
+from intent_tracking.applications.profiles.traits import group_of
 
 PART: Final = 0.8
 """Share of the shoppers in a part that the segments are looked for again in."""
@@ -54,11 +56,14 @@ def fit_space(features: pa.Table, tokens: pa.Table, rules: SegmentRules) -> Spac
     with_taste = taste[np.bincount(rows, minlength=features.num_rows) > 0]
     centre = with_taste.mean(axis=0) if len(with_taste) else np.zeros(components.shape[1])
     spread = float(np.sqrt(with_taste.var(axis=0).mean())) if with_taste.size else 0.0
+    chosen = tuple(name for name, keep in zip(names, kept, strict=True) if keep)
+    alike = Counter(group_of(name) for name in chosen)
     return Space(
-        features=tuple(name for name, keep in zip(names, kept, strict=True) if keep),
+        features=chosen,
         logged=logged[kept],
         centre=np.median(found, axis=0)[kept],
         scale=scale[kept],
+        weights=np.array([alike[group_of(name)] ** -0.5 for name in chosen]),
         quantiles=np.percentile(as_they_are, np.arange(101), axis=0).T[kept],
         vocabulary=tuple(vocabulary),
         labels=tuple(labels),

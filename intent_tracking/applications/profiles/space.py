@@ -71,6 +71,7 @@ class Space:
         features: columns of `user_features`, in the order of the first dimensions.
         logged: of which the logarithm is taken (of 1 + the value).
         centre, scale: median and winsorised standard deviation, after the logarithm.
+        weights: of each feature in a vector: several that say the same count as one.
         quantiles: the 0th to 100th percentile of each feature as it is, shape (features, 101).
         vocabulary, labels: tokens, and how people call them.
         token_share: share of the shoppers that have each token.
@@ -82,6 +83,7 @@ class Space:
     logged: npt.NDArray[np.bool_]
     centre: Floats
     scale: Floats
+    weights: Floats
     quantiles: Floats
     vocabulary: tuple[str, ...]
     labels: tuple[str, ...]
@@ -106,7 +108,7 @@ class Space:
             features: rows of USER_FEATURE_SCHEMA, each shopper once.
             tokens: TOKEN_SCHEMA; those of other shoppers and of other tokens are left out.
         """
-        return np.hstack([self.scaled(features), self.taste(features, tokens)])
+        return np.hstack([self.scaled(features) * self.weights, self.taste(features, tokens)])
 
     def scaled(self, features: pa.Table) -> Floats:
         """The features in standard units, shape (rows, features); 0 is the median of the shop."""
