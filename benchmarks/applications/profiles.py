@@ -222,6 +222,7 @@ def measure(events: pa.Table, days: tuple[date, ...], rules: SegmentRules) -> li
                 ("numbered", over(by_number, lambda each: each.by_model)),
             ),
             target=over(fresh, lambda each: each.by_model),
+            note="/".join(f"{each.by_model:.2f}" for each in kept),
         ),
         Line(
             "shoppers that keep the name from month to month",

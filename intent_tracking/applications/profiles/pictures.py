@@ -49,7 +49,7 @@ def overview(folder: Path, segments: Segments) -> str:
 
 
 def of_segment(folder: Path, segments: Segments, segment: Segment) -> str:
-    """One segment beside the shop: its features as bars, its tastes below the title."""
+    """One segment beside the shop: its features as bars, those that set it apart in colour; below, what it likes."""
     names = segments.space.features
     order = sorted(range(len(names)), key=lambda at: abs(segment.shifts[at]))
     picture = style.figure(7.6, 1.9 + 0.34 * len(names))
@@ -63,12 +63,11 @@ def of_segment(folder: Path, segments: Segments, segment: Segment) -> str:
         for trait in segment.traits
         if trait.level == "likes"
     ]
-    note = f"{segment.share:.0%} of the shoppers · {segment.name['zh']}"
     style.dress(
         axes,
         _shown(segment.name["en"]),
-        x="standard units from the shop's median (line); orange and blue set the segment apart",
-        note=" · ".join([note, *tastes]),
+        x="\n".join(["standard units from the shop's median", *tastes]),
+        note=f"{segment.share:.0%} of the shoppers · {segment.name['zh']}",
     )
     axes.set_yticks(range(len(order)), [what_of(names[at])["en"] for at in order])
     furthest = max(1.0, *(abs(each) for each in shifts)) * 1.1
