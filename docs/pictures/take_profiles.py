@@ -43,8 +43,6 @@ def main() -> None:
         shutil.copy(pages / "segments.png", FOLDER / "profiles-overview.png")
         shutil.copy(pages / f"segment-{most_traits.id}.png", FOLDER / "profiles-segment.png")
         shutil.copy(report_folder(root, LAST.isoformat()) / "segments-by-day.png", FOLDER / "profiles-days.png")
-        print((pages / "segments.md").read_text(encoding="utf-8"))
-        print((report_folder(root, LAST.isoformat()) / "drift.md").read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""The segments of two weeks by Dagster: learned when due, given to every shopper, held by checks."""
+"""The segments of two weeks by Dagster: learned when due, given to every shopper, held by checks, brought online."""
 
 from __future__ import annotations
 
+from contextlib import closing
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,27 +10,36 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from dagster_project.defs.applications import profiles
+from dagster_project.defs.applications import online, profiles
 from dagster_project.partitions import range_tags
+from dagster_project.resources.feature_store import FeastStore
 from dagster_project.resources.service import IntentService
 from dagster_project.resources.tables import Tables
 from intent_tracking.applications.artifacts import USER_SEGMENTS, newest_artifact
+from intent_tracking.features.derived import USER_SEGMENT
+from intent_tracking.features.online import OnlineViews
+from intent_tracking.features.schema import snapshot_moment
 from intent_tracking.settings import Settings
 from tests.fakes.shopper_groups import DAY, LOOKERS, SHOP, shop
 
-pytestmark = pytest.mark.integration
+# Feast and Ibis call what their own dependencies have deprecated.
+pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
+CHECKS = ("user_segments_conserved", "user_segments_stable", "user_segments_large")
 RULES = "fewest: 2\nmost: 4\nresamples: 5\n"
 
 
-def run(settings: Settings, first: date, last: date, **config: Any) -> dg.ExecuteInProcessResult:
-    """One run of the asset and its checks over a range of days."""
-    checks = dg.load_asset_checks_from_modules([profiles])
+def run(
+    settings: Settings, first: date, last: date, *, and_online: bool = False, **config: Any
+) -> dg.ExecuteInProcessResult:
+    """One run of the asset and its checks over a range of days; `and_online` with the way into the online store."""
+    modules = [profiles, online] if and_online else [profiles]
     return dg.materialize(
-        [profiles.user_segments, *checks],
+        [*dg.load_assets_from_modules(modules), *dg.load_asset_checks_from_modules(modules)],
         resources={
             "settings": settings,
             "tables": Tables(settings.tables),
+            "feature_store": FeastStore(settings.home),
             "intent_service": IntentService(settings.service_url, None),
         },
         tags=range_tags(first, last),
@@ -49,11 +59,15 @@ def test_segments_are_learned_by_the_week_and_given_by_the_day(tmp_path: Path) -
     for day, groups in ((yesterday, SHOP), (DAY, SHOP), (next_week, {"looker": LOOKERS})):
         tables.user_features.write(day, shop(groups, day=day)[0])
 
-    first = run(settings, yesterday, DAY)
+    first = run(settings, yesterday, DAY, and_online=True)
     assert first.success
-    assert outcomes(first) == dict.fromkeys(
-        ("user_segments_conserved", "user_segments_stable", "user_segments_large"), True
-    )
+    assert set(outcomes(first)) == {*CHECKS, "online_derived_views_match"}
+    assert all(outcomes(first).values())
+    with closing(OnlineViews(settings.feast / "online.db")) as reader:
+        row = reader.read(USER_SEGMENT, "buyer-003", snapshot_moment(DAY) + timedelta(hours=8))
+    assert row is not None
+    assert (row.age, row.stale) == (timedelta(hours=8), False)
+    assert "spenders" in str(row.values["segment"])
     learned = newest_artifact(settings.applications, USER_SEGMENTS)
     assert learned is not None
     for day in (yesterday, DAY):

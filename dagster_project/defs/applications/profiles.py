@@ -22,6 +22,10 @@ class SegmentsConfig(dg.Config):
     """When segments are learned; how stands in `<home>/segments.yaml`."""
 
     learn: bool = Field(default=False, description="Learn again although nothing is due; the gate holds all the same.")
+    fresh: bool = Field(
+        default=False,
+        description="Learn as if nothing were live, and keep no name: where the live segments can no longer be read.",
+    )
 
 
 @daily_asset(
@@ -56,7 +60,7 @@ def user_segments(
 
     days = days_of(context)
     newest = (tables.user_features.read([days[-1]]), _tokens(tables, days[-1]), read_rules(settings.segment_rules))
-    refreshed = refresh(settings, *newest, days[-1], force=config.learn)
+    refreshed = refresh(settings, *newest, days[-1], force=config.learn, fresh=config.fresh)
     if refreshed.folder is None:
         for day in days:
             tables.user_segments.write(day, tables.user_segments.schema.empty_table())

@@ -49,7 +49,14 @@ def live_segments(settings: Settings) -> Path | None:
 
 
 def refresh(
-    settings: Settings, features: pa.Table, tokens: pa.Table, rules: SegmentRules, day: date, *, force: bool = False
+    settings: Settings,
+    features: pa.Table,
+    tokens: pa.Table,
+    rules: SegmentRules,
+    day: date,
+    *,
+    force: bool = False,
+    fresh: bool = False,
 ) -> Refreshed:
     """Learn the segments again where none are there, or those that are live are `refit_days` old.
 
@@ -60,8 +67,12 @@ def refresh(
         settings: where things lie.
         features, tokens, rules, day: see `fit_segments`.
         force: learn although nothing is due; the gate holds all the same.
+        fresh: learn as if nothing were live: no name is kept, and nothing is compared.
+
+    Raises:
+        ArtifactError: the live segments cannot be read; `fresh` goes without them.
     """
-    folder = live_segments(settings)
+    folder = None if fresh else live_segments(settings)
     live = verified(folder, USER_SEGMENTS) if folder else None
     if live is not None and live.trained_until is not None and not force:
         age = (day - date.fromisoformat(live.trained_until)).days

@@ -24,6 +24,7 @@ DOCUMENT: Final = "segments.json"
 ARRAYS: Final = "space.safetensors"
 FORMAT: Final = 1
 
+_REMEDY: Final = "materialize user_segments with fresh: true"
 _OWN_TRAITS: Final = 3
 _TASTES: Final = 2
 
@@ -231,10 +232,10 @@ class Segments:
         manifest = verified(folder, USER_SEGMENTS)
         document = orjson.loads((folder / DOCUMENT).read_bytes())
         if document["format"] != FORMAT:
-            raise ArtifactError(f"{folder / DOCUMENT}: format {document['format']} is not {FORMAT}; learn them again")
+            raise ArtifactError(f"{folder / DOCUMENT}: format {document['format']} is not {FORMAT}; {_REMEDY}")
         unknown = sorted(set(document["features"]) - {feature.name for feature in USER_FEATURES})
         if unknown:
-            raise ArtifactError(f"{folder / DOCUMENT}: features {unknown} are no longer declared; learn them again")
+            raise ArtifactError(f"{folder / DOCUMENT}: features {unknown} are no longer declared; {_REMEDY}")
         arrays = load_file(folder / ARRAYS)
         space = Space(
             features=tuple(document["features"]),

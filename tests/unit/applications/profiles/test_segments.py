@@ -234,6 +234,9 @@ def test_segments_are_learned_when_due_and_a_refused_training_leaves_nothing_beh
     assert again.written
     assert again.fitted
     assert len(again.fitted.kept) == len(SHOP)
+    afresh = refresh(home, *shop(seed=1), RULES, DAY + timedelta(days=8), fresh=True)
+    assert afresh.fitted
+    assert not afresh.fitted.kept
 
 
 labels = st.integers(2, 5).flatmap(
