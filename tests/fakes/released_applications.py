@@ -53,7 +53,7 @@ def released_applications(home: Path) -> dict[str, Component]:
         ANSWER_INDEX: released_answers(home),
         ITEM_INDEX: Component.of(_item_index(root)),
         RISK_MODEL: Component.of(_risk_model(root)),
-        USER_SEGMENTS: Component.of(_segments(root)),
+        USER_SEGMENTS: Component.of(two_segments(root)),
     }
 
 
@@ -70,7 +70,7 @@ def _risk_model(root: Path) -> Path:
     return write_risk_model(model, metrics, cases, {}, UNTIL, root)
 
 
-def _segments(root: Path) -> Path:
+def two_segments(root: Path) -> Path:
     """Two segments, by what was spent."""
     names = {"big-spenders": "高消费", "small-spenders": "低消费"}
     traits = (Trait("user_spend_30d", "high", 50.0, 10.0, 90.0), Trait("user_spend_30d", "low", 1.0, 10.0, 10.0))

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intent_tracking.applications.profiles.building import fit_segments, write_segments
 from intent_tracking.applications.profiles.drift import Move, population_stability, segment_drift
 from intent_tracking.applications.profiles.report import write_day_report, write_segment_report
 from intent_tracking.applications.profiles.segments import Segments
 from intent_tracking.features.derived import USER_SEGMENT
 from intent_tracking.tables import DayTable
-from tests.fakes.shopper_groups import DAY, shop, small_rules
+from tests.fakes.released_applications import two_segments
+from tests.fakes.shopper_groups import DAY
 
 pytestmark = pytest.mark.unit
 
@@ -53,9 +53,7 @@ def test_shares_members_that_move_and_the_index(tmp_path: Path) -> None:
 
 
 def test_reports_hold_a_picture_a_segment_and_no_shopper(tmp_path: Path) -> None:
-    features, tokens = shop()
-    fitted = fit_segments(features, tokens, small_rules(), DAY)
-    segments = Segments.load(write_segments(tmp_path, fitted, features, tokens, small_rules(), DAY))
+    segments = Segments.load(two_segments(tmp_path))
     pages = write_segment_report(tmp_path, segments)
     wanted = {"segments.md", "segments.png", *(f"segment-{name}.png" for name in segments.ids)}
     assert {path.name for path in pages.iterdir()} == wanted
