@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Final
@@ -39,6 +40,8 @@ from tests.fakes.risk_cases import made_up_cases
 from tests.fakes.shop_purchases import purchases
 
 UNTIL: Final = date(2026, 3, 8)
+HOSTILE_ITEM: Final = "left-0"
+HOSTILE_NAME: Final = "<img src=x onerror=alert(1)> lamp"
 PASSAGES: Final = (
     Passage("faq.csv#1", "How long does delivery take?", "Parcels arrive within two working days.", "en"),
     Passage("faq.csv#2", "多久发货？", "下午四点前付款，当天发货。", "zh"),
@@ -107,13 +110,16 @@ def two_segments(root: Path) -> Path:
 
 
 def _item_index(root: Path) -> Path:
-    """A shop of pairs, `left-<n>` and `right-<n>`, whose ranker finds every item equally good."""
+    """A shop of pairs, `left-<n>` and `right-<n>`, all equally good to its ranker; one has a hostile name."""
     interactions = interactions_of(purchases(shoppers=24, days=30))
     ids = interactions.catalogue.ids
     other = [ids.index(_partner(item)) for item in ids]
     pairs = Neighbours(np.array(other, np.int32)[:, None], np.ones((len(ids), 1), np.float32))
     nothing = Neighbours(np.full((len(ids), 1), -1, np.int32), np.zeros((len(ids), 1), np.float32))
     index = learn_index(interactions, int(interactions.days[-1]) + 1, together=pairs, alike=nothing)
+    named = zip(ids, index.catalogue.names, strict=True)
+    names = tuple(HOSTILE_NAME if item == HOSTILE_ITEM else name for item, name in named)
+    index = replace(index, catalogue=replace(index.catalogue, names=names))
     ranker = Ranker(as_onnx([{"tree_structure": {"leaf_value": 0.0}}]))
     fingerprint = fingerprint_of("item index of a test")
     with new_artifact(root, ITEM_INDEX, UNTIL, fingerprint) as draft:

@@ -17,7 +17,7 @@ from intent_tracking.release import publish
 from tests.fakes.console_papers import store_profile, write_audiences, write_report
 from tests.fakes.page_server import PageServer, free_port, page_server
 from tests.fakes.predictors import fake_artifact
-from tests.fakes.released_applications import released_applications
+from tests.fakes.released_applications import HOSTILE_ITEM, HOSTILE_NAME, released_applications
 
 pytestmark = pytest.mark.integration
 
@@ -184,6 +184,19 @@ def test_the_applications_say_what_they_know_of_the_session_in_both_languages(pa
     track(server, "hello", "unknown-1")
     select(page, "unknown-1")
     expect(profile).to_contain_text("No profile yet")
+
+
+def test_items_are_shown_with_their_reason_and_a_name_stays_text(page: Page, server: PageServer) -> None:
+    looked = {"event_name": "view_item", "params": {"items": [{"item_id": HOSTILE_ITEM}]}}
+    track(server, "", "looks-1", **looked)
+    select(page, "looks-1")
+    recommend = page.locator('[data-application="recommend"]')
+    expect(recommend.locator(".strategy")).to_have_text("What this shopper likes")
+    expect(recommend.locator(".items li")).to_have_count(5)
+    expect(recommend.locator(".items")).to_contain_text(HOSTILE_NAME)
+    assert recommend.locator("img").count() == 0
+    track(server, "I want my money back, refund it", "looks-1")
+    expect(recommend).to_contain_text("Nothing: this is no moment to sell.")
 
 
 def test_the_desk_answers_by_passage_or_hands_over_and_its_words_stay_text(page: Page, server: PageServer) -> None:
