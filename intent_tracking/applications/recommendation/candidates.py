@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from intent_tracking.applications.recommendation.generators import Scored, from_visits_like, neighbours_of
+from intent_tracking.applications.recommendation.generators import Scored, from_visits, neighbours_of, visits_like
 from intent_tracking.applications.recommendation.interactions import Floats, Ints
 from intent_tracking.applications.recommendation.item_index import ItemIndex
 from intent_tracking.applications.recommendation.situation import (
@@ -56,14 +56,15 @@ class Candidates:
 def candidates_of(index: ItemIndex, situation: Situation, each: int = CANDIDATES_EACH) -> Candidates:
     """The union of what the generators find, described."""
     past, last, now = anchors_of_past(situation), anchors_of_last_purchase(situation), anchors_of_session(situation)
+    of_past = visits_like(past, index)
     scored = {
         "together_past": neighbours_of(past, index.together),
         "together_last": neighbours_of(last, index.together),
         "together_session": neighbours_of(now, index.together),
-        "visits_past": from_visits_like(past, index),
-        "visits_lately": from_visits_like(past, index, half_life_days=_LATELY_DAYS),
-        "visits_last": from_visits_like(last, index),
-        "visits_session": from_visits_like(now, index),
+        "visits_past": from_visits(of_past, index),
+        "visits_lately": from_visits(of_past, index, half_life_days=_LATELY_DAYS),
+        "visits_last": from_visits(visits_like(last, index), index),
+        "visits_session": from_visits(visits_like(now, index), index),
         "alike_past": neighbours_of(past, index.alike),
         "alike_session": neighbours_of(now, index.alike),
     }

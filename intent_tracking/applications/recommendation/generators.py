@@ -18,6 +18,8 @@ from intent_tracking.applications.recommendation.similarity import Neighbours
 from intent_tracking.applications.recommendation.situation import Anchors
 
 VISITS_LIKE: Final = 100
+# An array over everything costs less than a sort where it is no longer than this many times what is summed.
+_DENSE: Final = 32
 
 
 @dataclass(frozen=True)
@@ -46,30 +48,36 @@ def neighbours_of(anchors: Anchors, neighbours: Neighbours) -> Scored:
     items = neighbours.items[anchors.items]
     scores = neighbours.scores[anchors.items] * anchors.weights[:, None]
     found = items >= 0
-    return _summed(items[found], scores[found])
+    return _summed(items[found], scores[found], len(neighbours.items))
 
 
-def from_visits_like(
-    anchors: Anchors, index: ItemIndex, count: int = VISITS_LIKE, half_life_days: float | None = None
+def visits_like(anchors: Anchors, index: ItemIndex) -> Scored:
+    """Visits by the telling items that they share with the anchors, a long visit less."""
+    memory = index.memory
+    visits, places = _ranges(memory.posting_starts, memory.postings, anchors.items)
+    # What everybody buys tells little of who is alike.
+    telling = np.log1p(len(memory.days) / (1.0 + index.figures.bought[anchors.items]))
+    shared = _summed(visits, (anchors.weights * telling).astype(np.float32)[places], len(memory.days))
+    sizes = memory.starts[shared.items + 1] - memory.starts[shared.items]
+    return Scored(shared.items, (shared.scores / np.sqrt(sizes + 1.0)).astype(np.float32))
+
+
+def from_visits(
+    visits: Scored, index: ItemIndex, count: int = VISITS_LIKE, half_life_days: float | None = None
 ) -> Scored:
-    """What else is in the visits that share the most telling items with the anchors, newer ones among equals.
+    """What is in the `count` visits most alike, newer ones among equals, by their likeness.
 
     With `half_life_days` a visit of that age counts half as much as one of today.
     """
-    memory = index.memory
-    visits, places = _ranges(memory.posting_starts, memory.postings, anchors.items)
-    if not len(visits):
-        return Scored(np.zeros(0, np.int32), np.zeros(0, np.float32))
-    # What everybody buys tells little of who is alike.
-    telling = np.log1p(len(memory.days) / (1.0 + index.figures.bought[anchors.items]))
-    shared = _summed(visits, (anchors.weights * telling).astype(np.float32)[places])
-    sizes = np.diff(memory.starts)[shared.items]
-    likeness = shared.scores / np.sqrt(sizes + 1.0)
+    memory, likeness = index.memory, visits.scores
+    if not len(visits.items):
+        return visits
     if half_life_days is not None:
-        likeness = likeness * np.exp2((memory.days[shared.items] - index.day) / half_life_days)
-    best = np.lexsort((-shared.items, -likeness))[:count]
-    items, of_visit = _ranges(memory.starts, memory.items, shared.items[best])
-    votes = _summed(items, likeness[best][of_visit].astype(np.float32))
+        likeness = likeness * np.exp2((memory.days[visits.items] - index.day) / half_life_days).astype(np.float32)
+    # Visits are numbered by day: from behind, a stable order puts the newer one first.
+    best = len(likeness) - 1 - np.argsort(-likeness[::-1], kind="stable")[:count]
+    items, of_visit = _ranges(memory.starts, memory.items, visits.items[best])
+    votes = _summed(items, likeness[best][of_visit], len(index.catalogue))
     total = float(likeness[best].sum()) or 1.0
     return Scored(votes.items, votes.scores / np.float32(total))
 
@@ -82,6 +90,11 @@ def _ranges(starts: npt.NDArray[np.int64], values: Ints, wanted: Ints) -> tuple[
     return values[starts[wanted][row] + offset], row
 
 
-def _summed(items: Ints, scores: Floats) -> Scored:
-    unique, place = np.unique(items, return_inverse=True)
+def _summed(numbers: Ints, scores: Floats, size: int) -> Scored:
+    """Each of `numbers`, all below `size`, once with the sum of its scores."""
+    if size < _DENSE * len(numbers):
+        sums = np.bincount(numbers, weights=scores)
+        found = np.flatnonzero(sums)
+        return Scored(found.astype(np.int32), sums[found].astype(np.float32))
+    unique, place = np.unique(numbers, return_inverse=True)
     return Scored(unique.astype(np.int32), np.bincount(place, weights=scores, minlength=len(unique)).astype(np.float32))
