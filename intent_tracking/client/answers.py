@@ -146,6 +146,24 @@ class Profile:
 
 
 @dataclass(frozen=True)
+class RecommendedItem:
+    """An item, its score, which orders the items of one answer, and why it is shown."""
+
+    item_id: str
+    score: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class Recommendations:
+    """Items, best first, the strategy that chose them, and the intent that chose the strategy, None where unknown."""
+
+    items: tuple[RecommendedItem, ...]
+    strategy: str
+    intent: str | None
+
+
+@dataclass(frozen=True)
 class Risk:
     """How risky something is (0 to 1), what to do (allow, review or block), and why."""
 

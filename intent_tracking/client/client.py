@@ -17,6 +17,7 @@ from intent_tracking.client.answers import (
     Explanation,
     IntentAnswer,
     Profile,
+    Recommendations,
     Release,
     Risk,
     TrackAnswer,
@@ -80,6 +81,18 @@ class IntentClient:
     def profile(self, user_id: str) -> Profile:
         """Say who a shopper is, with the evidence; a `ServiceError` with status 404 where no profile is stored."""
         return self._ask(operations.profile(user_id))
+
+    def recommend(
+        self,
+        *,
+        user_id: str | None = None,
+        session_id: str | None = None,
+        items: Sequence[str] = (),
+        k: int = 10,
+        language: str | None = None,
+    ) -> Recommendations:
+        """Items for a shopper at this moment; `items` are those of the page, newest last."""
+        return self._ask(operations.recommend(user_id, session_id, items, k, language))
 
     def risk(
         self,
@@ -165,6 +178,18 @@ class AsyncIntentClient:
     async def profile(self, user_id: str) -> Profile:
         """Say who a shopper is, with the evidence; a `ServiceError` with status 404 where no profile is stored."""
         return await self._ask(operations.profile(user_id))
+
+    async def recommend(
+        self,
+        *,
+        user_id: str | None = None,
+        session_id: str | None = None,
+        items: Sequence[str] = (),
+        k: int = 10,
+        language: str | None = None,
+    ) -> Recommendations:
+        """Items for a shopper at this moment; `items` are those of the page, newest last."""
+        return await self._ask(operations.recommend(user_id, session_id, items, k, language))
 
     async def risk(
         self,

@@ -15,6 +15,7 @@ from intent_tracking.client.answers import (
     Explanation,
     IntentAnswer,
     Profile,
+    Recommendations,
     Release,
     Risk,
     TrackAnswer,
@@ -61,6 +62,14 @@ def explain(text: str, scene: str, intent_name: str | None) -> Call[Explanation]
 def profile(user_id: str) -> Call[Profile]:
     """Say who a shopper is."""
     return Call("/v1/profile", Profile, _json({"user_id": user_id}))
+
+
+def recommend(
+    user_id: str | None, session_id: str | None, items: Sequence[str], k: int, language: str | None
+) -> Call[Recommendations]:
+    """Recommend items to a shopper."""
+    asked = {"user_id": user_id, "session_id": session_id, "items": list(items), "k": k, "language": language}
+    return Call("/v1/recommend", Recommendations, _json({n: value for n, value in asked.items() if value is not None}))
 
 
 def risk(user_id: str | None, session_id: str | None, transaction: Mapping[str, Any] | None) -> Call[Risk]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from starlette.testclient import TestClient
 from bentos.intent_service.runtime import Runtime
 from intent_tracking.applications.recommendation.history import History, Visit
 from intent_tracking.applications.recommendation.interactions import Reach
+from intent_tracking.client.answers import Recommendations, decode
 from intent_tracking.features.derived import USER_ITEMS
 from tests.fakes.online_store import put_online
 from tests.fakes.service_client import error
@@ -22,6 +24,7 @@ def recommend(client: TestClient, **fields: Any) -> dict[str, Any]:
     answer = client.post("/v1/recommend", json=fields)
     assert answer.status_code == 200, answer.text
     found: dict[str, Any] = answer.json()
+    assert asdict(decode(Recommendations, found)) == found | {"items": tuple(found["items"])}
     assert set(found) == {"items", "strategy", "intent"}
     assert all(set(item) == {"item_id", "score", "reason"} for item in found["items"])
     return found
