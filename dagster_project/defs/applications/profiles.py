@@ -1,10 +1,9 @@
 """User segments: learned by the week, given to each shopper by the day."""
 
 from collections.abc import Iterable
-from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-import pyarrow as pa
 from pydantic import Field
 
 from dagster_project.defs.applications.publishing import publish_application
@@ -15,7 +14,9 @@ from dagster_project.resources.tables import Tables
 from intent_tracking.applications.artifacts import USER_SEGMENTS
 from intent_tracking.settings import Settings
 
-WINDOW_DAYS = 30  # what LAST_30_DAYS spans
+if TYPE_CHECKING:
+    from intent_tracking.applications.profiles.daily import Segmented
+    from intent_tracking.applications.profiles.drift import SegmentDrift
 
 
 class SegmentsConfig(dg.Config):
@@ -52,56 +53,42 @@ def user_segments(
     30 days; they keep their names as long as their members are mostly the same. Less stable ones than those that are
     live do not go live. Empty while there are too few shoppers. Reports lie in `applications/profiles/`.
     """
-    from intent_tracking.applications.profiles.building import day_rows
-    from intent_tracking.applications.profiles.refresh import refresh
-    from intent_tracking.applications.profiles.report import write_day_report, write_segment_report
-    from intent_tracking.applications.profiles.rules import read_rules
-    from intent_tracking.applications.profiles.segments import Segments
+    from intent_tracking.applications.profiles import daily
 
-    days = days_of(context)
-    newest = (tables.user_features.read([days[-1]]), _tokens(tables, days[-1]), read_rules(settings.segment_rules))
-    refreshed = refresh(settings, *newest, days[-1], force=config.learn, fresh=config.fresh)
-    if refreshed.folder is None:
-        for day in days:
-            tables.user_segments.write(day, tables.user_segments.schema.empty_table())
-        return dg.MaterializeResult(metadata={"segments": 0, "learned": refreshed.why})
-    segments = Segments.load(refreshed.folder)
-    for day in days:
-        features = tables.user_features.read([day])
-        tables.user_segments.write(day, day_rows(segments, features, _tokens(tables, day), day))
-        drift = write_day_report(settings.applications, tables.user_segments, segments, day)
-        context.add_asset_metadata(
-            {
-                "dagster/partition_row_count": features.num_rows,
-                "stayed": -1.0 if drift.stayed is None else drift.stayed,
-                "stability_index": -1.0 if drift.psi is None else drift.psi,
-                **{f"share/{name}": share for name, share in drift.shares.items()},
-            },
-            partition_key=day.isoformat(),
-        )
-    pages = write_segment_report(settings.applications, segments)
-    if refreshed.written:
-        publish_application(settings, intent_service, USER_SEGMENTS, refreshed.folder)
-    return dg.MaterializeResult(
-        metadata={
-            "segments": len(segments.segments),
-            "version": segments.version,
-            "learned": refreshed.why,
-            "report": dg.MetadataValue.path(pages / "segments.md"),
-            "overview": picture(pages / "segments.png"),
-            "names": rows_as_markdown([{"id": s.id, **s.name, "share": f"{s.share:.1%}"} for s in segments.segments]),
-            **({key: float(value) for key, value in refreshed.fitted.metrics.items()} if refreshed.fitted else {}),
-        }
-    )
+    read = (tables.user_features, tables.validated_events, tables.served_predictions, tables.user_segments)
+    done = daily.segment_days(settings, daily.Tables(*read), days_of(context), force=config.learn, fresh=config.fresh)
+    for drift in done.drifts:
+        context.add_asset_metadata(_of_day(drift), partition_key=drift.day)
+    if done.refreshed.written and done.refreshed.folder is not None:
+        publish_application(settings, intent_service, USER_SEGMENTS, done.refreshed.folder)
+    return dg.MaterializeResult(metadata=_of_run(settings, done))
 
 
-def _tokens(tables: Tables, day: date) -> pa.Table:
-    """What shoppers dealt with in the window that ends on `day`."""
-    from intent_tracking.applications.profiles.taste import EVENT_COLUMNS, PREDICTION_COLUMNS, taste_tokens
+def _of_day(drift: "SegmentDrift") -> dict[str, float]:
+    compared = {"stayed": drift.stayed, "stability_index": drift.psi}
+    return {
+        "dagster/partition_row_count": drift.shoppers,
+        **{name: value for name, value in compared.items() if value is not None},
+        **{f"share/{name}": share for name, share in drift.shares.items()},
+    }
 
-    window = [day - timedelta(days=back) for back in reversed(range(WINDOW_DAYS))]
-    events = tables.validated_events.read(window, columns=list(EVENT_COLUMNS))
-    return taste_tokens(events, tables.served_predictions.read(window, columns=list(PREDICTION_COLUMNS)))
+
+def _of_run(settings: Settings, done: "Segmented") -> dict[str, Any]:
+    from intent_tracking.applications.profiles.report import report_folder
+
+    if done.segments is None:
+        return {"segments": 0, "learned": done.refreshed.why}
+    segments, fitted = done.segments.segments, done.refreshed.fitted
+    pages = report_folder(settings.applications, done.segments.version)
+    return {
+        "segments": len(segments),
+        "version": done.segments.version,
+        "learned": done.refreshed.why,
+        "report": dg.MetadataValue.path(pages / "segments.md"),
+        "overview": picture(pages / "segments.png"),
+        "names": rows_as_markdown([{"id": each.id, **each.name, "share": f"{each.share:.1%}"} for each in segments]),
+        **({f"tried/{name}": value for name, value in fitted.metrics.items()} if fitted else {}),
+    }
 
 
 @dg.asset_check(asset=user_segments, blocking=True)
