@@ -186,7 +186,7 @@ class EffectsConfig(dg.Config):
 @dg.asset(
     deps=[audiences, "validated_events"],
     group_name="applications",
-    kinds={"duckdb", "scikitlearn"},
+    kinds={"duckdb", "python"},
     owners=OWNERS,
     pool=TABLES_POOL,
 )
