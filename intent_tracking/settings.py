@@ -62,7 +62,7 @@ class Settings(BaseSettings):
     )
 
     answer_confidence: float = Field(
-        default=0.5, ge=0, le=1, description="Confidence from which a passage answers at the desk; less hands over."
+        default=0.3, ge=0, le=1, description="Confidence from which a passage answers at the desk; less hands over."
     )
     answer_intent_confidence: float = Field(
         default=0.6, ge=0, le=1, description="Probability from which an intent is sure enough for its template."

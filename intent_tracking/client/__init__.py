@@ -5,6 +5,8 @@ It needs httpx and nothing else of this project's dependencies, so a shop's own 
 
 from intent_tracking.client.answers import (
     BehaviourWeight,
+    Candidate,
+    DeskAnswer,
     ErasedPlace,
     Erasure,
     Explanation,
@@ -45,6 +47,8 @@ __all__ = [
     "AsyncIntentClient",
     "AsyncTrackBuffer",
     "BehaviourWeight",
+    "Candidate",
+    "DeskAnswer",
     "ErasedPlace",
     "Erasure",
     "Event",

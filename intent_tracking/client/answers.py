@@ -164,6 +164,26 @@ class Recommendations:
 
 
 @dataclass(frozen=True)
+class Candidate:
+    """A passage that the shop wrote; `score` is the probability that it answers."""
+
+    text: str
+    score: float
+    id: str
+
+
+@dataclass(frozen=True)
+class DeskAnswer:
+    """What to say; `source` is `template:<intent>`, `passage:<id>`, `generated:<id>,<id>`, or `handover`."""
+
+    answer: str
+    source: str
+    candidates: tuple[Candidate, ...]
+    intent: str | None
+    key_information: tuple[KeyInformation, ...]
+
+
+@dataclass(frozen=True)
 class Risk:
     """How risky something is (0 to 1), what to do (allow, review or block), and why."""
 

@@ -13,6 +13,7 @@ import httpx
 import intent_tracking
 from intent_tracking.client import operations
 from intent_tracking.client.answers import (
+    DeskAnswer,
     Erasure,
     Explanation,
     IntentAnswer,
@@ -93,6 +94,10 @@ class IntentClient:
     ) -> Recommendations:
         """Items for a shopper at this moment; `items` are those of the page, newest last."""
         return self._ask(operations.recommend(user_id, session_id, items, k, language))
+
+    def answer(self, question: str, *, session_id: str | None = None, k: int = 3) -> DeskAnswer:
+        """Answer a question of a shopper; with the session a person who takes over sees what happened before."""
+        return self._ask(operations.answer(question, session_id, k))
 
     def risk(
         self,
@@ -190,6 +195,10 @@ class AsyncIntentClient:
     ) -> Recommendations:
         """Items for a shopper at this moment; `items` are those of the page, newest last."""
         return await self._ask(operations.recommend(user_id, session_id, items, k, language))
+
+    async def answer(self, question: str, *, session_id: str | None = None, k: int = 3) -> DeskAnswer:
+        """Answer a question of a shopper; with the session a person who takes over sees what happened before."""
+        return await self._ask(operations.answer(question, session_id, k))
 
     async def risk(
         self,

@@ -11,6 +11,7 @@ from http import HTTPStatus
 from typing import Any, Final, Generic, TypeVar
 
 from intent_tracking.client.answers import (
+    DeskAnswer,
     Erasure,
     Explanation,
     IntentAnswer,
@@ -70,6 +71,12 @@ def recommend(
     """Recommend items to a shopper."""
     asked = {"user_id": user_id, "session_id": session_id, "items": list(items), "k": k, "language": language}
     return Call("/v1/recommend", Recommendations, _json({n: value for n, value in asked.items() if value is not None}))
+
+
+def answer(question: str, session_id: str | None, k: int) -> Call[DeskAnswer]:
+    """Answer a question at the desk."""
+    session = {} if session_id is None else {"session_id": session_id}
+    return Call("/v1/answer", DeskAnswer, _json({"question": question, "k": k, **session}))
 
 
 def risk(user_id: str | None, session_id: str | None, transaction: Mapping[str, Any] | None) -> Call[Risk]:

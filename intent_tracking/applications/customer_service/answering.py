@@ -28,7 +28,7 @@ class Confidences:
     """
 
     intent: float = 0.6
-    passage: float = 0.5
+    passage: float = 0.3
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from intent_tracking.applications.customer_service.training import RankedQuestio
 from intent_tracking.datasets.product_questions import AnswerCandidate
 
 TRAINED_ON: Final = ("semipqa_dev", "hetpqa_dev")
+OFF_TOPIC_PASSAGES: Final = 12
 ANSWERS_FROM: Final = {"epqa_dev": 2}
 """The grade from which a candidate answers: ePQA grades 1 what only helps; the other sets know 0 and 1."""
 
@@ -74,9 +75,9 @@ class QuestionSet:
         questions = encoder.encode([each.asked.text for each in self.questions])
         return questions, encoder.encode([words_of(each) for each in self.passages])
 
-    def ranked(self, encoder: Encoder, without: Collection[str] = ()) -> list[RankedQuestion]:
+    def ranked(self, vectors: tuple[FloatArray, FloatArray], without: Collection[str] = ()) -> list[RankedQuestion]:
         """The evidence of each question and which candidates answer; questions of `without` are left out."""
-        asked, passages = self.vectors(encoder)
+        asked, passages = vectors
         least = ANSWERS_FROM.get(self.part, 1)
         found = []
         for question, vector in zip(self.questions, asked, strict=True):
@@ -87,6 +88,32 @@ class QuestionSet:
             rows = evidence(self.sparse, question.asked, question.places, sparse, dense)
             found.append(RankedQuestion(rows, question.grades >= least))
         return found
+
+
+def training_questions(
+    sets: Sequence[QuestionSet], encoder: Encoder, without: Collection[str], seed: int = 0
+) -> list[RankedQuestion]:
+    """All that the ranker learns from; questions of `without` are left out.
+
+    Beside each question among its candidates stands the same about passages of another set, drawn at random, none of
+    which answers: in the sets every candidate is about the product of the question, a shop is asked about anything.
+    """
+    random = np.random.default_rng(seed)
+    encoded = [each.vectors(encoder) for each in sets]
+    found: list[RankedQuestion] = []
+    for each, both in zip(sets, encoded, strict=True):
+        found += each.ranked(both, without)
+    for place, questions in enumerate(sets):
+        other, (asked, _) = (place + 1) % len(sets), encoded[place]
+        passages, (_, vectors) = sets[other], encoded[other]
+        for question, vector in zip(questions.questions, asked, strict=True):
+            if question.asked.text in without:
+                continue
+            drawn = random.choice(len(passages.passages), OFF_TOPIC_PASSAGES, replace=False)
+            sparse = passages.sparse.scores(question.asked.terms)[drawn]
+            rows = evidence(passages.sparse, question.asked, drawn, sparse, cosines(vector, vectors[drawn]))
+            found.append(RankedQuestion(rows, np.zeros(len(drawn), np.bool_)))
+    return found
 
 
 def _parted(candidate: str) -> tuple[str, str]:
@@ -108,7 +135,7 @@ def main() -> None:
     rows = read_product_questions(DataFolders.of(load_settings()).require("product_qa"))
     sets = [QuestionSet.of(part, rows) for part in TRAINED_ON]
     encoder = packaged_encoder([passage for each in sets for passage in each.passages])
-    ranker = train_ranker([question for each in sets for question in each.ranked(encoder, tested_questions(rows))])
+    ranker = train_ranker(training_questions(sets, encoder, tested_questions(rows)))
     (Path(__file__).parent / "ranker.safetensors").write_bytes(ranker.content())
 
 

@@ -29,13 +29,14 @@ _SHIPPED: Final = "ranker.safetensors"
 
 @dataclass(frozen=True, eq=False)
 class Ranker:
-    """A network of one hidden layer, and the logistic curve that makes its best score a confidence.
+    """A network of one hidden layer, and the logistic curves that make its best score a confidence.
 
     Attributes:
         mean, scale: of each input [INPUTS], by training.
         hidden, hidden_bias: [INPUTS, H], [H].
         output, output_bias: [H], [1].
-        curve: slope and offset [2] of the confidence in a score (Platt 1999).
+        curves: slope and offset of the confidence in a score (Platt 1999) [2, 2]: where the encoder reads the question,
+            and where it does not.
     """
 
     mean: FloatArray
@@ -44,7 +45,7 @@ class Ranker:
     hidden_bias: FloatArray
     output: FloatArray
     output_bias: FloatArray
-    curve: FloatArray
+    curves: FloatArray
 
     def scores(self, rows: FloatArray) -> FloatArray:
         """One score for each row of evidence [n, len(NAMES)] -> [n]; larger is better."""
@@ -52,9 +53,10 @@ class Ranker:
         result: FloatArray = np.maximum(states, 0.0) @ self.output + self.output_bias[0]
         return result
 
-    def confidence(self, scores: FloatArray) -> FloatArray:
-        """The probability that a passage of such a score, being the best, answers."""
-        result: FloatArray = (1.0 / (1.0 + np.exp(-(self.curve[0] * scores + self.curve[1])))).astype(np.float32)
+    def confidence(self, scores: FloatArray, *, blind: bool) -> FloatArray:
+        """The probability that a passage of such a score, being the best, answers; `blind`: without dense evidence."""
+        slope, offset = self.curves[int(blind)]
+        result: FloatArray = (1.0 / (1.0 + np.exp(-(slope * scores + offset)))).astype(np.float32)
         return result
 
     def content(self) -> bytes:
@@ -79,7 +81,7 @@ class Ranker:
         width = arrays["hidden"].shape[-1] if "hidden" in arrays else 0
         shapes = {
             "mean": (INPUTS,), "scale": (INPUTS,), "hidden": (INPUTS, width), "hidden_bias": (width,),
-            "output": (width,), "output_bias": (1,), "curve": (2,),
+            "output": (width,), "output_bias": (1,), "curves": (2, 2),
         }  # fmt: skip
         wrong = sorted(name for name in names if name not in arrays or arrays[name].shape != shapes[name])
         if wrong:

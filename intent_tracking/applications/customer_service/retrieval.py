@@ -58,7 +58,7 @@ class Retriever:
             return []
         scores = self.scores(asked, places, sparse[places], dense[places])
         best = np.argsort(-scores, kind="stable")[:k]
-        confidences = self.ranker.confidence(scores[best])
+        confidences = self.ranker.confidence(scores[best], blind=bool((dense[places] <= UNKNOWN).all()))
         return [
             Found(self.passages[int(places[place])], float(score))
             for place, score in zip(best, confidences, strict=True)

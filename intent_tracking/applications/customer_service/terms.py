@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import cache
+from importlib import resources
 from typing import Final
+
+import yaml
 
 from intent_tracking.text.linguistics import SHIPPED
 from intent_tracking.text.segmentation import Segmenter
@@ -22,9 +25,10 @@ _SHORTEST_STEM: Final = 3
 def terms(texts: Sequence[str]) -> list[list[str]]:
     """The terms of each text, with repeats: English words without their endings; Chinese words and pairs of characters.
 
-    Pairs stand beside words because a segmenter may cut the question otherwise than the passage. Give many texts in
-    one call: Chinese runs go through the segmenter together.
+    Words that say nothing of what is asked are none. Pairs stand beside words because a segmenter may cut the question
+    otherwise than the passage. Give many texts in one call: Chinese runs go through the segmenter together.
     """
+    function_words = _function_words()
     found: list[list[str]] = []
     runs: list[str] = []
     waiting: list[tuple[list[str], int]] = []
@@ -36,7 +40,7 @@ def terms(texts: Sequence[str]) -> list[list[str]]:
                 waiting.append((parts, len(parts)))
                 runs.append(run)
                 parts.append(run)
-            else:
+            elif run not in function_words:
                 parts.append(_stem(run))
         found.append(parts)
     if runs:
@@ -44,7 +48,8 @@ def terms(texts: Sequence[str]) -> list[list[str]]:
         # From the end, so that the places before stay.
         for (parts, place), run, words in reversed(list(zip(waiting, runs, cut, strict=True))):
             pairs = [run[at : at + 2] for at in range(len(run) - 1)]
-            parts[place : place + 1] = [*words, *(pair for pair in pairs if pair not in words)]
+            pairs = [pair for pair in pairs if pair not in words and function_words.isdisjoint(pair)]
+            parts[place : place + 1] = [word for word in (*words, *pairs) if word not in function_words]
     return found
 
 
@@ -60,3 +65,10 @@ def _stem(word: str) -> str:
 @cache
 def _segmenter() -> Segmenter:
     return Segmenter.load(_SEGMENTER)
+
+
+@cache
+def _function_words() -> frozenset[str]:
+    path = resources.files("intent_tracking.applications.customer_service") / "function_words.yaml"
+    listed: dict[str, str] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return frozenset(word for words in listed.values() for word in words.split())

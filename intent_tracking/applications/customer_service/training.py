@@ -45,8 +45,8 @@ def train_ranker(questions: Sequence[RankedQuestion], seed: int = 0) -> Ranker:
     """Learn which evidence tells an answer, and on a part that is held out, how sure a score is.
 
     The loss is the listwise softmax (Cao et al. 2007) of the answers among the candidates, and the logistic loss of
-    each. The curve of the confidence is fitted to the best candidate of held-out questions; each counts twice, once
-    with its answers taken away, so that the confidence holds where half of all questions have no answer.
+    each. The curves of the confidence are fitted to the best candidate of held-out questions; one that has an answer
+    counts twice, once with its answers taken away. Questions without an answer teach what is none.
 
     Raises:
         ValueError: there are too few questions with and without an answer among their candidates.
@@ -92,9 +92,10 @@ def train_ranker(questions: Sequence[RankedQuestion], seed: int = 0) -> Ranker:
         hidden_bias=first.bias.detach().numpy().copy(),
         output=last.weight.detach().numpy()[0].copy(),
         output_bias=last.bias.detach().numpy().copy(),
-        curve=np.array([1.0, 0.0], np.float32),
+        curves=np.array([[1.0, 0.0]] * 2, np.float32),
     )
-    return _with_curve(ranker, validation)
+    curves = [_curve(ranker, validation), _curve(ranker, [_blinded(question) for question in validation])]
+    return replace(ranker, curves=np.stack(curves))
 
 
 def _spread(rows: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -107,8 +108,12 @@ def _spread(rows: FloatArray) -> tuple[FloatArray, FloatArray]:
     return mean.astype(np.float32), scale.astype(np.float32)
 
 
-def _with_curve(ranker: Ranker, questions: Sequence[RankedQuestion]) -> Ranker:
-    """`ranker` with the logistic curve through its best candidates, with and without the answers among them."""
+def _blinded(question: RankedQuestion) -> RankedQuestion:
+    return RankedQuestion(without_dense(question.rows), question.answers)
+
+
+def _curve(ranker: Ranker, questions: Sequence[RankedQuestion]) -> FloatArray:
+    """The logistic curve through the best candidates of `ranker`, with and without the answers among them."""
     best: list[float] = []
     right: list[bool] = []
     for question in questions:
@@ -117,7 +122,7 @@ def _with_curve(ranker: Ranker, questions: Sequence[RankedQuestion]) -> Ranker:
             place = int(scores.argmax())
             best.append(float(scores[place]))
             right.append(bool(answers[place]))
-    return replace(ranker, curve=_logistic_curve(np.array(best), np.array(right)))
+    return _logistic_curve(np.array(best), np.array(right))
 
 
 def _with_and_without(question: RankedQuestion) -> list[tuple[FloatArray, npt.NDArray[np.bool_]]]:

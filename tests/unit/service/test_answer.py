@@ -14,6 +14,7 @@ from starlette.testclient import TestClient
 
 from bentos.intent_service.runtime import Runtime
 from intent_tracking.applications.customer_service.handover import read_handovers
+from intent_tracking.client import operations
 from intent_tracking.release import publish
 from intent_tracking.settings import Settings
 from tests.fakes.chat_server import ChatServer, Messages, Reply, chat_server, gullible
@@ -54,6 +55,13 @@ def test_a_passage_answers_in_either_language(shared: TestClient) -> None:
     assert set(found["candidates"][0]) == {"text", "score", "id"}
     assert found["key_information"] == [{"name": "colour", "value": "red", "start": 34, "end": 37}]
     assert ask(shared, "你们多久发货")["answer"] == PASSAGES[1].text
+
+
+def test_the_client_reads_the_answer(shared: TestClient) -> None:
+    call = operations.answer(DELIVERY, None, 2)
+    answered = shared.request(call.method, call.path, content=call.body, headers={"Content-Type": "application/json"})
+    found = operations.read_answer(call, answered.status_code, answered.headers, answered.content)
+    assert (found.source, found.candidates[0].id, found.intent) == ("passage:faq.csv#1", "faq.csv#1", "intent-of-m1")
 
 
 def test_a_person_takes_over_with_the_session(tmp_path: Path) -> None:
