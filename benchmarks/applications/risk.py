@@ -77,8 +77,10 @@ def simulated(seed: int) -> SimulatedCases:
     return SimulatedCases(tuple(found), frozenset(bots), frozenset(frauds), pa.concat_tables(logs[:-TESTED]))
 
 
-def simulated_scores(seed: int, *, with_labels: bool) -> tuple[npt.NDArray[np.float64], list[str], float]:
-    """Scores and ids of the test days' sessions, and the share of ordinary ones that the calibrated threshold flags.
+def simulated_scores(
+    seed: int, *, with_labels: bool
+) -> tuple[npt.NDArray[np.float64], list[str], dict[Decision, float]]:
+    """Scores and ids of the test days' sessions, and the share of ordinary ones with each decision.
 
     With labels: people decided, rightly, about what the model without labels would have queued on the training days.
     """
@@ -95,8 +97,9 @@ def simulated_scores(seed: int, *, with_labels: bool) -> tuple[npt.NDArray[np.fl
     said = model.assess_many(Kind.SESSION, values_of(tested, features_of(Kind.SESSION)))
     ids = tested["case_id"].to_pylist()
     risky = shop.bots | shop.frauds
-    flagged = [each.decision is not Decision.ALLOW for each, case in zip(said, ids, strict=True) if case not in risky]
-    return np.array([each.score for each in said]), ids, float(np.mean(flagged))
+    ordinary = [each.decision for each, case in zip(said, ids, strict=True) if case not in risky]
+    shares = {decision: ordinary.count(decision) / len(ordinary) for decision in Decision}
+    return np.array([each.score for each in said]), ids, shares
 
 
 def _decided(model: RiskModel, cases: pa.Table, shop: SimulatedCases) -> dict[str, bool]:
@@ -121,25 +124,28 @@ def simulated_lines(seeds: Sequence[int] = TESTED_ON) -> Iterator[Line]:
     """Recall of bots and fraud at 1% false positives over the test days of `seeds`, each threshold of its own shop."""
     for with_labels in (False, True):
         recalls: dict[str, list[tuple[float, int]]] = {"bots and fraud": [], "bots": [], "fraud": []}
-        flagged = []
+        decided: list[dict[Decision, float]] = []
         for seed in seeds:
             shop = simulated(seed)
-            scores, ids, share = simulated_scores(seed, with_labels=with_labels)
-            flagged.append(share)
+            scores, ids, shares = simulated_scores(seed, with_labels=with_labels)
+            decided.append(shares)
             risky = {"bots and fraud": shop.bots | shop.frauds, "bots": shop.bots, "fraud": shop.frauds}
             others = [case not in risky["bots and fraud"] for case in ids]
             for name, those in risky.items():
                 wanted = [case in those for case in ids]
                 recalls[name].append((recall_at(scores, wanted, others, FALSE_POSITIVES), sum(wanted)))
         how = "rules, forest and decisions of a queue" if with_labels else "rules and forest, no labels"
+        reviewed, blocked = (
+            float(np.mean([each[decision] for each in decided])) for decision in (Decision.REVIEW, Decision.BLOCK)
+        )
         for name, found in recalls.items():
             count = sum(number for _, number in found)
             yield Line(
                 f"simulator: recall of {name} at 1% false positives, {how}",
                 sum(recall * number for recall, number in found) / count,
                 target=0.9,
-                note=f"{count} sessions of seeds {', '.join(map(str, seeds))}; the calibrated threshold flags "
-                f"{np.mean(flagged):.2%} of ordinary sessions",
+                note=f"{count} sessions of seeds {', '.join(map(str, seeds))}; of the ordinary ones {reviewed:.2%} are "
+                f"reviewed, {blocked:.2%} blocked",
             )
 
 

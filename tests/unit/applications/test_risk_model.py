@@ -57,7 +57,13 @@ def test_trees_as_arrays_answer_what_scikit_learn_answers() -> None:
     np.testing.assert_allclose(anomaly(forest, rows, 256), -theirs.score_samples(rows), rtol=1e-6)
     trees, bias = grow_boosting(rows, wanted, np.ones(300), seed=3)
     boosted = GradientBoostingClassifier(
-        n_estimators=150, max_depth=3, learning_rate=0.06, subsample=0.7, min_samples_leaf=6, random_state=3
+        n_estimators=200,
+        max_depth=3,
+        learning_rate=0.05,
+        subsample=0.7,
+        max_features="sqrt",
+        min_samples_leaf=6,
+        random_state=3,
     ).fit(rows, wanted)
     ours = 1 / (1 + np.exp(-(bias + trees.sums(rows))))
     np.testing.assert_allclose(ours, boosted.predict_proba(rows)[:, 1], rtol=1e-6)
