@@ -97,7 +97,7 @@ def find_insights(
     sessions = sources.sessions.read([day])
     segments = _segments(sources, day)
     drift = _drift(sources)
-    analyses = analysed_messages(sources.session_texts, [*before, *newest])
+    analyses = analysed_messages(sources.session_texts, [*before, *newest], policy.most_texts)
     grammatical = grammatical_words(analyses.values())
     answered = bool(pc.any(pc.equal(intents["day"], pa.scalar(day, pa.date32()))).as_py())
     missing = {
@@ -191,7 +191,8 @@ def _suggestions(
     asked: list[Asked] = []
     others: list[Analysis] = []
     searched: list[tuple[str, str, str]] = []
-    for session in sessions_with(sources.sessions, days, frozenset({EventName.MESSAGE, EventName.SEARCH})):
+    typing = frozenset({EventName.MESSAGE, EventName.SEARCH})
+    for session in sessions_with(sources.sessions, days, typing, policy.most_texts):
         events = {event["event_id"]: event for event in session["events"]}
         about = {event_id: (kind, item) for event_id, kind, item in items_asked_about(session)}
         for event_id, event in events.items():

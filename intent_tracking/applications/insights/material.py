@@ -56,18 +56,25 @@ def texts_of(events: DayTable, days: Sequence[date], most: int) -> list[Said]:
         columns = ["event_id", "event_name", "shopper_id", "search_term", "text"]
         table = events.read([day], columns=columns)
         table = table.filter(pc.is_in(table["event_name"], pa.array([name.value for name in _TYPED])))
-        rows = table.to_pylist()
-        if len(rows) > most:
-            rows = sorted(rows, key=lambda row: hashlib.sha256(row["event_id"].encode()).digest())[:most]
-        for row in rows:
+        for row in _sampled(table, "event_id", most).to_pylist():
             text = clean(row[_TYPED[EventName(row["event_name"])]] or "")
             if text:
                 found.append(Said(day, row["shopper_id"], detect(text), text))
     return found
 
 
-def sessions_with(sessions: DayTable, days: Sequence[date], names: frozenset[EventName]) -> Iterator[Mapping[str, Any]]:
-    """`session_id, shopper_id, events` of each session that has one of the events `names`."""
+def _sampled(table: pa.Table, key: str, most: int) -> pa.Table:
+    """At most `most` rows, in their order: those whose `key` has the smallest hash, so the same ones each time."""
+    if table.num_rows <= most:
+        return table
+    hashes = [hashlib.sha256(value.encode("utf-8", "backslashreplace")).digest() for value in table[key].to_pylist()]
+    return table.take(sorted(sorted(range(len(hashes)), key=hashes.__getitem__)[:most]))
+
+
+def sessions_with(
+    sessions: DayTable, days: Sequence[date], names: frozenset[EventName], most: int | None = None
+) -> Iterator[Mapping[str, Any]]:
+    """`session_id, shopper_id, events` of each session that has one of the events `names`, at most `most` of a day."""
     wanted = pa.array([name.value for name in names])
     for day in days:
         table = sessions.read([day], columns=["session_id", "shopper_id", "events"])
@@ -76,17 +83,18 @@ def sessions_with(sessions: DayTable, days: Sequence[date], names: frozenset[Eve
             continue
         has = pc.is_in(pc.struct_field(pc.list_flatten(lists), "event_name"), wanted)
         rows = pc.unique(pc.filter(pc.list_parent_indices(lists), has))
-        for batch in table.take(rows).to_batches(max_chunksize=2048):
+        chosen = table.take(rows)
+        for batch in (chosen if most is None else _sampled(chosen, "session_id", most)).to_batches(max_chunksize=2048):
             yield from batch.to_pylist()
 
 
-def analysed_messages(texts: DayTable, days: Sequence[date]) -> dict[str, Analysis]:
-    """The words, tags and trees of each message, by event id, as `session_texts` keeps them."""
+def analysed_messages(texts: DayTable, days: Sequence[date], most: int) -> dict[str, Analysis]:
+    """The words, tags and trees of messages, by event id, as `session_texts` keeps them; at most `most` of a day."""
     columns = ["event_id", "kind", "text", "utterance_start", "utterance_end", "tokens", "tags", "heads", "relations"]
     found = {}
     for day in days:
         table = texts.read([day], columns=columns)
-        for row in table.filter(pc.equal(table["kind"], MESSAGE)).to_pylist():
+        for row in _sampled(table.filter(pc.equal(table["kind"], MESSAGE)), "event_id", most).to_pylist():
             found[row["event_id"]] = _analysis(row)
     return found
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from html.parser import HTMLParser
 
 import pytest
@@ -14,7 +14,12 @@ from hypothesis import strategies as st
 from intent_tracking.applications.insights.anonymity import named_in
 from intent_tracking.applications.insights.document import document
 from intent_tracking.applications.insights.findings import find_insights
-from intent_tracking.applications.insights.material import DescriptionsError
+from intent_tracking.applications.insights.material import (
+    DescriptionsError,
+    analysed_messages,
+    sessions_with,
+    texts_of,
+)
 from intent_tracking.applications.insights.pages import as_html, as_markdown
 from intent_tracking.applications.insights.policy import InsightsPolicy
 from intent_tracking.applications.insights.report import write_report
@@ -22,6 +27,8 @@ from intent_tracking.applications.insights.rising import discoveries, log_odds, 
 from intent_tracking.applications.insights.searches import unmet_searches
 from intent_tracking.applications.insights.wording import Wording
 from intent_tracking.applications.insights.words import GAP, Said, Voices, spoken
+from intent_tracking.erasure.search import Names, search
+from intent_tracking.events.contract import EventName
 from tests.fakes.shop_weeks import ANALYSERS, DAY, POLICY, Shop, shop_with_news, sources_of
 
 pytestmark = pytest.mark.unit
@@ -154,8 +161,24 @@ def test_a_description_that_has_the_word_ends_the_suggestion(shop_home, tmp_path
         find_insights(replace(sources_of(shop_home), descriptions=path), DAY, ANALYSERS, POLICY)
 
 
+def test_a_large_shop_is_sampled_down_to_the_same_texts_each_time(shop_home):
+    sources, days = sources_of(shop_home), POLICY.newest(DAY)
+    some = texts_of(sources.validated_events, days, 7)
+    assert len(some) == 7 * len(days)
+    assert some == texts_of(sources.validated_events, days, 7)
+    assert set(some) < set(texts_of(sources.validated_events, days, 8))
+    asked = frozenset({EventName.MESSAGE})
+    sessions = [s["session_id"] for s in sessions_with(sources.sessions, days, asked, 4)]
+    assert len(set(sessions)) == 4 * len(days)
+    assert len(analysed_messages(sources.session_texts, days, 3)) == 3 * len(days)
+
+
 def test_a_report_holds_neither_an_id_nor_a_word_of_one_person_alone(written):
     assert named_in(written, ["zoe-4711", "shopper-0001"]) == []
+    # As an erasure proves it.
+    proof = search(written, Names(dict.fromkeys(["zoe-4711", "shopper-0001"], datetime.now(UTC))))
+    assert proof.files == len(list(written.iterdir()))
+    assert not proof.remaining
     for page in written.glob("report*"):
         assert "xanthippe" not in page.read_text("utf-8").lower()
 
