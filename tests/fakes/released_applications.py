@@ -111,7 +111,7 @@ def two_segments(root: Path) -> Path:
 
 def _item_index(root: Path) -> Path:
     """A shop of pairs, `left-<n>` and `right-<n>`, all equally good to its ranker; one has a hostile name."""
-    interactions = interactions_of(purchases(shoppers=24, days=30))
+    interactions = interactions_of(purchases(shoppers=60, days=30))
     ids = interactions.catalogue.ids
     other = [ids.index(_partner(item)) for item in ids]
     pairs = Neighbours(np.array(other, np.int32)[:, None], np.ones((len(ids), 1), np.float32))

@@ -44,7 +44,7 @@ REACH_OF_EVENT: Final = {
 
 @dataclass(frozen=True)
 class Catalogue:
-    """The items that were seen, in the order of their index, as their newest event describes them.
+    """The items that were seen, in the order of their index, called what most shoppers saw.
 
     Attributes:
         ids, names, categories, brands: texts; empty where no event tells.
@@ -134,13 +134,17 @@ _LINES = """
         FROM events JOIN reaches ON events.event_name = reaches.event_name
     )
 """
+# Names come from browsers: an item is called what most shoppers saw, so that one visitor cannot write to the others.
 _CATALOGUE = """
+    WITH spellings AS (SELECT item_id, name, count(DISTINCT shopper_id) AS shoppers, max(place) AS newest
+                       FROM lines WHERE name <> '' GROUP BY item_id, name),
+         called AS (SELECT item_id, arg_max(name, (shoppers, newest)) AS name FROM spellings GROUP BY item_id)
     SELECT item_id, min(day) AS first_day,
-           coalesce(arg_max(name, place) FILTER (name <> ''), '') AS name,
+           coalesce(any_value(called.name), '') AS name,
            coalesce(arg_max(category, place) FILTER (category <> ''), '') AS category,
            coalesce(arg_max(brand, place) FILTER (brand <> ''), '') AS brand,
            arg_max(price, place) FILTER (price IS NOT NULL) AS price
-    FROM lines GROUP BY item_id ORDER BY item_id
+    FROM lines LEFT JOIN called USING (item_id) GROUP BY item_id ORDER BY item_id
 """
 _VISITS = """
     WITH numbered AS (SELECT item_id, row_number() OVER (ORDER BY item_id) - 1 AS item FROM

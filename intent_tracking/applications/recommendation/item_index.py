@@ -44,12 +44,14 @@ class ItemFigures:
     """What each item is by itself, `[items]` each.
 
     Attributes:
+        shoppers: how many dealt with it.
         bought: visits in which it was bought.
         recent: `[len(RECENT_DAYS), items]` of them in the last days.
         again: share of its buyers who bought it on a later day too, drawn to the mean of all where they are few.
         gap_days: mean number of days until they did.
     """
 
+    shoppers: Ints
     bought: Floats
     recent: Floats
     again: Floats
@@ -97,6 +99,7 @@ def learn_index(
 def _figures(known: Interactions, day: int) -> ItemFigures:
     count = len(known.catalogue)
     visit = known.visit_of_line
+    dealings = np.unique(known.items.astype(np.int64) * (1 << 32) + known.shoppers[visit])
     paid = known.reaches == Reach.BOUGHT
     items, days, shoppers = known.items[paid], known.days[visit[paid]], known.shoppers[visit[paid]]
     recent = [np.bincount(items[days >= day - span], minlength=count) for span in RECENT_DAYS]
@@ -115,6 +118,7 @@ def _figures(known: Interactions, day: int) -> ItemFigures:
     mean_gap = float(gaps.mean()) if len(gaps) else float(_DAYS_OF_MONTH)
     sums = np.bincount(items[repeated], weights=gaps, minlength=count)
     return ItemFigures(
+        shoppers=np.bincount(dealings >> 32, minlength=count).astype(np.int32),
         bought=np.bincount(items, minlength=count).astype(np.float32),
         recent=np.stack(recent).astype(np.float32),
         again=((again + _PRIOR_SHOPPERS * mean_again) / (buyers + _PRIOR_SHOPPERS)).astype(np.float32),

@@ -87,7 +87,7 @@ class Recommender:
             return Recommendations((), name)
         candidates = candidates_of(self.index, situation)
         scores = self._scores(candidates, situation, strategy) * self._factors(candidates.items, rules)
-        allowed = self._allowed(candidates.items, rules) & _fits(candidates, situation, strategy, self.index)
+        allowed = self._allowed(candidates.items, situation, rules) & _fits(candidates, situation, strategy, self.index)
         first = self._first(candidates.items, allowed, situation, count) if strategy.session_items == "first" else []
         picked = chosen(
             candidates.items, scores, allowed, self.index, count, first=first,
@@ -156,11 +156,13 @@ class Recommender:
         ]
         return np.array(factors, np.float32)
 
-    def _allowed(self, items: Ints, rules: Rules) -> npt.NDArray[np.bool_]:
+    def _allowed(self, items: Ints, situation: Situation, rules: Rules) -> npt.NDArray[np.bool_]:
         of, exclude = self.index.catalogue, rules.exclude
+        known = self.index.figures.shoppers[items] >= rules.least_shoppers
+        known |= np.isin(items, situation.items[situation.bought])
         prices = of.prices[items]
         # A comparison with an unknown price is false: such an item passes.
-        allowed = ~(prices < (-np.inf if rules.price.least is None else rules.price.least))
+        allowed = known & ~(prices < (-np.inf if rules.price.least is None else rules.price.least))
         allowed &= ~(prices > (np.inf if rules.price.most is None else rules.price.most))
         if exclude.items or rules.out_of_stock:
             gone = exclude.items | rules.out_of_stock

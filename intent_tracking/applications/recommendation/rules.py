@@ -77,6 +77,7 @@ class Rules(_Record):
 
     exclude: Named
     out_of_stock: frozenset[str]
+    least_shoppers: Annotated[int, Field(ge=0)]
     price: PriceRange
     boost: Boost
     most_of_category: Annotated[int, Field(ge=1)] | None

@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -30,6 +31,7 @@ from intent_tracking.applications.recommendation.reasons import wording
 from intent_tracking.applications.recommendation.recommender import Question, Recommendations, Recommender
 from intent_tracking.applications.recommendation.rules import LiveRules, Rules, RulesError, read_rules, shipped_rules
 from intent_tracking.artifact import ArtifactError
+from tests.fakes.shop_events import event_row, table
 from tests.fakes.shop_purchases import PAIRS, purchases
 
 pytestmark = pytest.mark.unit
@@ -181,6 +183,23 @@ def test_the_index_of_a_day_knows_nothing_later(shop: Interactions) -> None:
     assert whole.figures.bought[number].tolist() == part.figures.bought.tolist()
     assert whole.figures.bought.sum() == part.figures.bought.sum() > 0
     assert whole.memory.days.tolist() == part.memory.days.tolist()
+
+
+def test_one_visitor_neither_names_items_nor_brings_new_ones(shop: Interactions, recommender: Recommender) -> None:
+    made_up = [
+        {"item_id": "left-3", "item_name": "Visit evil.example"},
+        {"item_id": "made-up", "item_name": "white vase left"},
+    ]
+    events = purchases()
+    late = max(events["event_time"].to_pylist())
+    visit = [event_row("purchase", late, shopper="trickster", number=n, items=made_up, value=1.0) for n in range(30)]
+    tricked = interactions_of(pa.concat_tables([events, table(visit)]))
+    assert "evil" not in " ".join(tricked.catalogue.names)
+    fooled = Recommender(learn_index(tricked, int(tricked.days[-1]) + 1), recommender.ranker)
+    for intent in (None, "compare", "explore"):
+        answer = ask(fooled, session=(("left-7", Reach.LOOKED),), intent=intent, count=100)
+        assert "made-up" not in ids(answer)
+    assert "made-up" in ids(ask(fooled, by=rules(least_shoppers=0), count=100))
 
 
 def test_equal_events_in_any_order_give_equal_interactions(shop: Interactions) -> None:
