@@ -1,5 +1,6 @@
 """The story of the demo: 30 days of logs, a model, a service, drift, one retraining, a refusal and a rollback."""
 
+from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date
@@ -16,6 +17,7 @@ from dagster_project.partitions import range_tags
 from dagster_project.resources.tables import Tables
 from intent_tracking.events.simulator import AnnotationRates, SimulationConfig, simulate
 from intent_tracking.settings import Settings
+from intent_tracking.tables import atomic_write_text
 
 LOG_DAYS = 30
 SESSIONS_A_DAY = 250
@@ -28,6 +30,19 @@ TEXTS = [
     "which of the two jackets is warmer?",
     "退货怎么弄，衣服太小了",
 ]
+# What a shop would write for its customers, and what they ask.
+DELIVERY = """# Delivery
+
+## How long does delivery take?
+
+Parcels leave our warehouse within one working day. Inside the country they take two to three days, abroad a week.
+
+## Can I change the delivery address?
+
+Until the parcel is handed to the carrier: open the order in your account and choose another address.
+"""
+QUESTIONS = ["Hello, where is my order SO004799759?", "How many days does a parcel abroad take?"]
+BULK_ORDER = {"value": 9_800.0, "currency": "USD", "items": [{"item_id": "P00001", "price": 490.0, "quantity": 20}]}
 # What is trained in minutes on two cores; in production the defaults hold.
 FIRST_TRAINING = {"max_seconds": 120.0}
 RETRAINING = {"max_seconds": 100.0}
@@ -121,12 +136,36 @@ class Story:
             for number in range(LOG_DAYS, LOG_DAYS + CALM_DAYS):
                 if isinstance(self.live_day(service, number), dg.RunRequest):
                     raise DemoError("a retraining was asked for although nothing drifted")
+        self.applications(service, LOG_DAYS + CALM_DAYS - 1)
         with self.display.step("Drifting days by API: new products, new words, a new intent"):
             for number in range(LOG_DAYS + CALM_DAYS, LOG_DAYS + total):
                 asked = self.live_day(service, number)
                 if isinstance(asked, dg.RunRequest):
                     return asked
         raise DemoError(f"{DRIFT_DAYS} drifting days passed and no retraining was asked for")
+
+    def applications(self, service: Service, number: int) -> None:
+        """What stands on the intents: learned on the morning after a day, then asked over HTTP about one shopper."""
+        with self.display.step("Five applications: what to show, answer, offer, think of a shopper, look into"):
+            atomic_write_text(self.settings.home / "answers" / "delivery.md", DELIVERY)
+            self.platform.schedule("daily_applications", self.day(number))
+            arrived = self.arrivals / "landing" / "simulator" / f"{self.day(number)}.jsonl"
+            users = (orjson.loads(line).get("user_id") for line in _json_lines(arrived))
+            user = next(filter(None, users))
+            shown = service.call("/v1/recommend", {"user_id": user, "k": 3})
+            for item in shown["items"]:
+                self.display.say(f"recommend ({shown['strategy']})  {item['item_id']}: {item['reason']}")
+            for question in QUESTIONS:
+                answer = service.call("/v1/answer", {"question": question, "k": 1})
+                self.display.say(f"{question}  ->  [bold]{answer['source']}[/] {answer['answer']}")
+            profile = service.call("/v1/profile", {"user_id": user})
+            self.display.say(f"profile  {profile['segment']}: {', '.join(profile['traits'])}")
+            risk = service.call("/v1/risk", {"user_id": user, "transaction": BULK_ORDER})
+            self.display.say(f"risk  {risk['decision']} {risk['score']:.2f}: {'; '.join(risk['reasons'])}")
+            sizes = Counter(Tables(self.settings.tables).audiences.read([self.day(number)])["audience"].to_pylist())
+            self.display.say("audiences  " + ", ".join(f"{name} {size}" for name, size in sizes.most_common()))
+            report = self.settings.applications / "insights" / self.day(number).isoformat() / "report.html"
+            self.display.say(f"insights  {report}")
 
     def retrain(self, service: Service, request: dg.RunRequest) -> tuple[str, str, Callers]:
         """The one retraining, with callers at the service all the while; versions before and after."""
