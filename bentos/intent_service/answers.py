@@ -6,8 +6,19 @@ import math
 from datetime import datetime
 from typing import Any, Literal
 
-from bentos.intent_service.schemas import Intent, KeyInformation
+from bentos.intent_service.actions import recommended_actions
+from bentos.intent_service.schemas import (
+    BehaviourWeight,
+    ExplainAnswer,
+    Intent,
+    KeyInformation,
+    SessionAnswer,
+    WordWeight,
+)
+from bentos.intent_service.tracking import Touched
+from intent_tracking.events.contract import Scene
 from intent_tracking.inference import OUT_OF_SCOPE_LABEL, ModelInput, Prediction
+from intent_tracking.modeling.explaining import Explanation
 from intent_tracking.prediction_log import ServedPrediction
 from intent_tracking.sessions.render import free_text_with_offsets
 
@@ -62,6 +73,38 @@ def text_answer(text: str, entry: ModelInput, prediction: Prediction) -> dict[st
             else []
         ),
     }
+
+
+def session_answer(session: Touched, prediction: Prediction) -> SessionAnswer:
+    """What the session looks like after its new events."""
+    scene = Scene(session.entry.scene)
+    return SessionAnswer(
+        session_id=session.session_id,
+        scene=scene,
+        intents=intents_of(prediction),
+        out_of_scope=prediction.out_of_scope,
+        key_information=key_information_of(prediction),
+        purchase_probability=purchase_probability_of(prediction),
+        actions=recommended_actions(prediction.intents, out_of_scope=prediction.out_of_scope, scene=scene),
+    )
+
+
+def explain_answer(text: str, explanation: Explanation, model_version: str) -> ExplainAnswer:
+    """Why `text` has its intent, with offsets in it as it was sent."""
+    back = free_text_with_offsets(text).map_span.inverted()
+    words = [(*back(word.start, word.end), word.weight) for word in explanation.words]
+    return ExplainAnswer(
+        intent=explanation.intent,
+        probability=probability_of(explanation.probability),
+        words=[
+            WordWeight(text=text[start:end], start=start, end=end, weight=weight)
+            for start, end, weight in words
+            if start < end
+        ],
+        behaviour=[BehaviourWeight(text=part.text, weight=part.weight) for part in explanation.behaviour],
+        method=explanation.method,
+        model_version=model_version,
+    )
 
 
 def served(

@@ -11,26 +11,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bentos.intent_service.actions import recommended_actions
-from bentos.intent_service.answers import (
-    intents_of,
-    key_information_of,
-    probability_of,
-    purchase_probability_of,
-    served,
-    text_answer,
-)
+from bentos.intent_service.answers import explain_answer, served, session_answer, text_answer
 from bentos.intent_service.applications.loaders import LOADERS
 from bentos.intent_service.console.console import Console
 from bentos.intent_service.errors import ErrorCode, RequestError
 from bentos.intent_service.features import ShopperFeatures
-from bentos.intent_service.inference import Answered, Explained, Inference
+from bentos.intent_service.inference import Answered, Inference
 from bentos.intent_service.intake import Intake
 from bentos.intent_service.metrics import Metrics
 from bentos.intent_service.releases import Predictor, ReleaseWatcher, Serving
 from bentos.intent_service.request_context import RequestExecutor
 from bentos.intent_service.schemas import (
-    BehaviourWeight,
     EraseAnswer,
     ErasedPlace,
     ExplainAnswer,
@@ -41,21 +32,16 @@ from bentos.intent_service.schemas import (
     ReleasedComponent,
     SessionAnswer,
     TrackAnswer,
-    WordWeight,
 )
-from bentos.intent_service.shopper import Shopper
+from bentos.intent_service.shopper import Shoppers
 from bentos.intent_service.tracing import span
 from bentos.intent_service.tracking import Call, Touched, Tracked, Tracker
 from intent_tracking.erasure.live import LEFT_TO_JOB
 from intent_tracking.events.contract import Scene
-from intent_tracking.features.derived import DerivedView
-from intent_tracking.features.online import DerivedRow, OnlineRow, OnlineViews
 from intent_tracking.inference import Features, IntentPredictor, ModelInput, Prediction
 from intent_tracking.modeling.explaining import UnknownIntentError
 from intent_tracking.prediction_log import PredictionLog, ServedPrediction
-from intent_tracking.sessions.render import free_text_with_offsets, render_session, render_utterance
-from intent_tracking.sessions.state import LiveSession
-from intent_tracking.sessions.vocabulary import SESSION_GAP
+from intent_tracking.sessions.render import render_utterance
 from intent_tracking.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -97,11 +83,9 @@ class Runtime:
     ) -> None:
         self.settings = settings
         self.metrics = Metrics(worker)
-        self._settings = settings
         self._parts: dict[Callable[[Settings], Any], Any] = {}
         self._tracker = Tracker(settings, self.metrics)
         self._features = ShopperFeatures(settings.feast / "online.db", self.metrics)
-        self._views = OnlineViews(settings.feast / "online.db")
         self._predictions = PredictionLog(settings.prediction_log, on_drop=self.metrics.prediction_log_dropped.inc)
         self._watcher = ReleaseWatcher(
             settings.release_file,
@@ -117,6 +101,7 @@ class Runtime:
         self._intake = Intake(self._take_in)
         # What reads the session state.
         self._storage = RequestExecutor(max_workers=STORAGE_THREADS, thread_name_prefix="storage")
+        self.shoppers = Shoppers(settings, self._tracker, self._features, self._inference, self._storage)
         # What must go on while those wait for storage that hangs has threads of its own.
         self._texts = RequestExecutor(max_workers=TEXT_THREADS, thread_name_prefix="texts")
         self._figures = RequestExecutor(max_workers=1, thread_name_prefix="figures")
@@ -142,13 +127,13 @@ class Runtime:
         if self._expiry.is_alive():
             self._expiry.join()
         self._watcher.stop()
-        self._inference.close()
         self._intake.close()
+        self._inference.close()
         for threads in (self._storage, self._texts, self._figures, self._erasing):
             threads.shutdown(wait=True)
         self._tracker.close()
         self._features.close()
-        self._views.close()
+        self.shoppers.close()
         self.console.close()
         try:
             self._predictions.close()
@@ -172,7 +157,7 @@ class Runtime:
         sessions: list[SessionAnswer] = []
         if answered is not None:
             sessions = [
-                _session_answer(session, prediction)
+                session_answer(session, prediction)
                 for session, prediction in zip(tracked.touched, answered.predictions, strict=True)
             ]
             self._log_sessions(tracked.touched, answered)
@@ -241,7 +226,8 @@ class Runtime:
             raise RequestError(422, ErrorCode.INVALID_REQUEST, str(error), "intent") from error
         if explained is None:
             raise self._no_model()
-        return await loop.run_in_executor(self._texts, _explain_answer, request.text, explained)
+        parts = (explained.explanation, explained.serving.predictor.version)
+        return await loop.run_in_executor(self._texts, explain_answer, request.text, *parts)
 
     def application(self, kind: str, loaded: type[Loaded]) -> Loaded:
         """What the live release names as `kind`; read it once, and answer the whole request from it.
@@ -258,43 +244,6 @@ class Runtime:
                 headers={"Retry-After": "5"},
             )
         return found
-
-    async def shopper(self, session_id: str | None, user_id: str | None) -> Shopper:
-        """Who is asked about, and what the live model says of the session under way.
-
-        Without `session_id` that is the newest session of the user, if it is not over. A session that nobody knows is
-        none: it may be about to begin.
-
-        Raises:
-            RequestError: nothing is released yet.
-            OSError: the session state cannot be read.
-        """
-        self.require_model()
-        loop = asyncio.get_running_loop()
-        session, shopper_id, features = await loop.run_in_executor(self._storage, self._look_up, session_id, user_id)
-        if session is None:
-            return Shopper(shopper_id, None, None, features)
-        entry = render_session(session.events[-1].scene, session.events, clean_already=True)
-        answered = await self._inference.predict([entry], [features])
-        return Shopper(shopper_id, session, answered.predictions[0] if answered else None, features)
-
-    async def derived(self, view: DerivedView, key: str) -> DerivedRow | None:
-        """What the application behind `view` said of `key` last; None where nothing is stored. A stale row says so.
-
-        Raises:
-            sqlite3.Error: the online store cannot be read.
-        """
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._storage, self._views.read, view, key, datetime.now(UTC))
-
-    async def online_features(self, shopper_id: str) -> OnlineRow | None:
-        """The features of one shopper, with what is missing or stale of them; None while no store is there.
-
-        Raises:
-            sqlite3.Error: the online store cannot be read.
-        """
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._storage, self._features.row, shopper_id, datetime.now(UTC))
 
     async def understand(self, text: str) -> tuple[ModelInput, Prediction]:
         """A lone message to the desk as the live model reads it, and what it says of it; logged like `/v1/intent`.
@@ -316,29 +265,13 @@ class Runtime:
     def part(self, kind: Callable[[Settings], Part]) -> Part:
         """What `kind` makes of the settings, once in this process: what an application holds beside its artifact."""
         if kind not in self._parts:
-            self._parts[kind] = kind(self._settings)
+            self._parts[kind] = kind(self.settings)
         made: Part = self._parts[kind]
         return made
 
     async def in_thread(self, work: Callable[..., Result], *arguments: Any) -> Result:
         """Run `work` where it holds up no other request; an application computes its answer so."""
         return await asyncio.get_running_loop().run_in_executor(self._texts, work, *arguments)
-
-    def _look_up(
-        self, session_id: str | None, user_id: str | None
-    ) -> tuple[LiveSession | None, str | None, Features | None]:
-        now = datetime.now(UTC)
-        session = self._tracker.session(session_id) if session_id is not None else None
-        if session_id is None and user_id is not None:
-            session = self._tracker.latest_session(user_id)
-            # Archived traffic has a clock of its own.
-            if session is not None and self._expires and session.last_event_at < now - SESSION_GAP:
-                session = None
-        shopper_id = user_id if user_id is not None else session.shopper_id if session is not None else None
-        if shopper_id is None:
-            return session, None, None
-        moment = session.last_event_at if session is not None else now
-        return session, shopper_id, self._features.of([(shopper_id, moment)])[0]
 
     async def erase(self, user_id: str) -> EraseAnswer:
         """Remove one person from what the service holds, and leave the rest to the erasure job.
@@ -463,37 +396,6 @@ class Runtime:
     def _record(self, predictions: list[ServedPrediction]) -> None:
         self.metrics.count_predictions(predictions)
         self._predictions.append(predictions)
-
-
-def _session_answer(session: Touched, prediction: Prediction) -> SessionAnswer:
-    scene = Scene(session.entry.scene)
-    return SessionAnswer(
-        session_id=session.session_id,
-        scene=scene,
-        intents=intents_of(prediction),
-        out_of_scope=prediction.out_of_scope,
-        key_information=key_information_of(prediction),
-        purchase_probability=purchase_probability_of(prediction),
-        actions=recommended_actions(prediction.intents, out_of_scope=prediction.out_of_scope, scene=scene),
-    )
-
-
-def _explain_answer(text: str, explained: Explained) -> ExplainAnswer:
-    explanation = explained.explanation
-    back = free_text_with_offsets(text).map_span.inverted()
-    words = [(*back(word.start, word.end), word.weight) for word in explanation.words]
-    return ExplainAnswer(
-        intent=explanation.intent,
-        probability=probability_of(explanation.probability),
-        words=[
-            WordWeight(text=text[start:end], start=start, end=end, weight=weight)
-            for start, end, weight in words
-            if start < end
-        ],
-        behaviour=[BehaviourWeight(text=part.text, weight=part.weight) for part in explanation.behaviour],
-        method=explanation.method,
-        model_version=explained.serving.predictor.version,
-    )
 
 
 def _rendered(request: IntentRequest) -> list[ModelInput]:

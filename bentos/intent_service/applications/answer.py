@@ -90,7 +90,7 @@ async def answer(runtime: Runtime, request: AnswerRequest) -> DeskAnswer:
     if desk.writer is not None and said.grounds:
         said = await _worded(desk.writer, said, entry)
     if said.hands_over:
-        session = (await runtime.shopper(request.session_id, None)).session if request.session_id else None
+        session = (await runtime.shoppers.now(request.session_id, None)).session if request.session_id else None
         handover = summary(said, entry, prediction, session, datetime.now(UTC))
         await runtime.in_thread(desk.handovers.append, handover)
     runtime.metrics.answers.labels(said.source.partition(":")[0]).inc()

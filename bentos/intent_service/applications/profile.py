@@ -83,7 +83,7 @@ async def answer_profile(runtime: Runtime, request: ProfileRequest) -> ProfileAn
         sqlite3.Error: the online store cannot be read.
     """
     segments = runtime.application(USER_SEGMENTS, Segments)
-    row = await runtime.derived(USER_SEGMENT, request.user_id)
+    row = await runtime.shoppers.derived(USER_SEGMENT, request.user_id)
     if row is None:
         raise RequestError(
             HTTPStatus.NOT_FOUND,
@@ -91,7 +91,7 @@ async def answer_profile(runtime: Runtime, request: ProfileRequest) -> ProfileAn
             "no profile of this shopper is stored: profiles are made once a day, of shoppers seen in the last 30 days",
             "user_id",
         )
-    return _answer(segments, row, await runtime.online_features(request.user_id))
+    return _answer(segments, row, await runtime.shoppers.online_features(request.user_id))
 
 
 async def profile_of_session(runtime: Runtime, session_id: str) -> ProfileAnswer:
@@ -101,7 +101,7 @@ async def profile_of_session(runtime: Runtime, session_id: str) -> ProfileAnswer
         RequestError: as `answer_profile`, or nobody knows the session.
     """
     runtime.application(USER_SEGMENTS, Segments)
-    shopper = await runtime.shopper(session_id, None)
+    shopper = await runtime.shoppers.now(session_id, None)
     if shopper.shopper_id is None:
         raise RequestError(HTTPStatus.NOT_FOUND, ErrorCode.NOT_FOUND, "this session is over", "session_id")
     return await answer_profile(runtime, ProfileRequest(user_id=shopper.shopper_id))

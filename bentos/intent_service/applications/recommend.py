@@ -64,8 +64,8 @@ async def answer_recommend(runtime: Runtime, request: RecommendRequest) -> Recom
         OSError, sqlite3.Error: the session state or the online store cannot be read.
     """
     live = runtime.application(ITEM_INDEX, LiveIndex)
-    shopper = await runtime.shopper(request.session_id, request.user_id)
-    row = await runtime.derived(USER_ITEMS, shopper.shopper_id) if shopper.shopper_id is not None else None
+    shopper = await runtime.shoppers.now(request.session_id, request.user_id)
+    row = await runtime.shoppers.derived(USER_ITEMS, shopper.shopper_id) if shopper.shopper_id is not None else None
     history = History.from_json(str(row.values["items"])) if row is not None else History()
     question = _question(shopper, history, request)
     rules = live_rules(runtime.settings.recommendation_rules).current()

@@ -117,7 +117,7 @@ async def answer(runtime: Runtime, request: RiskRequest) -> RiskAnswer:
     model = runtime.application(RISK_MODEL, RiskModel)
     shopper = Shopper(None, None, None, None)
     if request.user_id is not None or request.session_id is not None:
-        shopper = await runtime.shopper(request.session_id, request.user_id)
+        shopper = await runtime.shoppers.now(request.session_id, request.user_id)
     asked = Asked(
         session=shopper.session,
         shopper=shopper.features,

@@ -46,8 +46,8 @@ def of_user(number: int, user: str, *, minutes: int) -> dict[str, object]:
 
 def test_the_session_under_way_is_found_by_its_user(runtime: Runtime) -> None:
     answer = asyncio.run(runtime.track([of_user(1, "u1", minutes=55)]))
-    by_user = asyncio.run(runtime.shopper(None, "u1"))
-    by_session = asyncio.run(runtime.shopper(answer.sessions[0].session_id, None))
+    by_user = asyncio.run(runtime.shoppers.now(None, "u1"))
+    by_session = asyncio.run(runtime.shoppers.now(answer.sessions[0].session_id, None))
     assert by_user.session is not None
     assert by_user.session == by_session.session
     assert (by_user.shopper_id, by_user.session.session_id) == ("u1", answer.sessions[0].session_id)
@@ -57,14 +57,14 @@ def test_the_session_under_way_is_found_by_its_user(runtime: Runtime) -> None:
 
 def test_a_session_that_is_over_is_none_unless_it_is_named(runtime: Runtime) -> None:
     answer = asyncio.run(runtime.track([of_user(1, "u1", minutes=10)]))
-    assert asyncio.run(runtime.shopper(None, "u1")).session is None
-    assert asyncio.run(runtime.shopper(answer.sessions[0].session_id, "u1")).session is not None
+    assert asyncio.run(runtime.shoppers.now(None, "u1")).session is None
+    assert asyncio.run(runtime.shoppers.now(answer.sessions[0].session_id, "u1")).session is not None
 
 
 def test_a_stranger_has_no_session(runtime: Runtime) -> None:
-    stranger = asyncio.run(runtime.shopper("s-nobody", None))
+    stranger = asyncio.run(runtime.shoppers.now("s-nobody", None))
     assert (stranger.shopper_id, stranger.session, stranger.prediction) == (None, None, None)
-    assert asyncio.run(runtime.shopper(None, "u9")).shopper_id == "u9"
+    assert asyncio.run(runtime.shoppers.now(None, "u9")).shopper_id == "u9"
 
 
 def test_an_application_that_is_not_released_says_what_to_do(runtime: Runtime) -> None:
