@@ -70,7 +70,7 @@ class Settings(BaseSettings):
     answer_encoder: str = Field(
         default=PACKAGED_ENCODER, description="Hub id, path, packaged MiniLM, or none: how passages are searched."
     )
-    answer_model_url: str | None = Field(
+    answer_model_url: SecretStr | None = Field(
         default=None,
         description="Base address of an OpenAI-compatible endpoint that words answers, as http://h:8000/v1.",
     )
@@ -104,9 +104,9 @@ class Settings(BaseSettings):
 
     @field_validator("answer_model_url")
     @classmethod
-    def _an_address(cls, value: str | None) -> str | None:
-        # A password in it would be logged with the address; a key has a setting of its own.
-        if value is not None and not re.match(r"https?://[^/@\s]+(/|\Z)", value):
+    def _an_address(cls, value: SecretStr | None) -> SecretStr | None:
+        # A key has a setting of its own: one in the address would be sent in no header.
+        if value is not None and not re.match(r"https?://[^/@\s]+(/|\Z)", value.get_secret_value()):
             raise ValueError("no address")
         return value
 

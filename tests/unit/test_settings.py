@@ -85,3 +85,11 @@ def test_a_wrong_event_log_is_told_without_its_password(monkeypatch: pytest.Monk
     monkeypatch.setenv("INTENT_EVENT_LOG_KAFKA", value)
     with pytest.raises(SettingsError, match=r"INTENT_EVENT_LOG_KAFKA is wrong.*kafka://host:9092,host:9092/topic"):
         load_settings()
+
+
+@pytest.mark.parametrize("value", ["ftp://host/v1", "host:8000", "http://user:s3cret@host/v1"])
+def test_a_wrong_endpoint_is_told_without_its_password(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("INTENT_ANSWER_MODEL_URL", value)
+    with pytest.raises(SettingsError, match=r"INTENT_ANSWER_MODEL_URL is wrong.*http://h:8000/v1") as wrong:
+        load_settings()
+    assert value not in str(wrong.value)

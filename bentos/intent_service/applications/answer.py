@@ -29,6 +29,8 @@ from intent_tracking.settings import Settings
 logger = logging.getLogger(__name__)
 
 MAX_CANDIDATES: Final = 20
+# A slow endpoint must not gather a queue of requests, each of which would wait for those before it.
+MAX_WORDED_AT_ONCE: Final = 4
 
 
 class AnswerRequest(_Record):
@@ -63,9 +65,10 @@ class Desk:
     def __init__(self, settings: Settings) -> None:
         self.confidences = Confidences(settings.answer_intent_confidence, settings.answer_confidence)
         self.handovers = HandoverLog(settings.handovers)
+        self.worded_at_once = asyncio.Semaphore(MAX_WORDED_AT_ONCE)
         self.writer = (
             AnswerWriter(
-                settings.answer_model_url,
+                settings.answer_model_url.get_secret_value(),
                 settings.answer_model,
                 settings.answer_model_key,
                 settings.answer_model_seconds,
@@ -88,7 +91,7 @@ async def answer(runtime: Runtime, request: AnswerRequest) -> DeskAnswer:
     # A thread for what takes milliseconds: the spans of a long text, and the search.
     key_information, said = await runtime.in_thread(_answered, index, request, entry, prediction, desk.confidences)
     if desk.writer is not None and said.grounds:
-        said = await _worded(desk.writer, said, entry)
+        said = await _worded(desk, desk.writer, said, entry)
     if said.hands_over:
         session = (await runtime.shoppers.now(request.session_id, None)).session if request.session_id else None
         handover = summary(said, entry, prediction, session, datetime.now(UTC))
@@ -113,13 +116,20 @@ def _answered(
     return found, answer_question(index, entry, prediction, known, request.k, confidences)
 
 
-async def _worded(writer: AnswerWriter, said: Answer, entry: ModelInput) -> Answer:
-    """`said` in the words of the model; as it was where the endpoint fails or its answer does not stand on passages."""
+async def _worded(desk: Desk, writer: AnswerWriter, said: Answer, entry: ModelInput) -> Answer:
+    """`said` in the words of the model.
+
+    It is as it was where the endpoint fails or is busy, or its answer does not stand on passages.
+    """
+    if desk.worded_at_once.locked():
+        logger.warning("the passage answers, not the model: %d others wait for it", MAX_WORDED_AT_ONCE)
+        return said
     question = entry.text[entry.utterance_start : entry.utterance_end]
     passages = [found.passage for found in said.grounds]
     try:
         # Not among the threads of the service, all of which a slow endpoint would hold.
-        worded = await asyncio.to_thread(writer.write, question, passages, entry.language)
+        async with desk.worded_at_once:
+            worded = await asyncio.to_thread(writer.write, question, passages, entry.language)
     except (EndpointError, NotGroundedError) as error:
         logger.warning("the passage answers, not the model: %s", error)
         return said

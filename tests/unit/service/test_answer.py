@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ import pytest
 from pydantic import SecretStr
 from starlette.testclient import TestClient
 
+from bentos.intent_service.applications.answer import MAX_WORDED_AT_ONCE
 from bentos.intent_service.runtime import Runtime
 from intent_tracking.applications.customer_service.handover import read_handovers
 from intent_tracking.client import operations
@@ -83,7 +87,9 @@ def test_a_person_takes_over_with_the_session(tmp_path: Path) -> None:
 def worded(home: Path, reply: Any, **options: Any) -> Iterator[tuple[TestClient, ChatServer]]:
     with chat_server(reply) as server:
         key = SecretStr("sk-test-key")
-        with desk(home, answer_model_url=server.address, answer_model_key=key, answer_model="m", **options) as client:
+        with desk(
+            home, answer_model_url=SecretStr(server.address), answer_model_key=key, answer_model="m", **options
+        ) as client:
             yield client, server
 
 
@@ -126,6 +132,25 @@ def test_orders_in_a_passage_stay_words_of_that_passage(tmp_path: Path) -> None:
     with worded(tmp_path, obeys) as (client, _):
         found = ask(client, "gift cards")
     assert (found["source"], found["answer"]) == ("passage:trap.md#1", PASSAGES[2].text)
+
+
+def test_to_those_who_come_while_the_endpoint_is_busy_the_passage_answers(tmp_path: Path) -> None:
+    busy = threading.Barrier(MAX_WORDED_AT_ONCE + 1)
+
+    def waits(_: Messages) -> str:
+        busy.wait(30)
+        return "Parcels arrive within two working days [1]."
+
+    with (
+        worded(tmp_path, waits, answer_model_seconds=60.0) as (client, server),
+        ThreadPoolExecutor(MAX_WORDED_AT_ONCE) as threads,
+    ):
+        first = [threads.submit(ask, client, DELIVERY) for _ in range(MAX_WORDED_AT_ONCE)]
+        while len(server.requests) < MAX_WORDED_AT_ONCE:
+            time.sleep(0.01)
+        assert ask(client, DELIVERY)["source"] == "passage:faq.csv#1"
+        busy.wait(30)
+        assert {each.result(30)["source"] for each in first} == {"generated:faq.csv#1"}
 
 
 def test_without_an_index_it_says_what_to_do(client: TestClient) -> None:
