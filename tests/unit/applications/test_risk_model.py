@@ -33,7 +33,7 @@ SHOP = Shop(usual_amount={"EUR": 50.0})
 
 @pytest.fixture(scope="module")
 def cases() -> pa.Table:
-    return made_up_cases()
+    return made_up_cases(sessions=240)
 
 
 @pytest.fixture(scope="module")
@@ -50,19 +50,19 @@ def test_trees_as_arrays_answer_what_scikit_learn_answers() -> None:
     from sklearn.ensemble import GradientBoostingClassifier, IsolationForest
 
     random = np.random.default_rng(1)
-    rows = random.normal(size=(300, 4)).astype(np.float32)
+    rows = random.normal(size=(120, 4)).astype(np.float32)
     wanted = rows[:, 0] + rows[:, 1] ** 2 > 1
     forest = grow_forest(rows, seed=3)
-    theirs = IsolationForest(n_estimators=100, max_samples=256, random_state=3).fit(rows)
-    np.testing.assert_allclose(anomaly(forest, rows, 256), -theirs.score_samples(rows), rtol=1e-6)
-    trees, bias = grow_boosting(rows, wanted, np.ones(300), seed=3)
+    theirs = IsolationForest(n_estimators=100, max_samples=120, random_state=3).fit(rows)
+    np.testing.assert_allclose(anomaly(forest, rows, 120), -theirs.score_samples(rows), rtol=1e-6)
+    trees, bias = grow_boosting(rows, wanted, np.ones(120), seed=3)
     boosted = GradientBoostingClassifier(
         n_estimators=200,
         max_depth=3,
         learning_rate=0.05,
         subsample=0.7,
         max_features="sqrt",
-        min_samples_leaf=6,
+        min_samples_leaf=2,
         random_state=3,
     ).fit(rows, wanted)
     ours = 1 / (1 + np.exp(-(bias + trees.sums(rows))))
