@@ -34,7 +34,7 @@ from intent_tracking.events.simulator import Shop as SimulatedShop
 from intent_tracking.features.batch import user_feature_snapshot
 from intent_tracking.sessions.sessionise import sessionise
 
-CHOSEN_ON = (1, 2)
+CHOSEN_ON = (1,)
 TESTED_ON = (11, 12, 13)
 SESSIONS_A_DAY = 250
 WARM_UP, TRAINED, TESTED = 3, 14, 7

@@ -31,17 +31,17 @@ TEXTS = [
     "退货怎么弄，衣服太小了",
 ]
 # What a shop would write for its customers, and what they ask.
-DELIVERY = """# Delivery
+FAQ = """# Gift cards
 
-## How long does delivery take?
+## How long is a gift card valid?
 
-Parcels leave our warehouse within one working day. Inside the country they take two to three days, abroad a week.
+A gift card can be used for three years from the day it was bought, in any number of orders.
 
-## Can I change the delivery address?
+## Do you wrap presents?
 
-Until the parcel is handed to the carrier: open the order in your account and choose another address.
+Yes: choose gift wrapping in the cart. It costs 3 dollars for each parcel, and a card with your words is included.
 """
-QUESTIONS = ["Hello, where is my order SO004799759?", "How many days does a parcel abroad take?"]
+QUESTIONS = ["Hello, where is my order SO004799759?", "How long is a gift card valid?"]
 BULK_ORDER = {"value": 9_800.0, "currency": "USD", "items": [{"item_id": "P00001", "price": 490.0, "quantity": 20}]}
 # What is trained in minutes on two cores; in production the defaults hold.
 FIRST_TRAINING = {"max_seconds": 120.0}
@@ -147,7 +147,7 @@ class Story:
     def applications(self, service: Service, number: int) -> None:
         """What stands on the intents: learned on the morning after a day, then asked over HTTP about one shopper."""
         with self.display.step("Five applications: what to show, answer, offer, think of a shopper, look into"):
-            atomic_write_text(self.settings.home / "answers" / "delivery.md", DELIVERY)
+            atomic_write_text(self.settings.home / "answers" / "faq.md", FAQ)
             self.platform.schedule("daily_applications", self.day(number))
             arrived = self.arrivals / "landing" / "simulator" / f"{self.day(number)}.jsonl"
             users = (orjson.loads(line).get("user_id") for line in _json_lines(arrived))
