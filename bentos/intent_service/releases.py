@@ -79,12 +79,18 @@ class GoldenReplayError(Exception):
 
 @dataclass(frozen=True)
 class Serving:
-    """A release with its model in memory, and by kind what the applications of it learned."""
+    """A release with its model in memory.
+
+    Attributes:
+        applications: what its applications learned, by kind.
+        lacking: of those that it names and that cannot be served, why, by kind.
+    """
 
     release: Release
     predictor: Predictor
     loaded_at: datetime
     applications: Mapping[str, Application] = field(default_factory=dict)
+    lacking: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -101,6 +107,9 @@ class ReleaseWatcher:
     `serving` is replaced by one assignment: a request reads it once and finishes on what it read, whatever is published
     meanwhile. A release that cannot be read, loaded or replayed changes nothing but `refusal`, the log and the metric.
     Where nothing is served yet, the newest release of the history that can be served takes its place.
+
+    A release is refused for what it changes. An application that cannot be served when the service starts, or could not
+    be before, is left out: the model and the other applications go on without it.
 
     A refused release is tried again after RETRY_SECONDS, then after twice as long each time, and at once when the file
     changes. A model that was whole and failed its golden requests is not loaded again: it would only fail them again.
@@ -167,7 +176,8 @@ class ReleaseWatcher:
         release: Release | None = None
         try:
             release = read_release(source)
-            if release is None or (self.serving is not None and release == self.serving.release):
+            live = self.serving
+            if release is None or (live is not None and release == live.release and not live.lacking):
                 self._accept()
                 return
             serving = self._prepare(source, release)
@@ -178,9 +188,23 @@ class ReleaseWatcher:
             if self.serving is None:
                 self._go_back(source, release)
             return
-        # First the refusal goes: who sees the new release must not read why the one before it was refused.
-        self._accept()
-        self._go_live(serving)
+        if live is None or (serving.release, serving.lacking) != (live.release, live.lacking):
+            # First the refusal goes: who sees the new release must not read why the one before it was refused.
+            self._accept()
+            self._go_live(serving)
+        if serving.lacking:
+            self._go_without(serving)
+
+    def _go_without(self, serving: Serving) -> None:
+        """Say what a release is served without, and try that again later."""
+        self._retry_at = self._clock() + self._retry_seconds
+        reason = "; ".join(f"without {kind}: {why}" for kind, why in serving.lacking.items())
+        refusal = Refusal(serving.release.number, f"it is served {reason}")
+        if refusal == self.refusal:
+            return
+        self.refusal = refusal
+        self._metrics.release_refused.set(1)
+        logger.error("ALERT release %s: %s", refusal.number, refusal.reason)
 
     def _go_live(self, serving: Serving) -> None:
         release = serving.release
@@ -198,11 +222,13 @@ class ReleaseWatcher:
         except (ReleaseError, OSError) as error:
             logger.error("ALERT no release is served, and the history cannot be read: %s", error)
             return
-        tried = [refused.components] if refused else []
+        # At a start a release is refused for its model alone.
+        tried = [refused.components.get(INTENT_MODEL)] if refused else []
         for release in reversed(history):
-            if INTENT_MODEL not in release.components or release.components in tried:
+            model = release.components.get(INTENT_MODEL)
+            if model is None or model in tried:
                 continue
-            tried.append(release.components)
+            tried.append(model)
             try:
                 serving = self._prepare(source, release)
             except _StoppingError:
@@ -223,15 +249,24 @@ class ReleaseWatcher:
         else:
             predictor, loaded_at = self._prepared(source, component, self._load), datetime.now(UTC)
         applications: dict[str, Application] = {}
+        lacking: dict[str, str] = {}
         for kind, load in self._load_application.items():
             component = release.components.get(kind)
             if component is None:
                 continue
-            if live is not None and kind in live.applications and live.release.components[kind] == component:
+            unchanged = live is None or live.release.components.get(kind) == component
+            if live is not None and unchanged and kind in live.applications:
                 applications[kind] = live.applications[kind]
-            else:
+                continue
+            try:
                 applications[kind] = self._prepared(source, component, load)
-        return Serving(release, predictor, loaded_at, applications)
+            except _StoppingError:
+                raise
+            except Exception as error:  # noqa: BLE001 - as of a model; one application must not take the others down
+                if not unchanged:
+                    raise
+                lacking[kind] = _reason(error)
+        return Serving(release, predictor, loaded_at, applications, lacking)
 
     def _prepared(self, source: Path, component: Component, load: Callable[[Path], Loaded]) -> Loaded:
         """What `component` holds, in memory, after it gave its golden answers."""

@@ -233,14 +233,16 @@ class Runtime:
         """What the live release names as `kind`; read it once, and answer the whole request from it.
 
         Raises:
-            RequestError: nothing is released yet, or no `kind` is.
+            RequestError: nothing is released yet, or no `kind` is, or none that can be served.
         """
-        found = self.require_model().applications.get(kind)
+        serving = self.require_model()
+        found = serving.applications.get(kind)
         if not isinstance(found, loaded):
+            why = serving.lacking.get(kind)
             raise RequestError(
                 503,
                 ErrorCode.NOT_RELEASED,
-                f"no {kind} is released yet: materialize {kind}",
+                f"no {kind} is released yet: materialize {kind}" if why is None else f"no {kind} is served: {why}",
                 headers={"Retry-After": "5"},
             )
         return found

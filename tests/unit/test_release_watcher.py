@@ -13,8 +13,8 @@ import pytest
 
 from bentos.intent_service.metrics import Metrics
 from bentos.intent_service.releases import MAX_RETRY_SECONDS, ReleaseWatcher
-from intent_tracking.applications.artifacts import ITEM_INDEX
-from intent_tracking.artifact import write_manifest
+from intent_tracking.applications.artifacts import ANSWER_INDEX, ITEM_INDEX, RISK_MODEL
+from intent_tracking.artifact import ArtifactError, write_manifest
 from intent_tracking.release import Component, publish, rollback
 from tests.fakes.predictors import FakePredictor, fake_artifact
 
@@ -351,3 +351,46 @@ def test_a_bad_index_does_not_keep_a_starting_service_from_the_same_model(releas
     assert live(watcher) == "a"
     assert watcher.serving is not None
     assert not watcher.serving.applications
+
+
+def test_an_application_that_cannot_be_loaded_costs_no_other_one(release_file: Path, tmp_path: Path) -> None:
+    # Cause: after an upgrade that reads another form of one index, a starting service refused every release that named
+    # it and went back to an old model without applications; each index made anew was refused for the other old one.
+    old_form, clock = {"i1", "w1"}, Clock()
+
+    def load(folder: Path) -> FakeIndex:
+        if folder.name in old_form:
+            raise ArtifactError(f"{folder}: of another form; materialize it again")
+        return FakeIndex(folder.name, list((folder / "differences").read_text()))
+
+    loaders = dict.fromkeys((ITEM_INDEX, ANSWER_INDEX, RISK_MODEL), load)
+    publish(release_file, {"intent_model": fake_artifact(tmp_path, "a")}, "first")
+    now = {ITEM_INDEX: index(tmp_path, "i1"), ANSWER_INDEX: index(tmp_path, "w1"), RISK_MODEL: index(tmp_path, "r1")}
+    publish(release_file, {"intent_model": fake_artifact(tmp_path, "b"), **now}, "before the upgrade")
+    watcher = ReleaseWatcher(release_file, FakePredictor.load, Metrics(), clock=clock, applications=loaders)
+
+    def served() -> tuple[int, list[str]]:
+        assert watcher.serving is not None
+        found = [each.version for each in watcher.serving.applications.values()]
+        return watcher.serving.release.number, sorted(found)
+
+    watcher.check()
+    assert (live(watcher), served()) == ("b", (2, ["r1"]))
+    assert watcher.serving is not None
+    assert "i1: of another form" in watcher.serving.lacking[ITEM_INDEX]
+    assert watcher.refusal is not None
+    assert "served without item_index: " in watcher.refusal.reason
+    publish(release_file, {ITEM_INDEX: index(tmp_path, "i2")}, "one is made anew")
+    watcher.check()
+    assert served() == (3, ["i2", "r1"])
+    publish(release_file, {RISK_MODEL: index(tmp_path, "r2", differences=1)}, "what it changes is bad")
+    watcher.check()
+    assert served() == (3, ["i2", "r1"])
+    rollback(release_file, "r2 is bad")
+    watcher.check()
+    assert served() == (5, ["i2", "r1"])
+    old_form.clear()
+    clock.now += MAX_RETRY_SECONDS
+    watcher.check()
+    assert served() == (5, ["i2", "r1", "w1"])
+    assert watcher.refusal is None
