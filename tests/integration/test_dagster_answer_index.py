@@ -62,3 +62,14 @@ def test_an_index_that_finds_less_than_the_live_one_does_not_go_live(settings: S
     assert read_release(settings.release_file) == before
     newer = {path.name for path in (settings.applications / ANSWER_INDEX).iterdir()}
     assert len(newer) == 2  # kept, for people to look at
+
+
+def test_a_live_index_that_cannot_be_read_is_replaced(settings: Settings) -> None:
+    # Cause: an upgrade reads another form of the ranker, and the asset failed on the live one for ever.
+    materialize(settings)
+    old = read_release(settings.release_file).components[ANSWER_INDEX]
+    (settings.release_file.parent / old.path / "ranker.safetensors").write_bytes(b"of another form")
+    (settings.answers / "more.md").write_text("# Gift cards\nThere are none.\n")
+    result, _ = materialize(settings)
+    assert result.success
+    assert read_release(settings.release_file).components[ANSWER_INDEX] != old

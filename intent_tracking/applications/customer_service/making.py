@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -13,9 +14,12 @@ from intent_tracking.applications.customer_service.golden import Judgement, judg
 from intent_tracking.applications.customer_service.passages import Problem, read_answers
 from intent_tracking.applications.customer_service.ranking import shipped_ranker
 from intent_tracking.applications.customer_service.templates import read_templates
+from intent_tracking.artifact import ArtifactError
 from intent_tracking.modeling.encoder import find_encoder
 from intent_tracking.release import component_directory, read_release
 from intent_tracking.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 NO_ENCODER: Final = "none"
 # Of a shop that has written nothing yet.
@@ -38,7 +42,6 @@ def make_answer_index(settings: Settings) -> Made:
     Raises:
         TemplateError, GoldenError: such a file of the shop is not of its form.
         EncoderError: the encoder of the settings cannot be had.
-        ArtifactError: the live index cannot be read.
     """
     reading = read_answers(settings.answers)
     templates, golden = read_templates(settings.answers), read_golden(settings.answers)
@@ -47,7 +50,7 @@ def make_answer_index(settings: Settings) -> Made:
         settings.applications, reading.passages, templates, shipped_ranker(), base, _newest_day(settings.answers)
     )
     metrics = verified(folder, ANSWER_INDEX).metrics
-    judgement = judge(AnswerIndex.load(folder), metrics.get("own_title_in_three"), live_index(settings), golden)
+    judgement = judge(AnswerIndex.load(folder), metrics.get("own_title_in_three"), _to_beat(settings), golden)
     return Made(folder, len(reading.passages), reading.problems, judgement)
 
 
@@ -60,6 +63,15 @@ def live_index(settings: Settings) -> AnswerIndex | None:
     live = read_release(settings.release_file)
     component = live.components.get(ANSWER_INDEX) if live else None
     return None if component is None else AnswerIndex.load(component_directory(settings.release_file, component))
+
+
+def _to_beat(settings: Settings) -> AnswerIndex | None:
+    """The live index; None also where it is damaged or of an older form: no service serves it, and it must go."""
+    try:
+        return live_index(settings)
+    except ArtifactError as error:
+        logger.warning("the new index is judged alone, the live one cannot be read: %s", error)
+        return None
 
 
 def _newest_day(folder: Path) -> date:
