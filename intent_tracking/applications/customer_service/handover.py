@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -16,7 +17,7 @@ import orjson
 from intent_tracking.applications.customer_service.answering import Answer
 from intent_tracking.inference import ModelInput, Prediction
 from intent_tracking.prediction_log import prediction_segments
-from intent_tracking.sessions.render import SessionEvent
+from intent_tracking.sessions.render import SessionEvent, free_text
 from intent_tracking.sessions.state import LiveSession
 
 EVENTS_SHOWN: Final = 10
@@ -61,7 +62,8 @@ def summary(
         intents=tuple((each.name, round(each.probability, 4)) for each in prediction.intents[:_INTENTS_SHOWN]),
         # Of the text as the model read it, in which personal data is masked.
         key_information=tuple((each.name, each.value) for each in prediction.key_information),
-        said=answer.text,
+        # A template says what the shopper gave, as the shopper wrote it.
+        said=free_text(answer.text),
         passages=tuple((found.passage.id, round(found.score, 4)) for found in answer.candidates),
         events=tuple(map(_event, session.events[-EVENTS_SHOWN:])) if session else (),
     )
@@ -72,24 +74,31 @@ class HandoverLog:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        # A segment has one writer.
-        self._writer = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+        self._lock = threading.Lock()
+        self._segment = _new_segment()
 
     def append(self, handover: Handover) -> None:
         """Keep one handover.
 
         Raises:
-            OSError: the disk refuses; a part of the line may be there, which readers skip.
+            OSError: the disk refuses; nothing of the handover is kept.
         """
         folder = self._root / f"day={handover.time:%Y-%m-%d}"
-        folder.mkdir(parents=True, exist_ok=True)
         line = orjson.dumps(asdict(handover), option=orjson.OPT_APPEND_NEWLINE)
-        handle = os.open(folder / f"{self._writer}.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
-        try:
-            os.write(handle, line)
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        with self._lock:
+            folder.mkdir(parents=True, exist_ok=True)
+            handle = os.open(folder / f"{self._segment}.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
+            try:
+                written = 0
+                while written < len(line):
+                    written += os.write(handle, line[written:])
+                os.fsync(handle)
+            except OSError:
+                # A part of the line may be there. Readers skip a torn line at the end of a segment, nowhere else.
+                self._segment = _new_segment()
+                raise
+            finally:
+                os.close(handle)
 
 
 def read_handovers(root: Path) -> Iterator[dict[str, Any]]:
@@ -107,6 +116,11 @@ def read_handovers(root: Path) -> Iterator[dict[str, Any]]:
                 yield dict(json.loads(line))
             except (ValueError, TypeError) as error:
                 raise HandoverError(f"{path}:{number}: is no handover ({error}); move the file away") from error
+
+
+def _new_segment() -> str:
+    """A name that no other writer has, nor this one had before."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
 
 
 def _event(event: SessionEvent) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import resource
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from intent_tracking.applications.customer_service.answering import Answer, Conf
 from intent_tracking.applications.customer_service.handover import HandoverError, HandoverLog, read_handovers, summary
 from intent_tracking.applications.customer_service.passages import Passage
 from intent_tracking.applications.customer_service.ranking import shipped_ranker
-from intent_tracking.applications.customer_service.templates import shipped_templates
+from intent_tracking.applications.customer_service.templates import Template, shipped_templates
 from intent_tracking.events.contract import EventName, Scene
 from intent_tracking.inference import IntentScore, KeyInformation, Prediction
 from intent_tracking.sessions.render import SessionEvent, SessionItem, render_utterance
@@ -108,6 +109,36 @@ def test_the_person_gets_what_was_asked_without_personal_data(index: AnswerIndex
     assert first["events"][0] == {"time": NOON.isoformat(), "event": "view_item", "items": ["Coat"]}
     assert len(first["events"]) == 10
     assert list(tmp_path.glob("day=2026-03-01/*.jsonl"))
+
+
+def test_what_a_template_repeats_of_the_shopper_is_kept_without_personal_data(tmp_path: Path) -> None:
+    # Cause: templates are filled with what the shopper wrote, and the log took the filled one as it was.
+    words = "I am handing you over; we have {order_id}."
+    complaint = Template(en=words, zh=words, handover=True)
+    shipped = shipped_templates()
+    templates = shipped.model_copy(update={"intents": {**shipped.intents, "complaint": complaint}})
+    desk = AnswerIndex.load(build_answer_index(tmp_path, (), templates, shipped_ranker(), None, NOON.date()))
+    entry, said = render_utterance("complaint, jane@example.com"), prediction("complaint")
+    found = asked(desk, "complaint, jane@example.com", said, ("order_id", "jane@example.com"))
+    assert found.text == "I am handing you over; we have jane@example.com."
+    assert summary(found, entry, said, None, NOON).said == "I am handing you over; we have <email>."
+
+
+def test_a_handover_that_the_disk_takes_half_of_spoils_no_later_one(index: AnswerIndex, tmp_path: Path) -> None:
+    entry, said = render_utterance("xylophone"), prediction("track_order", 0.2)
+    handover = summary(answer(index, entry, said, (), 2, Confidences()), entry, said, None, NOON)
+    log = HandoverLog(tmp_path)
+    log.append(handover)
+    (segment,) = tmp_path.glob("day=*/*.jsonl")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (segment.stat().st_size * 3 // 2, hard))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            log.append(handover)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    log.append(handover)
+    assert len(list(read_handovers(tmp_path))) == 2
 
 
 def test_a_damaged_log_says_where(tmp_path: Path) -> None:
