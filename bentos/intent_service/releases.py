@@ -262,7 +262,8 @@ class ReleaseWatcher:
                 applications[kind] = self._prepared(source, component, load)
             except _StoppingError:
                 raise
-            except Exception as error:  # noqa: BLE001 - as of a model; one application must not take the others down
+            except Exception as error:
+                # Whatever its libraries raise: one application must not take the others down.
                 if not unchanged:
                     raise
                 lacking[kind] = _reason(error)

@@ -114,7 +114,7 @@ USER_ITEMS: Final = DerivedView(
     name="user_items",
     table="user_items",
     entity=Entity.USER,
-    fields=(DerivedField("items", "string", "The items that a shopper dealt with, newest first: JSON."),),
+    fields=(DerivedField("items", "string", "The items that a shopper dealt with, oldest visit first: JSON."),),
     ttl=TTL,
     description="What a shopper bought and looked at, for recommendations.",
 )

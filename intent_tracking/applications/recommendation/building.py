@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -34,7 +34,8 @@ RECALL: Final = "recall_at_20"
 RECALL_POPULAR: Final = "recall_at_20_popularity"
 RECALL_OWN: Final = "recall_at_20_own_items"
 RECALL_LIVE: Final = "recall_at_20_live_ranker"
-_FORMAT: Final = 1
+# Changes with what is learned from the same events.
+_FORMAT: Final = 2
 _AT: Final = 20
 
 
@@ -110,7 +111,7 @@ def build_item_index(settings: Settings, events: pa.Table, until: date, config: 
             f"an item index takes {config.least_examples} of either"
         )
     ranker = fit_ranker(ranker_rows(observed(interactions, train), seed=config.seed))
-    metrics = _judge(list(observed(interactions, judged)), ranker, _live_ranker(settings))
+    metrics = _judge(observed(interactions, judged), ranker, _live_ranker(settings))
     _require_better(metrics, config.tolerance)
     recommender = Recommender(learn_index(interactions, last + 1), ranker)
     with new_artifact(settings.applications, ITEM_INDEX, until, fingerprint) as draft:
@@ -136,7 +137,7 @@ def _fingerprint(interactions: Interactions, config: IndexConfig) -> str:
     return fingerprint_of(texts, of.prices.tobytes(), *(array.tobytes() for array in arrays))
 
 
-def _judge(seen: list[Observed], ranker: Ranker, live: Ranker | None) -> dict[str, float]:
+def _judge(seen: Iterable[Observed], ranker: Ranker, live: Ranker | None) -> dict[str, float]:
     """Mean Recall@20 of purchases, by the ranker, the live one, and what needs no learning."""
     own, popular = FEATURES.index("own_count"), FEATURES.index("bought")
     found: dict[str, list[float]] = {RECALL: [], RECALL_POPULAR: [], RECALL_OWN: []}

@@ -54,7 +54,7 @@ class Candidates:
 
 
 def candidates_of(index: ItemIndex, situation: Situation, each: int = CANDIDATES_EACH) -> Candidates:
-    """The union of what the generators find, described."""
+    """The union of what the shopper dealt with and what the generators find of items known by then, described."""
     past, last, now = anchors_of_past(situation), anchors_of_last_purchase(situation), anchors_of_session(situation)
     of_past = visits_like(past, index)
     scored = {
@@ -68,9 +68,10 @@ def candidates_of(index: ItemIndex, situation: Situation, each: int = CANDIDATES
         "alike_past": neighbours_of(past, index.alike),
         "alike_session": neighbours_of(now, index.alike),
     }
-    lists = [scores.best(each) for scores in scored.values()]
-    items = np.unique(np.concatenate([situation.items, situation.session_items, index.popular[:each], *lists]))
-    items = items.astype(np.int32)
+    found = np.concatenate([index.popular[:each], *(scores.best(each) for scores in scored.values())])
+    # The catalogue of a past day's index names what came later, which nobody could have been shown then.
+    found = found[index.catalogue.first_days[found] < index.day]
+    items = np.unique(np.concatenate([situation.items, situation.session_items, found])).astype(np.int32)
     return Candidates(items, _described(index, situation, items, scored), {n: s.of(items) for n, s in scored.items()})
 
 

@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 
 from intent_tracking.applications.recommendation.candidates import Candidates, candidates_of
+from intent_tracking.applications.recommendation.history import MOST_LINES, MOST_VISITS
 from intent_tracking.applications.recommendation.interactions import Interactions, Ints, Reach
 from intent_tracking.applications.recommendation.item_index import ItemIndex, learn_index
 from intent_tracking.applications.recommendation.ranker_training import RankerRows
@@ -17,7 +18,6 @@ from intent_tracking.applications.recommendation.situation import Situation
 
 STEP_DAYS: Final = 7
 NEGATIVES: Final = 120
-MOST_LINES: Final = 1000
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,9 @@ def _example(interactions: Interactions, visit: int, earlier: Ints, random: np.r
     looked = items[reaches < Reach.BOUGHT]
     # Before paying, what is bought now was only looked at: how many of the items of the visit had been seen is drawn.
     seen = items[: random.integers(0, len(items) + 1)] if len(looked) else items[:0]
-    rows = interactions.rows_of(earlier)[-MOST_LINES:]
+    # An item that is new on the day is none that the index of the days before could know.
+    seen = seen[interactions.catalogue.first_days[seen] < interactions.days[visit]]
+    rows = interactions.rows_of(earlier[-MOST_VISITS:])[-MOST_LINES:]
     return Example(
         Situation(
             day=int(interactions.days[visit]),

@@ -56,15 +56,17 @@ class Reasons:
         if times:
             return "bought_times" if times > 1 else "bought_before", "", times
         # What the session says comes before what earlier days say; of two likenesses the closer one is the reason.
-        for anchors, together, alike in (
-            (self.session, "goes_with_looked", "like_looked"),
-            (self.past, "goes_with_bought", "like_bought"),
+        for anchors, bought in (
+            (self.session, now.session_items[now.session_reaches == Reach.BOUGHT]),
+            (self.past, now.items[now.bought]),
         ):
-            led = max(
-                (*_strongest(item, anchors, index.together), together), (*_strongest(item, anchors, index.alike), alike)
+            close, anchor, how = max(
+                (*_strongest(item, anchors, index.together), "goes_with"),
+                (*_strongest(item, anchors, index.alike), "like"),
             )
-            if led[0] > 0:
-                return led[2], index.catalogue.names[led[1]] or index.catalogue.ids[led[1]], 0
+            if close > 0:
+                dealt = "bought" if anchor in bought else "looked"
+                return f"{how}_{dealt}", index.catalogue.names[anchor] or index.catalogue.ids[anchor], 0
         return "visits_like" if from_visits else "popular", "", 0
 
 

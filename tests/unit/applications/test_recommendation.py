@@ -16,7 +16,13 @@ from intent_tracking.applications.artifacts import ITEM_INDEX, new_artifact
 from intent_tracking.applications.recommendation.candidates import FEATURES
 from intent_tracking.applications.recommendation.files import LiveIndex, save
 from intent_tracking.applications.recommendation.history import History, HistoryError, Visit
-from intent_tracking.applications.recommendation.interactions import Interactions, Reach, day_of, interactions_of
+from intent_tracking.applications.recommendation.interactions import (
+    Interactions,
+    Reach,
+    day_number,
+    day_of,
+    interactions_of,
+)
 from intent_tracking.applications.recommendation.item_index import learn_index
 from intent_tracking.applications.recommendation.learning import examples_of, observed, ranker_rows
 from intent_tracking.applications.recommendation.ranker import Ranker
@@ -114,6 +120,19 @@ def test_who_complains_gets_nothing_and_who_waits_gets_what_goes_with_the_purcha
     assert ask(recommender, history=History(), intent="track_order").items == ()
 
 
+@pytest.mark.parametrize(("reach", "dealt"), [(Reach.LOOKED, "looked at"), (Reach.BOUGHT, "bought")])
+def test_a_reason_says_of_an_item_what_the_shopper_did_with_it(
+    recommender: Recommender, reach: Reach, dealt: str
+) -> None:
+    # Cause: what was only looked at on an earlier day was said to have been bought, and the other way round now.
+    earlier = ask(recommender, history=History((Visit(TODAY - timedelta(days=2), {"left-4": reach}),)), count=50)
+    now = ask(recommender, history=History(), session=(("left-4", reach),), count=50)
+    for answer in (earlier, now):
+        reasons = {each.item_id: each.reason for each in answer.items}
+        assert reasons["right-4"].startswith("goes with ")
+        assert reasons["right-4"].endswith(f", which you {dealt}")
+
+
 def test_an_intent_of_the_shops_own_gets_the_default_strategy(recommender: Recommender) -> None:
     assert ask(recommender, intent="hires_a_boat") == ask(recommender, intent=None)
     assert ask(recommender).strategy == shipped_rules().default_strategy
@@ -200,6 +219,24 @@ def test_one_visitor_neither_names_items_nor_brings_new_ones(shop: Interactions,
         answer = ask(fooled, session=(("left-7", Reach.LOOKED),), intent=intent, count=100)
         assert "made-up" not in ids(answer)
     assert "made-up" in ids(ask(fooled, by=rules(least_shoppers=0), count=100))
+
+
+def test_what_nobody_had_seen_yet_is_no_candidate_of_a_past_day() -> None:
+    # Cause: the names of all items of the window were neighbours of those of a past day, and an item that appears on
+    # the day itself told by its age that it would sell.
+    events = purchases()
+    day = day_number(events["event_time"].to_pylist()[events.num_rows // 2].date())
+    rows = events.to_pylist()
+    for row in rows:
+        if day_number(row["event_time"].date()) >= day:
+            row["items"] = [each | {"item_id": f"new-{each['item_id']}"} for each in row["items"]]
+    shop = interactions_of(pa.Table.from_pylist(rows, schema=events.schema))
+    seen = list(observed(shop, examples_of(shop, day, day + 7, 20)))
+    assert any(len(each.example.situation.items) for each in seen)
+    for each in seen:
+        known = shop.catalogue.first_days[each.candidates.items] < each.index.day
+        assert len(known) > 0
+        assert known.all()
 
 
 def test_equal_events_in_any_order_give_equal_interactions(shop: Interactions) -> None:
