@@ -147,7 +147,7 @@ class Profile:
 
 @dataclass(frozen=True)
 class RecommendedItem:
-    """An item, its score, which orders the items of one answer, and why it is shown."""
+    """An item, its score before open items and variety had their say, and why it is shown."""
 
     item_id: str
     score: float

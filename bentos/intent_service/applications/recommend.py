@@ -41,7 +41,7 @@ class RecommendRequest(_Record):
 
 
 class RecommendedItem(_Record):
-    """An item, its score, which orders the items of one answer, and why it is shown."""
+    """An item, its score before open items and variety had their say, and why it is shown."""
 
     item_id: str
     score: Annotated[float, Field(ge=0)]
@@ -108,8 +108,9 @@ OPERATION: Final = Operation(
         "the item and what goes with it, who compares gets alternatives, who explores gets something new, and who "
         "complains gets nothing. The shop's rules say which intent has which strategy, and what is never shown. The "
         "session is that of `session_id`, else the one of `user_id` that is under way; earlier purchases are those of "
-        "the shopper up to the day before. A shopper of whom nothing is known gets what is popular. Scores order the "
-        "items of one answer; those of two answers do not compare."
+        "the shopper up to the day before. A shopper of whom nothing is known gets what is popular. The order "
+        "is the answer: open items come first and variety moves others, whatever their score. Scores of two answers do "
+        "not compare."
     ),
     request=RecommendRequest,
     answer=RecommendAnswer,
