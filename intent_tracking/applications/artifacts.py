@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import shutil
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -98,8 +99,21 @@ def artifact_folder(root: Path, kind: str, until: date, fingerprint: str) -> Pat
 
 def newest_artifact(root: Path, kind: str) -> Path | None:
     """The finished artifact of `kind` with the newest day, the one written last among equals; None where none is."""
-    found = [path.parent for path in (root / kind).glob(f"*/{MANIFEST}") if not path.parent.name.startswith(".")]
-    return max(found, key=lambda folder: (folder.name.rsplit("-", 1)[0], _written(folder)), default=None)
+    return next(reversed(_by_age(root, kind)), None)
+
+
+def remove_old_artifacts(root: Path, kind: str, keep: int, live: Collection[Path]) -> list[str]:
+    """Remove the artifacts of `kind` but the `keep` newest and those in `live`; the versions that went.
+
+    One is learned each day, and each holds a copy of what the shop has.
+    """
+    kept = {folder.resolve() for folder in live}
+    gone = [folder for folder in _by_age(root, kind)[:-keep] if folder.resolve() not in kept]
+    for folder in gone:
+        # Without it, a folder of which a part is left is no artifact.
+        (folder / MANIFEST).unlink()
+        shutil.rmtree(folder)
+    return [folder.name for folder in gone]
 
 
 def verified(folder: Path, kind: str) -> Manifest:
@@ -145,6 +159,12 @@ def _difference(expected: Any, got: Any, place: str = "answer") -> str | None:
 
 def _is_list(value: Any) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str)
+
+
+def _by_age(root: Path, kind: str) -> list[Path]:
+    """The finished artifacts of `kind`, oldest day first, and of a day the one written first."""
+    found = [path.parent for path in (root / kind).glob(f"*/{MANIFEST}") if not path.parent.name.startswith(".")]
+    return sorted(found, key=lambda folder: (folder.name.rsplit("-", 1)[0], _written(folder)))
 
 
 def _written(folder: Path) -> int:

@@ -3,16 +3,25 @@
 from pathlib import Path
 
 from dagster_project.resources.service import IntentService, ReleaseRefusedError
-from intent_tracking.applications.artifacts import APPLICATION_KINDS, newest_artifact, verified
+from intent_tracking.applications.artifacts import (
+    APPLICATION_KINDS,
+    newest_artifact,
+    remove_old_artifacts,
+    verified,
+)
 from intent_tracking.artifact import INTENT_MODEL
-from intent_tracking.release import Component, Release, publish, read_release, withdraw
+from intent_tracking.release import Component, Release, component_directory, publish, read_release, withdraw
 from intent_tracking.settings import Settings
 
 SWITCH_SECONDS = 60.0
+# So far back an application can be rolled back.
+ARTIFACTS_KEPT = 10
 
 
 def publish_application(settings: Settings, service: IntentService, kind: str, folder: Path) -> Release | None:
     """Make the artifact in `folder` live as `kind`, and wait for the service where one runs.
+
+    Then the oldest artifacts of `kind` are removed.
 
     None while no intent model is released: the service answers nothing without one, and its first release takes the
     newest artifact of each application along.
@@ -36,6 +45,8 @@ def publish_application(settings: Settings, service: IntentService, kind: str, f
     except ReleaseRefusedError as refused:
         withdraw(settings.release_file, release.number, str(refused))
         raise
+    live_folders = [component_directory(settings.release_file, each) for each in release.components.values()]
+    remove_old_artifacts(settings.applications, kind, ARTIFACTS_KEPT, live_folders)
     return release
 
 

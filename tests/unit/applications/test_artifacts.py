@@ -15,6 +15,7 @@ from intent_tracking.applications.artifacts import (
     golden_differences,
     new_artifact,
     newest_artifact,
+    remove_old_artifacts,
     verified,
 )
 from intent_tracking.artifact import ArtifactError
@@ -47,6 +48,13 @@ def test_the_newest_is_that_of_the_newest_day(tmp_path: Path) -> None:
     later = write(tmp_path, "a", date(2026, 3, 2))
     write(tmp_path, "b")
     assert newest_artifact(tmp_path, ITEM_INDEX) == later
+
+
+def test_the_oldest_go_but_for_what_is_live(tmp_path: Path) -> None:
+    folders = [write(tmp_path, "a", date(2026, 3, day)) for day in range(1, 6)]
+    assert remove_old_artifacts(tmp_path, ITEM_INDEX, 2, [folders[1]]) == [folders[0].name, folders[2].name]
+    assert [folder for folder in folders if folder.exists()] == [folders[1], folders[3], folders[4]]
+    assert remove_old_artifacts(tmp_path, ITEM_INDEX, 5, []) == []
 
 
 def test_an_error_while_it_is_written_leaves_nothing(tmp_path: Path) -> None:
