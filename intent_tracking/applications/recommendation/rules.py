@@ -109,12 +109,14 @@ def read_rules(path: Path) -> Rules:
     """The shipped rules with the entries of `path` in their place; the shipped ones where there is no file.
 
     Raises:
-        RulesError: the file is no YAML, or an entry is unknown or out of bounds.
+        RulesError: the file cannot be read or is no YAML, or an entry is unknown or out of bounds.
     """
-    if not path.is_file():
-        return shipped_rules()
     try:
         written = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except FileNotFoundError:
+        return shipped_rules()
+    except OSError as error:
+        raise RulesError(f"{path}: cannot be read: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise RulesError(f"{path}: no YAML: {error}") from error
     if not isinstance(written, dict):

@@ -345,6 +345,9 @@ def test_rules_are_followed_and_a_broken_file_changes_nothing(tmp_path: Path, ca
     file.write_text("out_of_stock: left-1, left-2")
     assert live.current().out_of_stock == {"left-1"}
     assert "the rules of recommendations stay as they were" in caplog.text
+    file.unlink()
+    file.mkdir()  # no file that can be read
+    assert live.current().out_of_stock == {"left-1"}
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
