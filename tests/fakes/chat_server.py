@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 Messages = Sequence[dict[str, str]]
-Reply = str | bytes | int
-"""A text of the model; or raw bytes in place of the document; or a status of an error."""
+Reply = str | bytes | int | Iterator[bytes]
+"""A text of the model; or raw bytes in place of the document, or pieces of it; or a status of an error."""
 
 
 @dataclass
@@ -36,6 +36,13 @@ def chat_server(reply: Callable[[Messages], Reply]) -> Iterator[ChatServer]:
                 message = {"role": "assistant", "content": answered}
                 choice = {"index": 0, "message": message, "finish_reason": "stop"}
                 answered = json.dumps({"object": "chat.completion", "choices": [choice]}).encode()
+            if isinstance(answered, Iterator):
+                self.send_response(200)
+                self.end_headers()
+                with suppress(ConnectionError):  # who does not wait for the rest hangs up
+                    for piece in answered:
+                        self.wfile.write(piece)
+                return
             status, content = (answered, b"{}") if isinstance(answered, int) else (200, answered)
             self.send_response(status)
             self.send_header("Content-Type", "application/json")

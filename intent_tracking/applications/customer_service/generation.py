@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 import re
 import secrets
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
-from http.client import HTTPException
+from http.client import HTTPException, HTTPResponse
 from typing import Any, Final
 
 from pydantic import SecretStr
@@ -32,7 +33,10 @@ _MAX_REPLY_TOKENS: Final = 400
 _GROUNDED_SHARE: Final = 0.5
 _CITED = re.compile(r"\[(\d{1,3})\]")
 # What must not be made up: numbers, links and addresses.
-_FACT = re.compile(r"https?://\S+|www\.\S+|\S+@\S+|\d+(?:[.,:]\d+)*")
+_FACT = re.compile(
+    r"https?://\S+|www\.\S+|\S+@\S+|(?:[a-z0-9-]+\.)+[a-z]{2,}(?:[/?#:]\S*)?|\d+(?:[.,:]\d+)*", re.IGNORECASE
+)
+_SCHEME = re.compile(r"(?:https?://)?(?:www\.)?", re.IGNORECASE)
 _LANGUAGE: Final = {"en": "English", "zh": "Chinese"}
 _RULES: Final = (
     "You word answers for the help desk of an online shop. The user message is one JSON document with a question and "
@@ -105,12 +109,13 @@ class AnswerWriter:
         headers = {"Content-Type": "application/json"}
         if self._key is not None:
             headers["Authorization"] = f"Bearer {self._key.get_secret_value()}"
+        until = time.monotonic() + self._seconds
         request = urllib.request.Request(  # noqa: S310 - the settings take http and https alone
             self._url, json.dumps(body).encode(), headers, method="POST"
         )
         try:
             with self._opener.open(request, timeout=self._seconds) as answer:
-                content = answer.read(_MAX_REPLY_BYTES + 1)
+                content = self._read(answer, until)
         except urllib.error.HTTPError as error:
             with error:
                 raise EndpointError(f"the endpoint answers {error.code} {error.reason}") from error
@@ -127,6 +132,15 @@ class AnswerWriter:
         if not isinstance(found, str):
             raise EndpointError("choices[0].message.content is no text")
         return found
+
+    def _read(self, answer: HTTPResponse, until: float) -> bytes:
+        """The body, a byte more than is taken at most. The time of a socket holds for each of its pieces alone."""
+        content = b""
+        while len(content) <= _MAX_REPLY_BYTES and (piece := answer.read1(1 << 16)):
+            content += piece
+            if time.monotonic() > until:
+                raise EndpointError(f"no whole answer from the endpoint within {self._seconds:g} s")
+        return content
 
 
 def grounded(reply: str, question: str, passages: Sequence[Passage], code: str) -> Worded:
@@ -150,7 +164,8 @@ def grounded(reply: str, question: str, passages: Sequence[Passage], code: str) 
     if not text or len(text) > MAX_ANSWER_CHARACTERS:
         raise NotGroundedError(f"it has {'no words' if not text else f'more than {MAX_ANSWER_CHARACTERS} characters'}")
     words = " ".join(f"{each.title} {each.text}" for each in cited)
-    made_up = [fact for fact in _facts(text) if fact not in _facts(f"{words} {question}")]
+    known = {_plain(fact) for fact in _facts(f"{words} {question}")}
+    made_up = [fact for fact in _facts(text) if _plain(fact) not in known]
     if made_up:
         raise NotGroundedError(f"it states {made_up[0]!r}, which no passage holds")
     said, held = (set(part) for part in terms([text, words]))
@@ -161,6 +176,11 @@ def grounded(reply: str, question: str, passages: Sequence[Passage], code: str) 
 
 def _facts(text: str) -> list[str]:
     return [found.rstrip(".,:;)。，") for found in _FACT.findall(text)]
+
+
+def _plain(fact: str) -> str:
+    """A link as it is called with and without its scheme."""
+    return _SCHEME.sub("", fact, count=1)
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

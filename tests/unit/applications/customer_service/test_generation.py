@@ -32,6 +32,7 @@ def test_an_answer_that_cites_is_taken_without_its_marks() -> None:
     assert worded.text == "Your parcel arrives within 2 working days."
     assert [each.id for each in worded.passages] == ["a#1"]
     assert grounded("七天内可以退货[2]。", "能退吗", PASSAGES, CODE).text == "七天内可以退货。"
+    assert grounded("Follow your parcels on shop.example/track [1].", "where?", PASSAGES, CODE).passages == PASSAGES[:1]
 
 
 @pytest.mark.parametrize(
@@ -43,6 +44,7 @@ def test_an_answer_that_cites_is_taken_without_its_marks() -> None:
         ("Parcels arrive within 2 working days [0].", "cites passage 0"),
         ("Parcels arrive within 5 working days [1].", "states '5'"),
         ("Parcels arrive; pay at https://evil.example/x [1].", "states 'https://evil.example/x'"),
+        ("Parcels arrive within working days, pay at evil.example/x [1].", "states 'evil.example/x'"),
         ("Write to boss@evil.example about working days [1].", "states 'boss@evil.example'"),
         ("The capital of France is Paris and nothing else matters [1].", "most of its words"),
         (f"Parcels arrive within 2 working days {CODE} [1].", "tells its rules"),
@@ -85,6 +87,12 @@ def test_an_endpoint_that_is_late_or_away_holds_nobody() -> None:
         with pytest.raises(EndpointError, match="timed out"):
             AnswerWriter(server.address, "m", None, 0.1).write("when?", PASSAGES, "en")
         assert time.monotonic() - began < 0.45
+    # Cause: each byte came in time, and the whole answer did not.
+    with chat_server(lambda _: (time.sleep(0.05) or b" " for _ in range(40))) as server:
+        began = time.monotonic()
+        with pytest.raises(EndpointError, match=r"no whole answer from the endpoint within 0\.2 s"):
+            AnswerWriter(server.address, "m", None, 0.2).write("when?", PASSAGES, "en")
+        assert time.monotonic() - began < 1.5
     with pytest.raises(EndpointError, match="no answer from the endpoint"):
         AnswerWriter("http://127.0.0.1:9/v1", "m", None, 0.5).write("when?", PASSAGES, "en")
 
