@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Callable, Mapping
-from datetime import date
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +18,7 @@ from intent_tracking.tombstones import Tombstones
 CONSENTS: Final = "marketing/consents"
 AUDIENCE_FILES: Final = "applications/audiences"
 _SHOPPER: Final = "shopper_id"
+_SAID_AT: Final = ("given_at", "withdrawn_at")
 _DAY_LENGTH: Final = 10
 
 Judge = Callable[[Mapping[str, str]], str | None]
@@ -26,17 +27,20 @@ Judge = Callable[[Mapping[str, str]], str | None]
 def erase_consents(home: Path, tombstones: Tombstones) -> Counter[str]:
     """Remove the consents of erased people from what the shop landed; rows by request.
 
-    A person without a consent is not written to. One that was given after the day of a finished erasure stays.
+    A person without a consent is not written to. What was given or withdrawn after the day of a finished erasure stays:
+    a withdrawal that went would leave the new consent standing.
     """
     counts: Counter[str] = Counter()
     for path in sorted((home / CONSENTS).glob("*.csv")):
-        counts += _erase_csv(path, lambda row: tombstones.derived(row.get(_SHOPPER), _day(row.get("given_at"))))
+        counts += _erase_csv(
+            path, lambda row: tombstones.derived(row.get(_SHOPPER), _newest(row.get(name) for name in _SAID_AT))
+        )
     for path in sorted((home / CONSENTS).glob("*.parquet")):
         counts += erase_rows(
             path,
             lambda rows: [
-                tombstones.derived(shopper, _day(given))
-                for shopper, given in zip(rows[_SHOPPER].to_pylist(), rows["given_at"].to_pylist(), strict=True)
+                tombstones.derived(shopper, _newest(times))
+                for shopper, *times in zip(*(rows[name].to_pylist() for name in (_SHOPPER, *_SAID_AT)), strict=True)
             ],
         )
     return counts
@@ -78,9 +82,22 @@ def _erase_csv(path: Path, judge: Judge) -> Counter[str]:
     return counts
 
 
-def _day(value: object) -> date:
-    """The day that a value begins with; one that says none is of before every erasure."""
+def _newest(values: Iterable[object]) -> date:
+    """The UTC day of the newest of some times; those that say none are of before every erasure."""
+    return max(map(_moment_day, values))
+
+
+def _moment_day(value: object) -> date:
     try:
-        return date.fromisoformat(str(value)[:_DAY_LENGTH])
+        moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+    except ValueError:
+        return date.min
+    return moment.astimezone(UTC).date() if moment.tzinfo else moment.date()
+
+
+def _day(value: str) -> date:
+    """The day that a name begins with; one that says none is of before every erasure."""
+    try:
+        return date.fromisoformat(value[:_DAY_LENGTH])
     except ValueError:
         return date.min

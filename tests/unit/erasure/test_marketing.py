@@ -83,3 +83,25 @@ def test_after_the_erasure_what_is_landed_again_goes_and_a_new_consent_stays(tmp
     before = listed.stat().st_mtime_ns
     assert not erase_audience_files(tmp_path, erasures.tombstones())
     assert listed.stat().st_mtime_ns == before
+
+
+def test_a_withdrawal_after_a_finished_erasure_is_never_lost(tmp_path: Path) -> None:
+    # Cause: a row that only withdraws has no `given_at`; it was taken for one of before the erasure and went, and the
+    # consent that it withdraws stayed.
+    consents = tmp_path / "marketing" / "consents"
+    consents.mkdir(parents=True)
+    erasures = Erasures(tmp_path)
+    erasures.request(ANN, AT)
+    assert prove(Settings(home=tmp_path))[0].finished
+    rows = f"{ANN},sms,2026-04-01T00:00:00Z,\n{ANN},sms,,2026-04-02T00:00:00Z\n"
+    # Local midnight of the eleventh is still the tenth in UTC, the day of the erasure.
+    (consents / "a.csv").write_text(f"{HEADER}\n{rows}{ANN},sms,2026-03-11T00:30:00+08:00,\n")
+    later = {"shopper_id": ANN, "channel": "push", "given_at": None, "withdrawn_at": AT + timedelta(days=9)}
+    schema = pa.schema(
+        [("shopper_id", pa.string()), ("channel", pa.string())]
+        + [(name, pa.timestamp("us", tz="UTC")) for name in ("given_at", "withdrawn_at")]
+    )
+    pq.write_table(pa.Table.from_pylist([later, later | {"withdrawn_at": AT}], schema), consents / "b.parquet")
+    assert sum(erase_consents(tmp_path, erasures.tombstones()).values()) == 2
+    assert (consents / "a.csv").read_text() == f"{HEADER}\n{rows}"
+    assert pq.read_table(consents / "b.parquet").num_rows == 1
