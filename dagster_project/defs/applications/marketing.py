@@ -202,7 +202,7 @@ def audience_effects(
 
     report = report_effects(settings, tables, date.fromisoformat(config.until) if config.until else None)
     if report is None:
-        return dg.MaterializeResult(metadata={"campaigns": 0, "why": "no contact has a complete outcome yet"})
+        return dg.MaterializeResult(metadata={"campaigns": 0, "why": "no first contact has a complete outcome yet"})
     return dg.MaterializeResult(
         metadata={
             "campaigns": len(report.effects),

@@ -154,19 +154,18 @@ def report_effects(settings: Settings, tables: Tables, until: date | None) -> Ef
     until = until or (written[-1] if written else None)
     if until is None:
         return None
-    days = contact_days(until, rules.effect)
-    contacts = [(day, tables.audience_contacts.read([day])) for day in days]
-    contacts = [(day, table) for day, table in contacts if table.num_rows]
-    if not contacts:
+    reported = contact_days(until, rules.effect)
+    contacted = tables.audience_contacts.paths([day for day in tables.audience_contacts.days() if day <= reported[-1]])
+    needed = tables.validated_events.paths([day for day in written if reported[0] <= day <= until])
+    found = effects(contacted, needed, until, rules.effect, rules.control_share)
+    if not found:
         return None
-    needed = [day for day in written if contacts[0][0] <= day <= until]
-    found = effects(contacts, tables.validated_events.paths(needed), until, rules.effect, rules.control_share)
     folder = settings.audience_effects / until.isoformat()
     with atomic_directory(folder) as building:
         document: dict[str, Any] = {
             "until": until,
-            "contacts_from": contacts[0][0],
-            "contacts_to": contacts[-1][0],
+            "first_contacts_from": reported[0],
+            "first_contacts_to": reported[-1],
             "plan": rules.effect.model_dump(),
             "control_share": rules.control_share,
             "effects": [effect.as_document() for effect in found],

@@ -1,7 +1,8 @@
 """Did the messages help? Treated against control: who bought, and for how much, with intervals.
 
-The groups were drawn before anything was known of the outcome, and each shopper counts once a campaign, from the first
-contact (of the control group: from when it would have been), whatever came after: by intention to treat.
+The groups were drawn before anything was known of the outcome, and each shopper counts once a campaign, from the very
+first contact (of the control group: from when it would have been), whatever came after: by intention to treat. Who comes
+into a campaign again is chosen by what the first message did, and so counts no second time.
 """
 
 from __future__ import annotations
@@ -9,14 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from intent_tracking.applications.marketing.audiences import CONTROL, TREATED
 from intent_tracking.applications.marketing.history import end_of, history
@@ -159,7 +159,7 @@ def mismatch(treated: int, control: int, control_share: float) -> float:
 _OUTCOMES: Final = """
 WITH first AS (
     SELECT campaign, shopper_id, min(day) AS day, arg_min("group", day) AS "group" FROM contacts
-    GROUP BY campaign, shopper_id
+    GROUP BY campaign, shopper_id HAVING min(day) >= $since
 )
 SELECT campaign, "group", coalesce(sum(amount), 0) AS spent, count(amount) > 0 AS bought
 FROM first LEFT JOIN acts ON acts.shopper_id = first.shopper_id AND acts.name = 'purchase'
@@ -175,27 +175,28 @@ def contact_days(until: date, plan: EffectPlan) -> list[date]:
 
 
 def effects(
-    contacts: Sequence[tuple[date, pa.Table]],
+    contacts: Sequence[Path],
     events: Sequence[Path],
     until: date,
     plan: EffectPlan,
     control_share: float,
 ) -> list[Effect]:
-    """The effect of every campaign that had contacts, by name.
+    """The effect of every campaign that reached somebody for the first time on `contact_days`, by name.
 
     Args:
-        contacts: days of `contact_days` with their rows of CONTACT_SCHEMA.
-        events: partitions of `validated_events` from the first of these days up to `until`.
+        contacts: partitions of `audience_contacts` up to the last of `contact_days`, the oldest too: they say who was
+            reached before.
+        events: partitions of `validated_events` from the first of `contact_days` up to `until`.
         until: outcomes are known up to its end.
         plan, control_share: as declared.
     """
-    moment: datetime = end_of(until)
-    days = [table.append_column("day", pa.array([day] * table.num_rows, pa.date32())) for day, table in contacts]
-    if not days:
+    if not contacts:
         return []
-    with history(events, moment) as database:
-        database.register("contacts", pa.concat_tables(days))
-        found = database.execute(_OUTCOMES, {"days": plan.outcome_days}).to_arrow_table()
+    with history(events, end_of(until)) as database:
+        # The day is in the name of the folder.
+        database.read_parquet([str(path) for path in contacts], hive_partitioning=True).create_view("contacts")
+        given = {"days": plan.outcome_days, "since": contact_days(until, plan)[0]}
+        found = database.execute(_OUTCOMES, given).to_arrow_table()
     campaigns = np.array(found["campaign"].to_pylist())
     groups = np.array(found["group"].to_pylist())
     spent = found["spent"].to_numpy()

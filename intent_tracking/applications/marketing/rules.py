@@ -114,7 +114,7 @@ class EffectPlan(_Record):
 
     Attributes:
         outcome_days: purchases this long after the first contact count.
-        report_days: contacts of this long before the last complete outcome are looked at.
+        report_days: who was first contacted this long before the last complete outcome is looked at.
         worthwhile_difference: of the share that buys; smaller ones need not be found.
         level: of the intervals. power: of the sample that is asked for.
     """

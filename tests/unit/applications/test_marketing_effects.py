@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -115,12 +116,16 @@ def test_too_few_are_told_how_many_are_needed() -> None:
     assert "a group is empty" in alone.verdict
 
 
-def contact(day: date, *rows: tuple[str, str]) -> tuple[date, pa.Table]:
-    whole = [
-        {"shopper_id": shopper, "channel": "email", "campaign": "spring", "audience": "a", "group": group}
-        for shopper, group in rows
-    ]
-    return day, pa.Table.from_pylist(whole, schema=CONTACT_SCHEMA)
+def contacted(root: Path, days: Mapping[date, Sequence[tuple[str, str]]]) -> list[Path]:
+    """The partitions of (shopper, group) by day, of one campaign."""
+    stored = DayTable(root, "audience_contacts", CONTACT_SCHEMA)
+    for day, rows in days.items():
+        whole = [
+            {"shopper_id": shopper, "channel": "email", "campaign": "spring", "audience": "a", "group": group}
+            for shopper, group in rows
+        ]
+        stored.write(day, pa.Table.from_pylist(whole, schema=CONTACT_SCHEMA))
+    return stored.paths(stored.days())
 
 
 def test_outcomes_count_from_the_first_contact_for_as_long_as_declared(tmp_path: Path) -> None:
@@ -136,14 +141,31 @@ def test_outcomes_count_from_the_first_contact_for_as_long_as_declared(tmp_path:
     stored = DayTable(tmp_path, "validated_events", EVENT_SCHEMA)
     stored.write(DAY, table(events))
     written = [("early", "treated"), ("first", "treated"), ("late", "treated"), ("looks", "treated")]
-    days = [
-        contact(DAY, *written, ("left", "control"), ("still", "control")),
-        contact(DAY + timedelta(days=5), ("first", "treated"), ("late", "treated")),
-    ]
-    (found,) = effects(days, stored.paths([DAY]), DAY + timedelta(days=30), PLAN, 0.3)
+    days = {
+        DAY: [*written, ("left", "control"), ("still", "control")],
+        DAY + timedelta(days=5): [("first", "treated"), ("late", "treated")],
+    }
+    (found,) = effects(contacted(tmp_path, days), stored.paths([DAY]), DAY + timedelta(days=30), PLAN, 0.3)
     assert (found.treated, found.control, found.treated_buyers, found.control_buyers) == (4, 2, 1, 1)
     assert found.revenue is None  # of six shoppers
     assert effects([], [], DAY, PLAN, 0.1) == []
+
+
+def test_who_was_reached_before_the_reported_days_is_not_counted_again(tmp_path: Path) -> None:
+    # Cause: the first contact of the reported days was taken for the first of all. Whom the message moves to buy leaves
+    # the audience, so those who came again were chosen by its effect, and only in the group that got it.
+    shoppers = [(f"u{n}", "control" if n % 2 else "treated") for n in range(200)]
+    again = [each for n, each in enumerate(shoppers) if n % 2 or n < 20]  # the message kept most of the treated away
+    until = DAY + timedelta(days=200)
+    day = contact_days(until, PLAN)[3]
+    fresh = [("new", "treated"), ("other", "control")]
+    stored = DayTable(tmp_path, "validated_events", EVENT_SCHEMA)
+    stored.write(day, table([event_row("purchase", datetime(2026, 9, 1, tzinfo=UTC), shopper="new", value=5.0)]))
+    days = contacted(tmp_path, {DAY: shoppers, day: [*again, *fresh]})
+    (found,) = effects(days, stored.paths([day]), until, PLAN, 0.5)
+    assert (found.treated, found.control) == (1, 1)
+    assert found.as_declared
+    assert effects(days[:1], stored.paths([day]), until, PLAN, 0.5) == []
 
 
 def test_only_contacts_whose_outcome_is_complete_are_reported() -> None:
