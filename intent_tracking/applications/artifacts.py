@@ -97,9 +97,15 @@ def artifact_folder(root: Path, kind: str, until: date, fingerprint: str) -> Pat
     return folder if (folder / MANIFEST).is_file() else None
 
 
-def newest_artifact(root: Path, kind: str) -> Path | None:
-    """The finished artifact of `kind` with the newest day, the one written last among equals; None where none is."""
-    return next(reversed(_by_age(root, kind)), None)
+def newest_artifact(root: Path, kind: str, until: date | None = None) -> Path | None:
+    """The finished artifact of `kind` with the newest day, the one written last among equals; None where none is.
+
+    With `until` none that learned from a later day.
+    """
+    found = _by_age(root, kind)
+    if until is not None:
+        found = [folder for folder in found if folder.name.rsplit("-", 2)[1] <= f"{until:%Y%m%d}"]
+    return next(reversed(found), None)
 
 
 def remove_old_artifacts(root: Path, kind: str, keep: int, live: Collection[Path]) -> list[str]:

@@ -25,7 +25,12 @@ from intent_tracking.applications.marketing.history import days_before, end_of, 
 from intent_tracking.applications.marketing.membership import gather
 from intent_tracking.applications.marketing.pictures import audience_picture, effects_picture
 from intent_tracking.applications.marketing.propensity import PropensityModel
-from intent_tracking.applications.marketing.propensity_training import PropensityError, Trained, train_propensity
+from intent_tracking.applications.marketing.propensity_training import (
+    LOOKED_BACK,
+    PropensityError,
+    Trained,
+    train_propensity,
+)
 from intent_tracking.applications.marketing.rules import MarketingRules, read_rules
 from intent_tracking.applications.marketing.words import read_words
 from intent_tracking.settings import Settings
@@ -37,7 +42,7 @@ PRICE_FEATURE = "user_mean_price_viewed_30d"
 
 
 def train(settings: Settings, tables: Tables, until: date | None) -> Trained:
-    """Train the propensity model on everything up to `until`, by default the newest day.
+    """Train the propensity model on what its cut-offs look at up to `until`, by default the newest day.
 
     Raises:
         PropensityError: see `train_propensity`.
@@ -46,8 +51,9 @@ def train(settings: Settings, tables: Tables, until: date | None) -> Trained:
     days = [day for day in written if until is None or day <= until]
     if not days:
         raise PropensityError("no validated_events are written: materialize them first")
-    with history(tables.validated_events.paths(days)) as database:
-        return train_propensity(database, days[0], days[-1], settings.applications)
+    looked_at = [day for day in days if (days[-1] - day).days < LOOKED_BACK]
+    with history(tables.validated_events.paths(looked_at)) as database:
+        return train_propensity(database, looked_at[0], days[-1], settings.applications)
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,8 @@ class DrawnDay:
 
 def draw_day(settings: Settings, tables: Tables, rules: MarketingRules, day: date) -> DrawnDay:
     """Write `audiences`, `audience_contacts` and the files of one day."""
-    model = PropensityModel.newest(settings.applications)
+    # Not one of later days: a day that is drawn again must not write to others, nor know what came after it.
+    model = PropensityModel.newest(settings.applications, day)
     consents = read_consents(settings.marketing / CONSENT_FOLDER)
     looked_back = days_before(day, rules.history_days)
     before = [(each, tables.audience_contacts.read([each])) for each in days_under_caps(rules.caps, day)]

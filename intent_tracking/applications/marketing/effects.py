@@ -1,8 +1,8 @@
 """Did the messages help? Treated against control: who bought, and for how much, with intervals.
 
 The groups were drawn before anything was known of the outcome, and each shopper counts once a campaign, from the very
-first contact (of the control group: from when it would have been), whatever came after: by intention to treat. Who comes
-into a campaign again is chosen by what the first message did, and so counts no second time.
+first contact (of the control group: from when it would have been), whatever came after: by intention to treat. Who
+comes into a campaign again was chosen by what the first message did, and so counts no second time.
 """
 
 from __future__ import annotations

@@ -165,7 +165,7 @@ _LOOKED: Final = """
 WITH looked AS (
     SELECT shopper_id, item, count(*) FILTER (name = 'view_item') AS views,
         count(*) FILTER (name = 'add_to_cart') AS carts, max(t) AS last,
-        arg_max(item_name, t) AS item_name, arg_max(brand, t) AS brand
+        arg_max(item_name, (t, item_name, brand)) AS item_name, arg_max(brand, (t, item_name, brand)) AS brand
     FROM lines WHERE name <> 'purchase' AND t >= $since GROUP BY shopper_id, item
 ), bought AS (SELECT shopper_id, max(t) AS last_order FROM acts WHERE name = 'purchase' GROUP BY shopper_id)
 SELECT looked.* FROM looked LEFT JOIN bought USING (shopper_id)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
@@ -68,9 +69,12 @@ class PropensityModel:
         return model
 
     @classmethod
-    def newest(cls, applications: Path) -> PropensityModel | None:
-        """The newest finished artifact below `Settings.applications`; None where none was trained."""
-        folder = newest_artifact(applications, PROPENSITY_MODEL)
+    def newest(cls, applications: Path, until: date | None = None) -> PropensityModel | None:
+        """The newest finished artifact below `Settings.applications`, of those trained up to the day `until`.
+
+        None where there is none.
+        """
+        folder = newest_artifact(applications, PROPENSITY_MODEL, until)
         return None if folder is None else cls.load(folder)
 
     def probabilities(self, values: Floats) -> Floats:

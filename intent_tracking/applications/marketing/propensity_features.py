@@ -89,7 +89,7 @@ class Snapshot:
         day: UTC.
         shoppers: known users with an act in the `HISTORY_DAYS` before, in order; visitors without a user are left out,
             nobody can write to them or knows them again.
-        values: float64 [shoppers, FEATURES], as they are.
+        values: float64 [shoppers, FEATURES], as they are, to six digits behind the point.
     """
 
     day: date
@@ -97,6 +97,7 @@ class Snapshot:
     values: Floats
 
 
+# Threads add money up in any order; what that changes is rounded off, so that the same events give the same model.
 _SNAPSHOT: Final = f"""
 WITH given AS (
     SELECT *, epoch(moment - t) / 86400.0 AS age FROM acts, (SELECT ?::TIMESTAMP AS moment)
@@ -113,7 +114,7 @@ pauses AS (
         stddev_samp(gap) AS pause_spread
     FROM gaps WHERE gap IS NOT NULL GROUP BY shopper_id
 )
-SELECT shopper_id, {", ".join(f"coalesce(({sql})::DOUBLE, 0) AS {name}" for name, sql in FEATURES.items())}
+SELECT shopper_id, {", ".join(f"round(coalesce(({sql})::DOUBLE, 0), 6) AS {name}" for name, sql in FEATURES.items())}
 FROM given LEFT JOIN pauses USING (shopper_id) GROUP BY shopper_id ORDER BY shopper_id
 """  # noqa: S608 - from the constants above
 

@@ -22,6 +22,7 @@ from intent_tracking.applications.marketing.propensity import WEIGHTS_FILE, Prop
 from intent_tracking.applications.marketing.propensity_features import (
     FAMILIES,
     FEATURES,
+    HISTORY_DAYS,
     OUTCOME_DAYS,
     Snapshot,
     bought_after,
@@ -36,6 +37,8 @@ STRENGTHS: Final = (0.01, 0.1, 1.0)
 CUTOFF_STEP: Final = 15
 MOST_CUTOFFS: Final = 12
 LEAST_HISTORY: Final = 60
+LOOKED_BACK: Final = HISTORY_DAYS + (MOST_CUTOFFS - 1) * CUTOFF_STEP + 3 * OUTCOME_DAYS + 1
+"""Days up to the last that a training reads: what came before changes nothing."""
 LEAST_OF_EACH: Final = 30
 DRAWS: Final = 500
 _FORMAT: Final = "1"

@@ -12,6 +12,8 @@ from typing import Annotated, Final, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from intent_tracking.applications.marketing.propensity_features import HISTORY_DAYS
+
 RULES_FILE: Final = "audiences.yaml"
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -131,11 +133,11 @@ class MarketingRules(_Record):
 
     Attributes:
         control_share: of the members of a campaign who are left in peace, so that the effect can be measured.
-        history_days: how far the rules look back.
+        history_days: how far the rules look back: no less than the propensity model, which reads the same events.
     """
 
     control_share: Annotated[float, Field(ge=0, lt=1)]
-    history_days: Days
+    history_days: Annotated[int, Field(ge=HISTORY_DAYS, le=730)]
     caps: dict[Name, Cap]
     effect: EffectPlan
     audiences: dict[Name, Audience]

@@ -46,8 +46,11 @@ def test_an_artifact_is_found_by_its_input_and_verified(tmp_path: Path) -> None:
 def test_the_newest_is_that_of_the_newest_day(tmp_path: Path) -> None:
     assert newest_artifact(tmp_path, ITEM_INDEX) is None
     later = write(tmp_path, "a", date(2026, 3, 2))
-    write(tmp_path, "b")
+    earlier = write(tmp_path, "b")
     assert newest_artifact(tmp_path, ITEM_INDEX) == later
+    # What is said of a day again is said by what that day could know.
+    assert newest_artifact(tmp_path, ITEM_INDEX, UNTIL) == earlier
+    assert newest_artifact(tmp_path, ITEM_INDEX, date(2026, 2, 28)) is None
 
 
 def test_the_oldest_go_but_for_what_is_live(tmp_path: Path) -> None:

@@ -103,6 +103,7 @@ def test_a_shop_that_tells_something_gets_a_model_that_loads_as_it_was_and_names
     assert PROPENSITY_MODEL not in APPLICATION_KINDS
     model = PropensityModel.newest(tmp_path / "applications")
     assert model is not None
+    assert PropensityModel.newest(tmp_path / "applications", LAST - timedelta(days=1)) is None
     assert model.weights == trained.model.weights
     assert golden_differences(trained.folder, model.answer) == []
     assert not any(b'"u1' in path.read_bytes() for path in trained.folder.iterdir())
