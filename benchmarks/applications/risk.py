@@ -74,7 +74,7 @@ def simulated(seed: int) -> SimulatedCases:
         sessions = sessionise(pa.concat_tables(logs[day - 1 : day + 2]), at)
         known = user_feature_snapshot(pa.concat_tables(logs[max(0, day - 30) : day]), at - timedelta(days=1))
         found.append((at, risk_cases(sessions, pa.concat_tables(logs[max(0, day - 30) : day + 2]), known, at)))
-    return SimulatedCases(tuple(found), frozenset(bots), frozenset(frauds), pa.concat_tables(logs[:-TESTED]))
+    return SimulatedCases(tuple(found), frozenset(bots), frozenset(frauds), pa.concat_tables(logs[: WARM_UP + TRAINED]))
 
 
 def simulated_scores(

@@ -81,6 +81,7 @@ def test_a_day_is_scored_its_robots_are_queued_and_decisions_are_learned(tmp_pat
     first = run(settings, risk.risk_cases, risk.risk_model, risk.risk_scores)
     assert first.success, [event.message for event in first.all_events if event.is_failure]
     assert {each.check_name: each.passed for each in first.get_asset_check_evaluations()} == {
+        "risk_model_passes_gate": True,
         "risk_scores_complete": True,
         "risk_scores_within_budget": True,
     }
@@ -107,5 +108,21 @@ def test_a_day_is_scored_its_robots_are_queued_and_decisions_are_learned(tmp_pat
     before = sorted(path.name for path in settings.applications.rglob("manifest.json"))
     blind = policy_file(tmp_path).read_text().replace("forest_weight: 0.6", "forest_weight: 0.0").split("rules:")[0]
     (tmp_path / FILE_NAME).write_text(f"{blind}rules: []\n")
-    assert not run(settings, risk.risk_model).success
+    # Cause: a refusal failed the asset, and with it nothing of the day was scored although a model was there.
+    tables.sessions.write(DAY, sessions)
+    tables.risk_scores.write(DAY, tables.risk_scores.schema.empty_table())
+    refused = run(settings, risk.risk_model, risk.risk_scores)
+    assert refused.success
+    gate, *_ = [each for each in refused.get_asset_check_evaluations() if each.check_name == risk.GATE.name]
+    assert not gate.passed
+    assert "must be flagged" in str(gate.metadata["why"].value)
     assert sorted(path.name for path in settings.applications.rglob("manifest.json")) == before
+    assert tables.risk_scores.read([DAY])["case_id"].to_pylist() == scores["case_id"].to_pylist()
+
+
+def test_a_day_on_which_nobody_came_is_no_failure(tmp_path: Path) -> None:
+    settings, tables = Settings(home=tmp_path), Tables(tmp_path / "tables")
+    result = run(settings, risk.risk_cases, risk.risk_model, risk.risk_scores)
+    assert result.success, [event.message for event in result.all_events if event.is_failure]
+    assert all(each.passed for each in result.get_asset_check_evaluations())
+    assert tables.risk_scores.days() == [DAY]

@@ -41,13 +41,14 @@ def risk_cases(context: dg.AssetExecutionContext, tables: dg.ResourceParam[Table
     One row a case. From `sessions`, the shopper's features of the day before, and the `validated_events` of 30 days.
     An order is described as it was when it was placed: nothing that came after it.
     """
+    from intent_tracking.applications.risk.cases import orders_of
     from intent_tracking.applications.risk.cases import risk_cases as cases_of
 
     rows = 0
     for day in days_of(context):
         history = [day - timedelta(days=back) for back in range(HISTORY.days, -2, -1)]
         before = tables.user_features.read([day - timedelta(days=1)])
-        table = cases_of(tables.sessions.read([day]), tables.validated_events.read(history), before, day)
+        table = cases_of(tables.sessions.read([day]), orders_of(tables.validated_events, history), before, day)
         tables.risk_cases.write(day, table)
         rows += table.num_rows
         context.add_asset_metadata(
@@ -63,8 +64,24 @@ class RiskModelConfig(dg.Config):
     until: str | None = Field(default=None, description="Last day, YYYY-MM-DD; by default the newest of risk_cases.")
 
 
-@dg.asset(deps=[risk_cases], group_name="applications", kinds={"scikitlearn"}, owners=OWNERS, pool=TABLES_POOL)
+GATE = dg.AssetCheckSpec(
+    "risk_model_passes_gate",
+    asset="risk_model",
+    description="What was learned judges the probes rightly, keeps the budget and is no worse than the live model. "
+    "Where it is not, the live model goes on, and the day is scored by it.",
+)
+
+
+@dg.asset(
+    deps=[risk_cases],
+    group_name="applications",
+    kinds={"scikitlearn"},
+    owners=OWNERS,
+    pool=TABLES_POOL,
+    check_specs=[GATE],
+)
 def risk_model(
+    context: dg.AssetExecutionContext,
     config: RiskModelConfig,
     settings: dg.ResourceParam[Settings],
     tables: dg.ResourceParam[Tables],
@@ -74,18 +91,23 @@ def risk_model(
 
     From the `risk_cases` of the last weeks, the decisions in `annotations/risk/` and the policy (`risk.yaml` of the
     home, or the shipped one). One that misjudges a probe, passes the budget, or knows newly decided cases worse than
-    the live model is not written, and this fails.
+    the live model is not written: a check says why, and the live model stays. While there are no cases there is none.
     """
     from intent_tracking.applications.artifacts import RISK_MODEL
     from intent_tracking.applications.risk.daily import learned_until
+    from intent_tracking.applications.risk.training import NoCasesError
 
     written = tables.risk_cases.days()
     if not written:
         raise dg.Failure("no risk_cases are written yet: materialize risk_cases for some days first")
     until = date.fromisoformat(config.until) if config.until else written[-1]
-    made = learned_until(settings, until)
+    try:
+        made = learned_until(settings, until)
+    except NoCasesError as none:
+        return _not_made(str(none), passed=True)
     if made.folder is None:
-        raise dg.Failure("the gate refuses this risk model: " + "; ".join(made.verdict.problems))
+        context.log.error("the gate refuses this risk model: %s", "; ".join(made.verdict.problems))
+        return _not_made("; ".join(made.verdict.problems), passed=False, **made.verdict.figures)
     release = publish_application(settings, intent_service, RISK_MODEL, made.folder)
     return dg.MaterializeResult(
         metadata={
@@ -94,7 +116,15 @@ def risk_model(
             "release": release.number if release else "waits for the first intent model",
             **made.metrics,
             **made.verdict.figures,
-        }
+        },
+        check_results=[dg.AssetCheckResult(check_name=GATE.name, passed=True, metadata=dict(made.verdict.figures))],
+    )
+
+
+def _not_made(why: str, *, passed: bool, **figures: float) -> dg.MaterializeResult:
+    return dg.MaterializeResult(
+        metadata={"version": "none", "why": why, **figures},
+        check_results=[dg.AssetCheckResult(check_name=GATE.name, passed=passed, metadata={"why": why, **figures})],
     )
 
 
@@ -112,10 +142,11 @@ def risk_scores(
     from intent_tracking.applications.risk.review import risk_scores as scored
 
     model = live_model(settings)
-    if model is None:
-        raise dg.Failure("there is no risk model yet: materialize risk_model")
     for day in days_of(context):
-        table = scored(tables.risk_cases.read([day]), model)
+        cases = tables.risk_cases.read([day])
+        if model is None and cases.num_rows:
+            raise dg.Failure("there is no risk model yet: materialize risk_model; its check says why none was made")
+        table = scored(cases, model) if model is not None else tables.risk_scores.schema.empty_table()
         scores = table.select(["score", "rules_score", "forest_score"])
         tables.risk_scores.write(day, table)
         context.add_asset_metadata(
@@ -123,7 +154,9 @@ def risk_scores(
             partition_key=day.isoformat(),
         )
     queue = queue_counts(settings, datetime.now(UTC).date())
-    return dg.MaterializeResult(metadata={"model": model.version, **{f"queue/{k}": v for k, v in queue.items()}})
+    return dg.MaterializeResult(
+        metadata={"model": model.version if model else "none", **{f"queue/{k}": v for k, v in queue.items()}}
+    )
 
 
 @dg.asset_check(asset=risk_scores, blocking=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final
@@ -27,8 +28,10 @@ from intent_tracking.applications.risk.shop import Shop, complete
 from intent_tracking.events.contract import EVENT_SCHEMA, EventName, event_from_row
 from intent_tracking.sessions.render import SessionEvent
 from intent_tracking.sessions.sessionise import SESSION_SCHEMA
+from intent_tracking.tables import DayTable
 
 _UTC: Final = pa.timestamp("us", tz="UTC")
+_TICK: Final = timedelta(microseconds=1)
 _IDS: Final[list[tuple[str, pa.DataType]]] = [
     ("case_id", pa.string()),
     ("kind", pa.string()),
@@ -41,22 +44,22 @@ _IDS: Final[list[tuple[str, pa.DataType]]] = [
 RISK_CASE_SCHEMA: Final = pa.schema([*_IDS, *((feature.name, pa.float64()) for feature in FEATURES)])
 """One row a session and an order; a value that is not known is null. `event_id` is that of the purchase, else null."""
 
-_HISTORY: Final = """
-WITH uses AS (
-  SELECT shopper_id, coupon, count(DISTINCT transaction_id) AS uses FROM (
-    SELECT shopper_id, transaction_id, unnest(list_distinct(list_append(
+_DELAYS: Final = """
+SELECT refund.shopper_id, min(epoch(refund.event_time - purchase.event_time)) / 3600 AS hours
+FROM events AS refund JOIN events AS purchase
+  ON refund.transaction_id = purchase.transaction_id AND refund.shopper_id = purchase.shopper_id
+WHERE refund.event_name = $refund AND purchase.event_name = $purchase
+  AND refund.event_time >= purchase.event_time AND refund.event_time >= $begin AND refund.event_time < $end
+GROUP BY ALL
+"""
+_COUPONS: Final = """
+SELECT shopper_id, list(used ORDER BY used) FROM (
+  SELECT shopper_id, coupon, transaction_id, min(event_time)::TIMESTAMP AS used FROM (
+    SELECT shopper_id, transaction_id, event_time, unnest(list_distinct(list_append(
       list_transform(items, line -> line.coupon), custom::JSON ->> 'coupon'))) AS coupon
-    FROM events WHERE event_name = $purchase AND event_time < $end)
-  WHERE coupon IS NOT NULL GROUP BY ALL),
-delays AS (
-  SELECT refund.shopper_id, min(epoch(refund.event_time - purchase.event_time)) / 3600 AS hours
-  FROM events AS refund JOIN events AS purchase
-    ON refund.transaction_id = purchase.transaction_id AND refund.shopper_id = purchase.shopper_id
-  WHERE refund.event_name = $refund AND purchase.event_name = $purchase
-    AND refund.event_time >= purchase.event_time AND refund.event_time >= $begin AND refund.event_time < $end
-  GROUP BY ALL)
-SELECT coalesce(uses.shopper_id, delays.shopper_id) AS shopper_id, max(uses.uses), min(delays.hours)
-FROM uses FULL JOIN delays ON uses.shopper_id = delays.shopper_id GROUP BY ALL
+    FROM events WHERE event_name = $purchase)
+  WHERE coupon IS NOT NULL AND transaction_id IS NOT NULL GROUP BY ALL)
+GROUP BY shopper_id, coupon ORDER BY shopper_id, coupon
 """
 _HISTORY_READ: Final = ("event_name", "event_time", "shopper_id", "transaction_id", "items", "custom")
 
@@ -66,7 +69,8 @@ def risk_cases(sessions: pa.Table, events: pa.Table, features: pa.Table, day: da
 
     Args:
         sessions: SESSION_SCHEMA of `day`.
-        events: EVENT_SCHEMA of `day`, the day after (for what runs over midnight) and the 30 days before.
+        events: EVENT_SCHEMA of `day`, the day after (for what runs over midnight) and the 30 days before; of them
+            purchases and refunds suffice (`orders_of`).
         features: USER_FEATURE_SCHEMA rows of the day before, as they stood online on `day`. A shopper without a row has
             the defaults that the online store answers; without any row there was no store, and nobody is known.
 
@@ -75,7 +79,7 @@ def risk_cases(sessions: pa.Table, events: pa.Table, features: pa.Table, day: da
     with duckdb.connect() as database:
         database.execute("SET TimeZone = 'UTC'")
         shop = Shop.learned(_before(events, day))
-        history = _history(database, events, day)
+        delays, coupons = _history(database, events, day)
     bought = _purchases(events, day)
     known = {row["shopper_id"]: row for row in features.select(["shopper_id", *USER_COLUMNS]).to_pylist()}
     rows = sessions.select(SESSION_SCHEMA.names).to_pylist()
@@ -86,18 +90,33 @@ def risk_cases(sessions: pa.Table, events: pa.Table, features: pa.Table, day: da
     for row in rows:
         shopper = row["shopper_id"]
         stood = known.get(shopper, USER_DEFAULTS) if known else None
-        about = shopper_values(stood) | history.get(shopper, {})
-        about["sessions_today"] = today[shopper]
-        found.extend(_of_session(row, about, shop, bought))
+        about = shopper_values(stood) | {"sessions_today": today[shopper]}
+        if shopper in delays:
+            about["refund_delay_hours"] = delays[shopper]
+        found.extend(_of_session(row, about, coupons.get(shopper, []), shop, bought))
     return pa.Table.from_pylist(found, schema=RISK_CASE_SCHEMA)
 
 
+def orders_of(events: DayTable, days: Sequence[date], columns: Sequence[str] = EVENT_SCHEMA.names) -> pa.Table:
+    """The purchases and refunds of `days`, read day by day: what else happened is much more."""
+    wanted = pa.array([EventName.PURCHASE.value, EventName.REFUND.value])
+    read = (events.read([day], columns=list(columns)) for day in days)
+    nothing = pa.schema([EVENT_SCHEMA.field(name) for name in columns]).empty_table()
+    return pa.concat_tables([nothing, *(table.filter(pc.is_in(table["event_name"], wanted)) for table in read)])
+
+
 def _of_session(
-    row: Mapping[str, Any], about: Values, shop: Shop, bought: Mapping[str, Mapping[str, Any]]
+    row: Mapping[str, Any],
+    about: Values,
+    coupons: Sequence[Sequence[datetime]],
+    shop: Shop,
+    bought: Mapping[str, Mapping[str, Any]],
 ) -> Iterator[dict[str, Any]]:
     events = [SessionEvent.from_row(event) for event in row["events"]]
     ids = {name: row[name] for name in ("shopper_id", "session_id", "started_at")}
-    values = complete(shop, {**session_values(events, row["event_count"], row["started_at"]), **about})
+    end = _moment(row["started_at"].date() + timedelta(days=1))
+    seen = {**session_values(events, row["event_count"], row["started_at"]), **about, **_uses(coupons, end)}
+    values = complete(shop, seen)
     yield {"case_id": f"session:{row['session_id']}", "kind": Kind.SESSION.value, **ids, **values}
     # What else happened on the day may have come after the order.
     earlier = {name: value for name, value in about.items() if name not in OF_DAYS}
@@ -107,7 +126,8 @@ def _of_session(
             continue
         order = order_of(purchase)
         before = session_values(events[:at], at, row["started_at"]) if at else {}
-        values = complete(shop, {**before, **order_values(order), **earlier}, order)
+        uses = _uses(coupons, event.event_time + _TICK)
+        values = complete(shop, {**before, **order_values(order), **earlier, **uses}, order)
         yield {
             "case_id": f"order:{event.event_id}",
             "kind": Kind.ORDER.value,
@@ -168,8 +188,16 @@ def _moment(day: date) -> datetime:
     return datetime.combine(day, time.min, tzinfo=UTC)
 
 
-def _history(database: duckdb.DuckDBPyConnection, events: pa.Table, day: date) -> dict[str, dict[str, float]]:
-    """By shopper: most orders with one coupon in the days given, and the fastest refund of `day`."""
+def _uses(coupons: Sequence[Sequence[datetime]], end: datetime) -> dict[str, float]:
+    """Most orders with one coupon before `end`, of the times of each coupon in order; nothing where there are none."""
+    most = max((bisect_left(times, end) for times in coupons), default=0)
+    return {"coupon_uses": float(most)} if most else {}
+
+
+def _history(
+    database: duckdb.DuckDBPyConnection, events: pa.Table, day: date
+) -> tuple[dict[str, float], dict[str, list[list[datetime]]]]:
+    """By shopper the fastest refund of `day` in hours, and of each coupon when orders used it."""
     schema = pa.schema([EVENT_SCHEMA.field(name) for name in _HISTORY_READ])
     database.register("events", events.select(_HISTORY_READ).cast(schema))
     begin = _moment(day)
@@ -179,11 +207,8 @@ def _history(database: duckdb.DuckDBPyConnection, events: pa.Table, day: date) -
         "begin": begin,
         "end": begin + timedelta(days=1),
     }
-    found: dict[str, dict[str, float]] = {}
-    for shopper, uses, hours in database.execute(_HISTORY, given).fetchall():
-        found[shopper] = {
-            name: float(value)
-            for name, value in (("coupon_uses", uses), ("refund_delay_hours", hours))
-            if value is not None
-        }
-    return found
+    delays = {shopper: float(hours) for shopper, hours in database.execute(_DELAYS, given).fetchall()}
+    coupons: dict[str, list[list[datetime]]] = {}
+    for shopper, times in database.execute(_COUPONS, {"purchase": EventName.PURCHASE.value}).fetchall():
+        coupons.setdefault(shopper, []).append([moment.replace(tzinfo=UTC) for moment in times])
+    return delays, coupons

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from datetime import date, timedelta
 
 from intent_tracking.applications.artifacts import RISK_MODEL, newest_artifact
-from intent_tracking.applications.risk.cases import RISK_CASE_SCHEMA
+from intent_tracking.applications.risk.cases import RISK_CASE_SCHEMA, orders_of
 from intent_tracking.applications.risk.gate import Challenge, challenge
 from intent_tracking.applications.risk.model import RiskModel
 from intent_tracking.applications.risk.policy import load_policy
 from intent_tracking.applications.risk.review import RISK_SCORE_SCHEMA, counted, queue, read_decisions
 from intent_tracking.applications.risk.shop import READ, Shop
 from intent_tracking.events.contract import EVENT_SCHEMA
-from intent_tracking.release import read_release
+from intent_tracking.release import component_directory, read_release
 from intent_tracking.settings import Settings
 from intent_tracking.tables import DayTable
 
@@ -24,18 +24,19 @@ def learned_until(settings: Settings, until: date) -> Challenge:
     """The risk model of the weeks up to `until`, held against the live one.
 
     Raises:
-        ValueError: there are no cases; the policy or a decision cannot be read.
+        NoCasesError: there are no cases.
+        ValueError: the policy or a decision cannot be read.
         ArtifactError: the live model is damaged.
     """
     policy = load_policy(settings.home)
     days = [until - timedelta(days=back) for back in reversed(range(policy.train_days))]
     cases = DayTable(settings.tables, "risk_cases", RISK_CASE_SCHEMA).read(days)
     shop_days = [until - timedelta(days=back) for back in reversed(range(SHOP_DAYS))]
-    events = DayTable(settings.tables, "validated_events", EVENT_SCHEMA).read(shop_days, columns=list(READ))
+    events = DayTable(settings.tables, "validated_events", EVENT_SCHEMA)
     return challenge(
         cases,
         read_decisions(settings.annotations),
-        Shop.learned(events),
+        Shop.learned(orders_of(events, shop_days, READ)),
         policy,
         until,
         _released(settings),
@@ -64,5 +65,4 @@ def queue_counts(settings: Settings, today: date) -> Mapping[str, int]:
 def _released(settings: Settings) -> RiskModel | None:
     release = read_release(settings.release_file)
     component = release.components.get(RISK_MODEL) if release is not None else None
-    # A relative path starts at the release file.
-    return RiskModel.load(settings.release_file.parent / component.path) if component is not None else None
+    return RiskModel.load(component_directory(settings.release_file, component)) if component is not None else None

@@ -61,7 +61,7 @@ def challenge(
     """Learn a model of RISK_CASE_SCHEMA rows and of what people decided; write it where it passes.
 
     Raises:
-        ValueError: there are no cases.
+        NoCasesError: there are no cases.
     """
     ids = set(cases["case_id"].to_pylist())
     known = {case: each for case, each in decisions.items() if case in ids}

@@ -34,6 +34,11 @@ from intent_tracking.applications.risk.rules import fired
 from intent_tracking.applications.risk.shop import Shop
 from intent_tracking.applications.risk.trees import Floats, grow_boosting, grow_forest
 
+
+class NoCasesError(ValueError):
+    """There is nothing to learn from."""
+
+
 # Raise it when the same cases would give another model.
 FORMAT: Final = "1"
 LEAST_ROWS: Final = 50
@@ -56,10 +61,10 @@ def learn(
         seed: of everything random.
 
     Raises:
-        ValueError: there are no cases.
+        NoCasesError: there are no cases.
     """
     if cases.num_rows == 0:
-        raise ValueError("there are no risk_cases: materialize risk_cases for some days first")
+        raise NoCasesError(f"there are no risk_cases up to {until}: nobody came, or they are not materialized")
     kinds: dict[Kind, KindModel] = {}
     metrics: dict[str, float] = {}
     for kind in Kind:
