@@ -58,6 +58,7 @@ class Shop:
         confidence: float = 0.9,
         out_of_scope: bool = False,
         embedding: Sequence[float] = (1.0, 0.0, 0.0),
+        model: str = "m1",
     ) -> None:
         """One session of (event name, what was typed); with an `intent` the service answered its last event."""
         self._sessions += 1
@@ -104,7 +105,7 @@ class Shop:
                     "confidence": confidence,
                     "out_of_scope": out_of_scope,
                     "embedding": list(embedding),
-                    "model_version": "m1",
+                    "model_version": model,
                 }
             )
 

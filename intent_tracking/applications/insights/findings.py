@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from intent_tracking.applications.insights.intents import (
     INTENT_COLUMNS,
@@ -44,6 +46,10 @@ from intent_tracking.sessions.render import newest_words
 from intent_tracking.text.language import Language, detect
 from intent_tracking.text.linguistics import Analysis
 
+_ANSWER_COLUMNS: Final = [
+    *("prediction_id", "event_time", "session_id", "shopper_id"),
+    *("text", "confidence", "out_of_scope", "model_version"),
+]
 _QUESTION: Final = re.compile(r"[?？]|[吗呢][\s，。！]*$")
 
 
@@ -134,19 +140,9 @@ def _not_understood(
     grammatical: Collection[str],
 ) -> NotUnderstood | None:
     answers = out_of_scope = unsure = 0
-    rows: dict[str, dict[str, object]] = {}
-    columns = [
-        "prediction_id",
-        "event_time",
-        "session_id",
-        "shopper_id",
-        "text",
-        "confidence",
-        "out_of_scope",
-        "embedding",
-    ]
+    rows: dict[str, dict[str, Any]] = {}
     for day in days:
-        table = sources.served_predictions.read([day], columns=columns)
+        table = sources.served_predictions.read([day], columns=_ANSWER_COLUMNS)
         answers += table.num_rows
         low = pc.and_not(pc.less(table["confidence"], policy.low_confidence), table["out_of_scope"])
         out_of_scope += pc.sum(table["out_of_scope"]).as_py() or 0
@@ -162,11 +158,30 @@ def _not_understood(
                 rows[f"{row['session_id']}\x1f{words}"] = {**row, "words": words, "day": day}
     if not answers:
         return None
-    chosen = sorted(rows.values(), key=lambda row: str(row["prediction_id"]))[:MOST_TEXTS]
+    version = _most_frequent(row["model_version"] for row in rows.values())
+    comparable = (row for row in rows.values() if row["model_version"] == version)
+    chosen = sorted(comparable, key=lambda row: str(row["prediction_id"]))[:MOST_TEXTS]
     texts = spoken([_said(row) for row in chosen], analysers)
-    embeddings = np.array([row["embedding"] for row in chosen], np.float32)
+    embeddings = _embeddings(sources, days, [row["prediction_id"] for row in chosen])
     found, unthemed = themes(texts, embeddings, voices, policy, grammatical)
     return NotUnderstood(answers, out_of_scope, unsure, tuple(found[: policy.most]), unthemed)
+
+
+def _most_frequent(versions: Iterable[str]) -> str | None:
+    """What one model makes of a text says nothing beside what another makes: the themes are of one of them."""
+    counts = Counter(versions)
+    return max(counts, key=lambda version: (counts[version], version)) if counts else None
+
+
+def _embeddings(sources: Sources, days: list[date], ids: list[str]) -> NDArray[np.float32]:
+    """What the model made of the texts of some answers, in their order; read for these alone, they are large."""
+    wanted = pa.array(ids, pa.string())
+    found: dict[str, list[float]] = {}
+    for day in days:
+        table = sources.served_predictions.read([day], columns=["prediction_id", "embedding"])
+        table = table.filter(pc.is_in(table["prediction_id"], value_set=wanted))
+        found |= dict(zip(table["prediction_id"].to_pylist(), table["embedding"].to_pylist(), strict=True))
+    return np.array([found[each] for each in ids], np.float32)
 
 
 def _said(row: Mapping[str, object]) -> Said:

@@ -144,6 +144,21 @@ def test_what_was_not_understood_is_told_by_theme_with_its_own_words(found):
     assert not any({"subscribe", "song"} <= each for each in words)
 
 
+def test_a_model_that_went_live_in_the_week_ends_no_report(tmp_path):
+    # Cause: the embeddings of two models, of two widths, were put into one matrix.
+    shop = Shop()
+    for number in range(8):
+        asks = [("message", "subscribe me to the refill plan")]
+        shop.session(DAY - timedelta(days=1), f"u{number}", asks, intent="purchase", out_of_scope=True)
+        sings = [("message", "sing a song please")]
+        shop.session(
+            DAY, f"u{number % 4}", sings, intent="explore", out_of_scope=True, embedding=(1.0, 0.0), model="m2"
+        )
+    part = find_insights(shop.sources(tmp_path), DAY, ANALYSERS, InsightsPolicy(days=3, history_days=8)).not_understood
+    assert (part.answers, part.out_of_scope) == (16, 16)
+    assert all("sing" not in theme.words for theme in part.themes)
+
+
 def test_a_question_that_the_description_does_not_answer_becomes_a_suggestion(found):
     (about,) = [each for each in found.suggestions if each.aspect == "waterproof"]
     assert about.subject == "Rain jacket"
