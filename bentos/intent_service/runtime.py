@@ -99,7 +99,7 @@ class Runtime:
         )
         self.console = Console(settings, self.release, self.metrics.console_skipped.inc)
         self._intake = Intake(self._take_in)
-        # What reads the session state.
+        # What waits for the session state or the disk.
         self._storage = RequestExecutor(max_workers=STORAGE_THREADS, thread_name_prefix="storage")
         self.shoppers = Shoppers(settings, self._tracker, self._features, self._inference, self._storage)
         # What must go on while those wait for storage that hangs has threads of its own.
@@ -274,6 +274,10 @@ class Runtime:
     async def in_thread(self, work: Callable[..., Result], *arguments: Any) -> Result:
         """Run `work` where it holds up no other request; an application computes its answer so."""
         return await asyncio.get_running_loop().run_in_executor(self._texts, work, *arguments)
+
+    async def in_storage(self, work: Callable[..., Result], *arguments: Any) -> Result:
+        """Run `work` that waits for a disk, which may hang, where it holds up nobody who does not."""
+        return await asyncio.get_running_loop().run_in_executor(self._storage, work, *arguments)
 
     async def erase(self, user_id: str) -> EraseAnswer:
         """Remove one person from what the service holds, and leave the rest to the erasure job.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Collection
+from contextvars import ContextVar
+from functools import partial
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -19,6 +21,14 @@ MAX_RETRY_SECONDS: Final = 30
 _EVIDENCE: Final = 0.25
 # What the newest answer weighs in the pace.
 _NEWEST: Final = 0.2
+_leave_queue: ContextVar[Callable[[], None] | None] = ContextVar("leave_queue", default=None)
+
+
+def wait_elsewhere() -> None:
+    """Say that the request under way waits for another service from here on: it holds up none that come after it."""
+    leave = _leave_queue.get()
+    if leave is not None:
+        leave()
 
 
 class LoadShedding:
@@ -81,9 +91,11 @@ class LoadShedding:
             await send(message)
 
         queue.in_flight += 1
+        under_way = _leave_queue.set(partial(queue.leave, request))
         try:
             await self._app(scope, watched, answered)
         finally:
+            _leave_queue.reset(under_way)
             queue.in_flight -= 1
             self._body_bytes -= size
             queue.leave(request)
@@ -124,14 +136,14 @@ class _Queue:
         self._waiting.setdefault(request, self._clock())
 
     def leave(self, request: object) -> None:
-        """`request` is over, answered or not."""
+        """`request` waits here no more, answered or not."""
         self._waiting.pop(request, None)
 
     def note_answer(self, request: object) -> None:
         """The answer of `request` begins."""
         asked_at = self._waiting.pop(request, None)
         if asked_at is None:
-            # Refused before its body was complete: it took nobody's time.
+            # Refused before its body was complete, or it waited elsewhere: it took nobody's time.
             return
         now = self._clock()
         took = now - max(asked_at, self._answered_at)

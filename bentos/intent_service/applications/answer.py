@@ -15,6 +15,7 @@ from bentos.intent_service.answers import key_information_in
 from bentos.intent_service.openapi import Operation
 from bentos.intent_service.runtime import Runtime
 from bentos.intent_service.schemas import KeyInformation, Probability, Text, _Record
+from bentos.intent_service.shedding import wait_elsewhere
 from intent_tracking.access.keys import Scope
 from intent_tracking.applications.artifacts import ANSWER_INDEX
 from intent_tracking.applications.customer_service.answer_index import AnswerIndex
@@ -95,7 +96,7 @@ async def answer(runtime: Runtime, request: AnswerRequest) -> DeskAnswer:
     if said.hands_over:
         session = (await runtime.shoppers.now(request.session_id, None)).session if request.session_id else None
         handover = summary(said, entry, prediction, session, datetime.now(UTC))
-        await runtime.in_thread(desk.handovers.append, handover)
+        await runtime.in_storage(desk.handovers.append, handover)
     runtime.metrics.answers.labels(said.source.partition(":")[0]).inc()
     return DeskAnswer(
         answer=said.text,
@@ -126,6 +127,7 @@ async def _worded(desk: Desk, writer: AnswerWriter, said: Answer, entry: ModelIn
         return said
     question = entry.text[entry.utterance_start : entry.utterance_end]
     passages = [found.passage for found in said.grounds]
+    wait_elsewhere()
     try:
         # Not among the threads of the service, all of which a slow endpoint would hold.
         async with desk.worded_at_once:

@@ -39,7 +39,7 @@ def desk(home: Path, **options: Any) -> Iterator[TestClient]:
     runtime = Runtime(settings, FakePredictor.load)
     runtime.start()
     try:
-        yield client_of(runtime)
+        yield client_of(runtime, settings=settings)
     finally:
         runtime.close()
 
@@ -151,6 +151,27 @@ def test_to_those_who_come_while_the_endpoint_is_busy_the_passage_answers(tmp_pa
         assert ask(client, DELIVERY)["source"] == "passage:faq.csv#1"
         busy.wait(30)
         assert {each.result(30)["source"] for each in first} == {"generated:faq.csv#1"}
+
+
+def test_a_question_that_waits_for_the_endpoint_sheds_no_other(tmp_path: Path) -> None:
+    # Cause: a wording of more than two seconds counted as a queue of this service, and all others got 503 meanwhile.
+    wording, go_on = threading.Event(), threading.Event()
+
+    def waits(_: Messages) -> str:
+        wording.set()
+        assert go_on.wait(30)
+        return "Parcels arrive within two working days [1]."
+
+    with (
+        worded(tmp_path, waits, answer_model_seconds=60.0, max_wait_seconds=0.1) as (client, _),
+        ThreadPoolExecutor(1) as threads,
+    ):
+        slow = threads.submit(ask, client, DELIVERY)
+        assert wording.wait(30)
+        time.sleep(0.3)
+        assert ask(client, "xylophone")["source"] == "handover"
+        go_on.set()
+        assert slow.result(30)["source"] == "generated:faq.csv#1"
 
 
 def test_without_an_index_it_says_what_to_do(client: TestClient) -> None:
