@@ -33,6 +33,7 @@ PROPENSITY_MODEL: Final = "propensity_model"
 """Read by the daily batch alone, so no part of the release."""
 
 GOLDEN: Final = "golden.jsonl"
+_REFUSED: Final = ".refused"
 _SHOWN_DIGITS: Final = 12
 # Sums of floats end differently on another processor; an answer is another one beyond this.
 _TOLERANCE: Final = 1e-3
@@ -100,12 +101,20 @@ def artifact_folder(root: Path, kind: str, until: date, fingerprint: str) -> Pat
 def newest_artifact(root: Path, kind: str, until: date | None = None) -> Path | None:
     """The finished artifact of `kind` with the newest day, the one written last among equals; None where none is.
 
-    With `until` none that learned from a later day.
+    With `until` none that learned from a later day. A refused one is none.
     """
-    found = _by_age(root, kind)
+    found = [folder for folder in _by_age(root, kind) if not _verdict(folder).exists()]
     if until is not None:
         found = [folder for folder in found if folder.name.rsplit("-", 2)[1] <= f"{until:%Y%m%d}"]
     return next(reversed(found), None)
+
+
+def judged(folder: Path, reasons: Sequence[str]) -> None:
+    """Keep beside the artifact in `folder` why it may not go live; no `reasons`: it may."""
+    if reasons:
+        atomic_write_text(_verdict(folder), "".join(f"{reason}\n" for reason in reasons))
+    else:
+        _verdict(folder).unlink(missing_ok=True)
 
 
 def remove_old_artifacts(root: Path, kind: str, keep: int, live: Collection[Path]) -> list[str]:
@@ -119,6 +128,7 @@ def remove_old_artifacts(root: Path, kind: str, keep: int, live: Collection[Path
         # Without it, a folder of which a part is left is no artifact.
         (folder / MANIFEST).unlink()
         shutil.rmtree(folder)
+        judged(folder, ())
     return [folder.name for folder in gone]
 
 
@@ -171,6 +181,10 @@ def _by_age(root: Path, kind: str) -> list[Path]:
     """The finished artifacts of `kind`, oldest day first, and of a day the one written first."""
     found = [path.parent for path in (root / kind).glob(f"*/{MANIFEST}") if not path.parent.name.startswith(".")]
     return sorted(found, key=lambda folder: (folder.name.rsplit("-", 1)[0], _written(folder)))
+
+
+def _verdict(folder: Path) -> Path:
+    return folder.with_name(folder.name + _REFUSED)
 
 
 def _written(folder: Path) -> int:

@@ -1,5 +1,6 @@
 """How the artifact of an application goes live beside the intent model."""
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from dagster_project.resources.service import IntentService, ReleaseRefusedError
@@ -12,10 +13,16 @@ from intent_tracking.applications.artifacts import (
 from intent_tracking.artifact import INTENT_MODEL
 from intent_tracking.release import Component, Release, component_directory, publish, read_release, withdraw
 from intent_tracking.settings import Settings
+from intent_tracking.tables import locked
 
 SWITCH_SECONDS = 60.0
 # So far back an application can be rolled back.
 ARTIFACTS_KEPT = 10
+
+
+def switching(settings: Settings) -> AbstractContextManager[None]:
+    """Held from a release to its verdict: of two at once a service sees the later alone, and refuses it for both."""
+    return locked(settings.release_file.parent / "releases" / ".switching")
 
 
 def publish_application(settings: Settings, service: IntentService, kind: str, folder: Path) -> Release | None:
@@ -33,25 +40,26 @@ def publish_application(settings: Settings, service: IntentService, kind: str, f
     """
     verified(folder, kind)
     component = Component.of(folder)
-    live = read_release(settings.release_file)
-    if live is None or INTENT_MODEL not in live.components:
-        return None
-    current = live.components.get(kind)
-    if current is not None and current.manifest_sha256 == component.manifest_sha256:
-        return live
-    release = publish(settings.release_file, {kind: component}, f"{kind} {component.version}")
-    try:
-        service.wait_for(release.number, SWITCH_SECONDS)
-    except ReleaseRefusedError as refused:
-        withdraw(settings.release_file, release.number, str(refused))
-        raise
+    with switching(settings):
+        live = read_release(settings.release_file)
+        if live is None or INTENT_MODEL not in live.components:
+            return None
+        current = live.components.get(kind)
+        if current is not None and current.manifest_sha256 == component.manifest_sha256:
+            return live
+        release = publish(settings.release_file, {kind: component}, f"{kind} {component.version}")
+        try:
+            service.wait_for(release.number, SWITCH_SECONDS)
+        except ReleaseRefusedError as refused:
+            withdraw(settings.release_file, release.number, str(refused))
+            raise
     live_folders = [component_directory(settings.release_file, each) for each in release.components.values()]
     remove_old_artifacts(settings.applications, kind, ARTIFACTS_KEPT, live_folders)
     return release
 
 
 def waiting_applications(settings: Settings) -> dict[str, Component]:
-    """The newest artifact of each application that the live release does not name at all."""
+    """The newest artifact of each application that the live release does not name at all, of those that may go live."""
     live = read_release(settings.release_file)
     named = live.components if live else {}
     found = {kind: newest_artifact(settings.applications, kind) for kind in APPLICATION_KINDS if kind not in named}

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Final
 
-from intent_tracking.applications.artifacts import ANSWER_INDEX, verified
+from intent_tracking.applications.artifacts import ANSWER_INDEX, judged, verified
 from intent_tracking.applications.customer_service.answer_index import AnswerIndex, build_answer_index
 from intent_tracking.applications.customer_service.golden import Judgement, judge, read_golden
 from intent_tracking.applications.customer_service.passages import Problem, read_answers
@@ -37,7 +37,7 @@ class Made:
 
 
 def make_answer_index(settings: Settings) -> Made:
-    """Index what the shop wrote, and judge it against the live index.
+    """Index what the shop wrote, and judge it against the live index; one that may not go live is marked so.
 
     Raises:
         TemplateError, GoldenError: such a file of the shop is not of its form.
@@ -51,6 +51,7 @@ def make_answer_index(settings: Settings) -> Made:
     )
     metrics = verified(folder, ANSWER_INDEX).metrics
     judgement = judge(AnswerIndex.load(folder), metrics.get("own_title_in_three"), _to_beat(settings), golden)
+    judged(folder, judgement.reasons)
     return Made(folder, len(reading.passages), reading.problems, judgement)
 
 

@@ -13,6 +13,7 @@ from intent_tracking.applications.artifacts import (
     artifact_folder,
     fingerprint_of,
     golden_differences,
+    judged,
     new_artifact,
     newest_artifact,
     remove_old_artifacts,
@@ -51,6 +52,17 @@ def test_the_newest_is_that_of_the_newest_day(tmp_path: Path) -> None:
     # What is said of a day again is said by what that day could know.
     assert newest_artifact(tmp_path, ITEM_INDEX, UNTIL) == earlier
     assert newest_artifact(tmp_path, ITEM_INDEX, date(2026, 2, 28)) is None
+
+
+def test_what_was_refused_is_not_the_newest_until_it_is_judged_otherwise(tmp_path: Path) -> None:
+    earlier, later = write(tmp_path, "a"), write(tmp_path, "b", date(2026, 3, 2))
+    judged(later, ["it finds nothing"])
+    assert newest_artifact(tmp_path, ITEM_INDEX) == earlier
+    judged(later, [])
+    assert newest_artifact(tmp_path, ITEM_INDEX) == later
+    judged(earlier, ["it finds nothing"])
+    assert remove_old_artifacts(tmp_path, ITEM_INDEX, 1, []) == [earlier.name]
+    assert [path.name for path in (tmp_path / ITEM_INDEX).iterdir()] == [later.name]
 
 
 def test_the_oldest_go_but_for_what_is_live(tmp_path: Path) -> None:
