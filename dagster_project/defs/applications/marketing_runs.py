@@ -72,7 +72,7 @@ def draw_day(settings: Settings, tables: Tables, rules: MarketingRules, day: dat
     model = PropensityModel.newest(settings.applications, day)
     consents = read_consents(settings.marketing / CONSENT_FOLDER)
     looked_back = days_before(day, rules.history_days)
-    before = [(each, tables.audience_contacts.read([each])) for each in days_under_caps(rules.caps, day)]
+    around = [(each, tables.audience_contacts.read([each])) for each in days_under_caps(rules.caps, day)]
     with history(tables.validated_events.paths(looked_back), end_of(day), lines=True) as database:
         evidence = gather(
             database,
@@ -83,7 +83,7 @@ def draw_day(settings: Settings, tables: Tables, rules: MarketingRules, day: dat
             model=model,
         )
         found = draw(
-            evidence, rules, read_words(settings.marketing), consents, Contacts(before),
+            evidence, rules, read_words(settings.marketing), consents, Contacts(around),
             control_key(settings.applications),
         )  # fmt: skip
     tables.audiences.write(day, found.members)

@@ -109,7 +109,7 @@ def _moment(value: object, where: str) -> datetime | None:
 
 
 class Contacts:
-    """How often who was written to on which channel, before a day."""
+    """How often who was written to on which channel, on the days around one."""
 
     def __init__(self, rows: Iterable[tuple[date, pa.Table]]) -> None:
         """Args:
@@ -121,13 +121,18 @@ class Contacts:
                 self._days.setdefault((shopper, channel), []).append(day)
 
     def room(self, shopper_id: str, channel: str, day: date, cap: Cap) -> bool:
-        """Whether one more contact on `day` stays under the cap; what is stored of the day itself does not count."""
-        first = day - timedelta(days=cap.days - 1)
-        before = sum(first <= each < day for each in self._days.get((shopper_id, channel), ()))
-        return before < cap.contacts
+        """Whether one more contact on `day` stays under the cap; what is stored of the day itself does not count.
+
+        So it must in every stretch of `cap.days` that holds the day: one that is drawn late has days after it.
+        """
+        whole = timedelta(days=cap.days - 1)
+        stored = self._days.get((shopper_id, channel), ())
+        others = [each for each in stored if each != day and day - whole <= each <= day + whole]
+        begins = [day, *(each for each in others if each < day)]
+        return all(sum(begin <= each <= begin + whole for each in others) < cap.contacts for begin in begins)
 
 
 def days_under_caps(caps: Mapping[str, Cap], day: date) -> Sequence[date]:
-    """The days before `day` that any cap looks at, oldest first."""
+    """The other days that any cap looks at together with `day`, oldest first."""
     longest = max((cap.days for cap in caps.values()), default=1)
-    return [day - timedelta(days=back) for back in reversed(range(1, longest))]
+    return [day + timedelta(days=away) for away in range(1 - longest, longest) if away]

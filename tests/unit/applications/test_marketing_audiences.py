@@ -28,7 +28,7 @@ from intent_tracking.applications.marketing.consent import Consents, Contacts, r
 from intent_tracking.applications.marketing.history import end_of, history
 from intent_tracking.applications.marketing.membership import gather
 from intent_tracking.applications.marketing.propensity import PropensityModel, Weights
-from intent_tracking.applications.marketing.rules import MarketingError, MarketingRules, read_rules, shipped_rules
+from intent_tracking.applications.marketing.rules import Cap, MarketingError, MarketingRules, read_rules, shipped_rules
 from intent_tracking.applications.marketing.words import presentable, read_words
 from intent_tracking.events.contract import EVENT_SCHEMA
 from intent_tracking.prediction_log import PREDICTION_SCHEMA
@@ -246,6 +246,24 @@ def test_the_cap_counts_the_days_before_and_another_channel_takes_its_place(tmp_
     week_ago = Contacts([(DAY - timedelta(days=7), pa.Table.from_pylist(full)), (DAY, pa.Table.from_pylist(full))])
     again = of(audiences(tmp_path, carts("bob"), contacts=week_ago))
     assert again["bob"]["channel"] == "push"
+
+
+@given(st.permutations(range(12)), st.integers(0, 4), st.integers(1, 6))
+def test_no_order_in_which_days_are_drawn_passes_a_cap_and_drawn_again_they_stay(
+    order: list[int], most: int, days: int
+) -> None:
+    # Cause: a day that was drawn after later ones looked only at what lies before it.
+    cap, row = Cap(contacts=most, days=days), {"shopper_id": "ann", "channel": "email"}
+    rows = pa.Table.from_pylist([row])
+    written: dict[date, pa.Table] = {}
+    for number in order:
+        day = DAY + timedelta(days=number)
+        if Contacts(written.items()).room("ann", "email", day, cap):
+            written[day] = rows
+    for number in range(12):
+        first = DAY + timedelta(days=number)
+        assert sum(first <= day < first + timedelta(days=days) for day in written) <= most
+        assert Contacts(written.items()).room("ann", "email", first, cap) == (first in written)
 
 
 moments = st.integers(-3, 3).map(lambda days: end_of(DAY) + timedelta(days=days))
