@@ -41,7 +41,8 @@ class SegmentDrift:
         psi: population stability index of the shares; None without a day before.
         common: shoppers with a segment on both days. stayed: share of them in the same segment; None without any.
         moves: the largest ones.
-        versions: artifacts that said so.
+        versions: artifacts that said so. versions_before: of the other day; where they are others, the segments were
+            learned again in between, and not the shoppers alone have moved.
     """
 
     day: str
@@ -54,6 +55,12 @@ class SegmentDrift:
     stayed: float | None
     moves: tuple[Move, ...]
     versions: tuple[str, ...]
+    versions_before: tuple[str, ...]
+
+    @property
+    def is_learned_again(self) -> bool:
+        """Whether other segments were asked on the two days."""
+        return bool(self.versions and self.versions_before) and self.versions != self.versions_before
 
     @property
     def reading(self) -> str:
@@ -64,7 +71,7 @@ class SegmentDrift:
 
     def as_document(self) -> dict[str, Any]:
         """For JSON."""
-        return asdict(self) | {"reading": self.reading}
+        return asdict(self) | {"reading": self.reading, "learned_again": self.is_learned_again}
 
 
 def population_stability(before: Mapping[str, int], now: Mapping[str, int]) -> float:
@@ -79,7 +86,7 @@ def segment_drift(table: DayTable, day: date, back: int = BACK) -> SegmentDrift:
     """Compare the segments of `day` with those of `back` days before."""
     earlier = day - timedelta(days=back)
     now, versions = _segments(table, day)
-    before, _ = _segments(table, earlier)
+    before, versions_before = _segments(table, earlier)
     counts, counts_before = Counter(now.values()), Counter(before.values())
     both = [(before[shopper], segment) for shopper, segment in now.items() if shopper in before]
     moved = Counter(pair for pair in both if pair[0] != pair[1])
@@ -98,6 +105,7 @@ def segment_drift(table: DayTable, day: date, back: int = BACK) -> SegmentDrift:
             for (was, is_now), count in sorted(moved.items(), key=lambda each: (-each[1], each[0]))[:_MOVES]
         ),
         versions=versions,
+        versions_before=versions_before,
     )
 
 

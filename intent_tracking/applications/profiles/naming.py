@@ -19,6 +19,8 @@ _IN_A_NAME: Final = 2
 # A token sets a segment apart that this share of it has, and so many times the share of the shop.
 _TOKEN_SHARE: Final = 0.1
 _TOKEN_LIFT: Final = 1.5
+# An id is part of file names, which hold 255 bytes; brands may be as long as they like.
+_SLUG_CHARACTERS: Final = 60
 
 
 def traits_of(space: Space, scaled: Floats, own: Floats, known: Tokens, members: Whole) -> tuple[Trait, ...]:
@@ -81,8 +83,8 @@ def new_name(traits: Sequence[Trait], taken: set[str]) -> tuple[str, Text]:
 
 
 def slug(text: str) -> str:
-    """Lower-case words with hyphens; letters of any script stay."""
-    return re.sub(r"[\W_]+", "-", text.lower()).strip("-")
+    """Lower-case words with hyphens; letters of any script stay, as many as a file name takes."""
+    return re.sub(r"[\W_]+", "-", text.lower()).strip("-")[:_SLUG_CHARACTERS].rstrip("-")
 
 
 def named(

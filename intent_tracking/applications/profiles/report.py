@@ -96,6 +96,8 @@ def _drift_lines(drift: SegmentDrift, segments: Segments) -> list[str]:
             f"{drift.shoppers} shoppers. Beside {drift.before}: population stability index {drift.psi:.3f} "
             f"({drift.reading}); {drift.stayed:.1%} of the {drift.common} shoppers of both days stayed where they were."
         )
+        if drift.is_learned_again:
+            lines += ["", "The segments were learned again in between: the shoppers did not move alone."]
         lines += ["", "| from | to | shoppers |", "|---|---|---|"] if drift.moves else []
         lines += [f"| {shown(move.was)} | {shown(move.now)} | {move.shoppers} |" for move in drift.moves]
     return [*lines, ""]

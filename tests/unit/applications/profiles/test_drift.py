@@ -26,8 +26,10 @@ counts = st.dictionaries(st.sampled_from("abcd"), st.integers(0, 1000), min_size
 )
 
 
-def write(table: DayTable, day, segments: dict[str, str]) -> None:
-    values = {field.name: ["v1" if field.dtype == "string" else 0.0] * len(segments) for field in USER_SEGMENT.fields}
+def write(table: DayTable, day, segments: dict[str, str], version: str = "v1") -> None:
+    values = {
+        field.name: [version if field.dtype == "string" else 0.0] * len(segments) for field in USER_SEGMENT.fields
+    }
     table.write(day, USER_SEGMENT.rows(day, list(segments), values | {"segment": list(segments.values())}))
 
 
@@ -63,12 +65,15 @@ def test_reports_hold_a_picture_a_segment_and_no_shopper(tmp_path: Path) -> None
 
     table = DayTable(tmp_path / "tables", USER_SEGMENT.table, USER_SEGMENT.schema)
     write(table, DAY, {"u1": segments.ids[0], "u2": segments.ids[1], "u3": segments.ids[1]})
-    write(table, LATER, {"u1": segments.ids[0], "u2": segments.ids[0], "u3": "long-gone"})
+    write(table, LATER, {"u1": segments.ids[0], "u2": segments.ids[0], "u3": "long-gone"}, "v2")
     drift = write_day_report(tmp_path, table, segments, LATER)
     folder = tmp_path / "profiles" / LATER.isoformat()
     assert orjson.loads((folder / "drift.json").read_bytes())["moves"][0]["shoppers"] == 1
     assert drift.stayed == pytest.approx(1 / 3, abs=1e-6)
     page = (folder / "drift.md").read_text()
     assert "long-gone" in page
+    # Another model moves shoppers too, and a page that is silent about it takes them for movers.
+    assert "learned again in between" in page
+    assert not write_day_report(tmp_path, table, segments, DAY).is_learned_again
     assert "u1" not in page
     assert (folder / "segments-by-day.png").stat().st_size > 5_000

@@ -27,9 +27,10 @@ from intent_tracking.applications.profiles.building import (
 )
 from intent_tracking.applications.profiles.fitting import Tried, choose
 from intent_tracking.applications.profiles.matching import kept_ids, overlaps
+from intent_tracking.applications.profiles.naming import new_name
 from intent_tracking.applications.profiles.refresh import refresh
 from intent_tracking.applications.profiles.rules import RulesError, read_rules
-from intent_tracking.applications.profiles.segments import Segments
+from intent_tracking.applications.profiles.segments import Segments, Trait
 from intent_tracking.applications.profiles.space import profile_features, stem
 from intent_tracking.applications.profiles.traits import LANGUAGES, wording, words_of
 from intent_tracking.artifact import ArtifactError
@@ -292,3 +293,15 @@ def test_a_shop_sets_some_rules_and_is_told_of_wrong_ones(tmp_path: Path) -> Non
         file.write_text(text)
         with pytest.raises(RulesError, match=told):
             read_rules(file)
+
+
+@given(st.text(st.characters(categories=["L", "N", "P"]), min_size=1, max_size=256))
+def test_an_id_fits_into_a_file_name_however_long_a_brand_is(brand: str) -> None:
+    trait = Trait(f"brand:{brand}", "likes", 0.9, 0.1, label=brand)
+    taken: set[str] = set()
+    for _ in range(3):
+        identifier, _ = new_name([trait], taken)
+        assert identifier not in taken
+        taken.add(identifier)
+        assert len(f".segment-{identifier}.png".encode()) <= 255
+        assert "/" not in identifier
