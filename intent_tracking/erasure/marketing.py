@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from intent_tracking.erasure.lines import replacing
-from intent_tracking.erasure.rows import erase_rows
+from intent_tracking.erasure.rows import erase_rows, remove_abandoned
 from intent_tracking.tables import csv_text
 from intent_tracking.tombstones import Tombstones
 
@@ -52,6 +52,8 @@ def erase_audience_files(home: Path, tombstones: Tombstones) -> Counter[str]:
     What the shop's mail tool has read already is the tool's.
     """
     counts: Counter[str] = Counter()
+    for left in sorted((home / AUDIENCE_FILES).glob("*/.*.csv.*")):
+        remove_abandoned(left.with_name(left.name[1:].rpartition(".")[0]))
     for path in sorted((home / AUDIENCE_FILES).glob("*/*.csv")):
         # A folder that was being written begins with a dot.
         counts += _erase_csv(path, _listed_on(_day(path.parent.name.removeprefix(".")), tombstones))

@@ -33,7 +33,7 @@ def erase_day(path: Path, table: str, day: date, tombstones: Tombstones) -> Coun
 
     A table without a column `shopper_id` is about nobody.
     """
-    _remove_abandoned(path)
+    remove_abandoned(path)
     names = pq.read_schema(path).names
     if table in RAW_TABLES:
         return erase_rows(path, lambda rows: _of_records(rows, tombstones))
@@ -65,7 +65,7 @@ def erase_examples(path: Path, tokens: Path, tombstones: Tombstones) -> Counter[
     """
     from intent_tracking.modeling.dataset import TokenizedDataset, fingerprint
 
-    _remove_abandoned(path)
+    remove_abandoned(path)
     examples = pq.ParquetFile(path).read()
     requests = [
         tombstones.derived(shopper, moment.date() if moment is not None else date.min)
@@ -134,7 +134,7 @@ def _write(table: pa.Table, path: Path) -> None:
     pq.write_table(table, path, compression="zstd", row_group_size=65536)
 
 
-def _remove_abandoned(path: Path) -> None:
+def remove_abandoned(path: Path) -> None:
     """Remove what a killed writer left beside `path`; one of the last hour may still be written."""
     for left in path.parent.glob(f".{path.name}.*"):
         if left.is_file() and time.time() - left.stat().st_mtime > _ABANDONED_SECONDS:

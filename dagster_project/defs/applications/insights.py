@@ -51,8 +51,8 @@ def insights_report(
     """What the shop learned on a UTC day: one report a day in `applications/insights/<day>/`, English and Chinese.
 
     Intents over time, funnel by intent, unmet searches, rising words, what the model did not understand, what item
-    descriptions lack, segments (the newest of the week), drift. It shows nothing that fewer than `least_shoppers`
-    shoppers have, and says which of its data is missing.
+    descriptions lack, segments (the newest of the week), drift. It shows no word, search, theme or question of fewer
+    than `least_shoppers` shoppers, and says which of its data is missing.
     """
     from intent_tracking.applications.insights.findings import find_insights
     from intent_tracking.applications.insights.policy import InsightsPolicy

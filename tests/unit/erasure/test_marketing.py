@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -47,6 +48,9 @@ def test_a_person_goes_out_of_consents_and_files_and_the_search_finds_no_name(tm
     left = tmp_path / "applications" / "audiences" / ".2026-03-09.killed" / "lapsing.csv"
     left.parent.mkdir()
     left.write_bytes(listed.read_bytes())
+    half = left.with_name(".ready_to_buy.csv.k1ll3d")
+    half.write_bytes(listed.read_bytes())
+    os.utime(half, (0, 0))
     settings = Settings(home=tmp_path)
     Erasures(tmp_path).request(ANN, AT)
     sessions = open_session_store(settings)
