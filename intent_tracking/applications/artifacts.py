@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -22,6 +23,8 @@ import orjson
 import intent_tracking
 from intent_tracking.artifact import MANIFEST, ArtifactError, Manifest, verify, write_manifest
 from intent_tracking.tables import atomic_directory, atomic_write_text
+
+logger = logging.getLogger(__name__)
 
 ITEM_INDEX: Final = "item_index"
 ANSWER_INDEX: Final = "answer_index"
@@ -93,9 +96,16 @@ def new_artifact(root: Path, kind: str, until: date, fingerprint: str) -> Iterat
 
 
 def artifact_folder(root: Path, kind: str, until: date, fingerprint: str) -> Path | None:
-    """The finished artifact of this input, if there is one: what is there is not made again."""
+    """The finished artifact of this input, if there is one: what is there is not made again, unless it is damaged."""
     folder = root / kind / version_of(kind, until, fingerprint)
-    return folder if (folder / MANIFEST).is_file() else None
+    if not (folder / MANIFEST).is_file():
+        return None
+    try:
+        verify(folder, kind=kind)
+    except ArtifactError as error:
+        logger.warning("an artifact is made again: %s", error)
+        return None
+    return folder
 
 
 def newest_artifact(root: Path, kind: str, until: date | None = None) -> Path | None:
@@ -144,32 +154,38 @@ def verified(folder: Path, kind: str) -> Manifest:
     return manifest
 
 
-def golden_differences(folder: Path, answer: Callable[[Document], Document]) -> list[str]:
-    """Ask `answer` the golden requests of `folder` and say what comes out otherwise; empty when all is well."""
+def golden_differences(
+    folder: Path, answer: Callable[[Document], Document], tolerance: float = _TOLERANCE
+) -> list[str]:
+    """Ask `answer` the golden requests of `folder` and say what comes out otherwise; empty when all is well.
+
+    A number is another one beyond `tolerance`.
+    """
     found = []
     for number, line in enumerate((folder / GOLDEN).read_text(encoding="utf-8").splitlines(), start=1):
         case = json.loads(line)
         got = orjson.loads(orjson.dumps(answer(case["request"])))
-        place = _difference(case["answer"], got)
+        place = _difference(case["answer"], got, tolerance)
         if place is not None:
             found.append(f"{folder / GOLDEN}:{number}: {place}")
     return found
 
 
-def _difference(expected: Any, got: Any, place: str = "answer") -> str | None:
+def _difference(expected: Any, got: Any, tolerance: float, place: str = "answer") -> str | None:
     """Where two JSON documents differ first, numbers by more than the tolerance."""
     if isinstance(expected, Mapping) and isinstance(got, Mapping):
         if expected.keys() != got.keys():
             return f"{place}: has the fields {sorted(got)}, not {sorted(expected)}"
-        inner = (_difference(expected[name], got[name], f"{place}.{name}") for name in expected)
+        inner = (_difference(expected[name], got[name], tolerance, f"{place}.{name}") for name in expected)
         return next((each for each in inner if each is not None), None)
     if _is_list(expected) and _is_list(got):
         if len(expected) != len(got):
             return f"{place}: has {len(got)} entries, not {len(expected)}"
-        inner = (_difference(*pair, f"{place}[{at}]") for at, pair in enumerate(zip(expected, got, strict=True)))
+        pairs = enumerate(zip(expected, got, strict=True))
+        inner = (_difference(*pair, tolerance, f"{place}[{at}]") for at, pair in pairs)
         return next((each for each in inner if each is not None), None)
     numbers = all(isinstance(each, int | float) and not isinstance(each, bool) for each in (expected, got))
-    same = math.isclose(expected, got, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE) if numbers else expected == got
+    same = math.isclose(expected, got, rel_tol=tolerance, abs_tol=tolerance) if numbers else expected == got
     return None if same else f"{place}: is {got!r}, not {expected!r}"
 
 

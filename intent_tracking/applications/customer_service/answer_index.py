@@ -41,6 +41,8 @@ _RANKER: Final = "ranker.safetensors"
 _TEMPLATES: Final = "templates.json"
 _GOLDEN_QUESTIONS: Final = 20
 _GOLDEN_K: Final = 1
+# A graph in int8 answers a little otherwise on another processor, as that of the intent model does.
+_GOLDEN_TOLERANCE: Final = 0.03
 _SCHEMA: Final = pa.schema([(name, pa.string()) for name in ("id", "title", "text", "language")])
 
 
@@ -80,7 +82,7 @@ class AnswerIndex:
 
     def replay_golden(self) -> list[str]:
         """What is found otherwise than when the artifact was written."""
-        return golden_differences(self._folder, lambda request: _answer(self._retriever, request))
+        return golden_differences(self._folder, lambda request: _answer(self._retriever, request), _GOLDEN_TOLERANCE)
 
 
 def build_answer_index(

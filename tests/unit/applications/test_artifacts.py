@@ -44,6 +44,15 @@ def test_an_artifact_is_found_by_its_input_and_verified(tmp_path: Path) -> None:
     assert artifact_folder(tmp_path, ITEM_INDEX, UNTIL, fingerprint_of("b")) is None
 
 
+def test_a_damaged_artifact_is_made_again(tmp_path: Path) -> None:
+    # Cause: its error says to materialize it again, which found it there and left it as it was.
+    folder = write(tmp_path, "a")
+    (folder / "items.txt").write_text("b")
+    assert artifact_folder(tmp_path, ITEM_INDEX, UNTIL, fingerprint_of("a")) is None
+    assert write(tmp_path, "a") == folder
+    assert verified(folder, ITEM_INDEX).version == folder.name
+
+
 def test_the_newest_is_that_of_the_newest_day(tmp_path: Path) -> None:
     assert newest_artifact(tmp_path, ITEM_INDEX) is None
     later = write(tmp_path, "a", date(2026, 3, 2))
