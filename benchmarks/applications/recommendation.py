@@ -261,11 +261,11 @@ def _ablation(rows: RankerRows, results: Sequence[Asked]) -> list[Line]:
     lines = [Line(f"smaller ranker with all generators, Recall@{K}", everything)]
     for name, prefix in GENERATORS.items():
         hidden = np.array([feature.startswith(prefix) for feature in FEATURES], np.bool_)
-        blind = RankerRows([np.where(hidden, np.float32(0), block) for block in rows.features], rows.taken)
+        blind = RankerRows([np.where(hidden, np.float32(0), block) for block in few.features], few.taken)
         lines.append(
             Line(
-                f"ranker without {name}, Recall@{K}",
-                recall(fit_ranker(blind), hidden, (prefix,)),
+                f"smaller ranker without {name}, Recall@{K}",
+                recall(fit_ranker(blind, ABLATION), hidden, (prefix,)),
                 (("with all", everything),),
             )
         )
