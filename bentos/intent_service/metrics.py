@@ -62,7 +62,9 @@ class Metrics:
             "intent_release_number", "The release that is served, of the slowest worker; 0 before the first", "livemin"
         )
         self.release_refused = self._gauge(
-            "intent_release_refused", "Whether a worker refuses the newest release (1) or none does (0)", "livemax"
+            "intent_release_refused",
+            "Whether a worker refuses the newest release or a part of it (1) or none does (0)",
+            "livemax",
         )
         self._model_info = self._gauge(
             "intent_model_info", "Workers that serve this version of the model", "livesum", "model_version"

@@ -167,7 +167,10 @@ class ReleaseAnswer(_Record):
     loaded_at: AwareDatetime
     reason: str
     components: dict[str, ReleasedComponent]
-    refused: Annotated[str | None, Field(description="Why a newer release is not served; null when none was refused.")]
+    refused: Annotated[
+        str | None,
+        Field(description="Why a newer release is not served, or this one without an application; else null."),
+    ]
 
 
 class Health(_Record):
