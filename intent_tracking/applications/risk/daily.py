@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from datetime import date, timedelta
 
@@ -12,10 +13,13 @@ from intent_tracking.applications.risk.model import RiskModel
 from intent_tracking.applications.risk.policy import load_policy
 from intent_tracking.applications.risk.review import RISK_SCORE_SCHEMA, counted, queue, read_decisions
 from intent_tracking.applications.risk.shop import READ, Shop
+from intent_tracking.artifact import ArtifactError
 from intent_tracking.events.contract import EVENT_SCHEMA
 from intent_tracking.release import component_directory, read_release
 from intent_tracking.settings import Settings
 from intent_tracking.tables import DayTable
+
+logger = logging.getLogger(__name__)
 
 SHOP_DAYS = 30
 
@@ -26,7 +30,6 @@ def learned_until(settings: Settings, until: date) -> Challenge:
     Raises:
         NoCasesError: there are no cases.
         ValueError: the policy or a decision cannot be read.
-        ArtifactError: the live model is damaged.
     """
     policy = load_policy(settings.home)
     days = [until - timedelta(days=back) for back in reversed(range(policy.train_days))]
@@ -39,9 +42,18 @@ def learned_until(settings: Settings, until: date) -> Challenge:
         Shop.learned(orders_of(events, shop_days, READ)),
         policy,
         until,
-        _released(settings),
+        to_beat(settings),
         settings.applications,
     )
+
+
+def to_beat(settings: Settings) -> RiskModel | None:
+    """The live model; None also where it is damaged or of an older form: no service serves it, and it must go."""
+    try:
+        return _released(settings)
+    except ArtifactError as error:
+        logger.warning("the new risk model is judged alone, the live one cannot be read: %s", error)
+        return None
 
 
 def live_model(settings: Settings) -> RiskModel | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from intent_tracking.applications.artifacts import RISK_MODEL, newest_artifact
+from intent_tracking.applications.risk.daily import to_beat
 from intent_tracking.applications.risk.features import Kind, features_of
 from intent_tracking.applications.risk.gate import alert_share, challenge, judge
 from intent_tracking.applications.risk.model import TREES_FILE, Decision, RiskModel, anomaly, fused
@@ -22,6 +24,8 @@ from intent_tracking.applications.risk.shop import Shop
 from intent_tracking.applications.risk.training import learn, threshold, write_risk_model
 from intent_tracking.applications.risk.trees import Trees, grow_boosting, grow_forest
 from intent_tracking.artifact import ArtifactError
+from intent_tracking.release import Component, publish
+from intent_tracking.settings import Settings
 from tests.fakes.risk_cases import CARDS, FIRST_DAY, ROBOT, made_up_cases
 
 pytestmark = pytest.mark.unit
@@ -151,6 +155,19 @@ def test_the_artifact_answers_as_the_model_and_tells_damage(folder: Path, model:
             RiskModel.load(folder)
     finally:
         (folder / TREES_FILE).write_bytes(content)
+
+
+def test_a_live_model_that_cannot_be_read_is_none_to_beat(folder: Path, tmp_path: Path) -> None:
+    # Cause: after an upgrade that reads another form, no model could be learned because of the live one.
+    settings = Settings(home=tmp_path)
+    live = settings.applications / RISK_MODEL / folder.name
+    shutil.copytree(folder, live)
+    publish(settings.release_file, {RISK_MODEL: Component.of(live)}, "first")
+    champion = to_beat(settings)
+    assert champion is not None
+    assert champion.version == folder.name
+    (live / TREES_FILE).write_bytes(b"of another form")
+    assert to_beat(settings) is None
 
 
 def test_equal_input_is_one_folder(folder: Path, cases: pa.Table, model: RiskModel) -> None:
