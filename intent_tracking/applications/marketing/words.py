@@ -20,7 +20,8 @@ WORDS_FILE: Final = "messages.yaml"
 NAME_CHARACTERS: Final = 80
 _BRACES: Final = re.compile(r"\{(\w+)\}")
 _JOINT: Final[Mapping[Language, str]] = {"en": ", ", "zh": "、"}
-_LINK: Final = re.compile(r"://|www\.|\b[\w-]+\.(?:com|net|org|cn|io|shop|top|xyz)\b", re.IGNORECASE)
+# Whatever a mail program may turn into a link: no list of endings holds them all. "No.7" and "2.5 l" are none.
+_LINK: Final = re.compile(r"://|www\.|[^\W_][\w-]*\.[^\W\d_]{2,}", re.IGNORECASE)
 
 Values = Mapping[str, str | int | float | tuple[str, ...]]
 

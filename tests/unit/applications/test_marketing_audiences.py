@@ -365,6 +365,9 @@ def test_no_cell_of_the_file_is_a_formula(tmp_path: Path) -> None:
 
 def test_names_with_links_are_not_put_into_messages() -> None:
     assert presentable("Mug \u200b 2") == "Mug 2"
+    assert [presentable(name) for name in ("No.7 cream, 2.5 l", "U.S. Polo")] == ["No.7 cream, 2.5 l", "U.S. Polo"]
+    # Cause: a list of eight endings let every other one into the mail of whoever follows the brand.
+    assert [presentable(name) for name in ("win at evil.ru", "Evil.CO/x", "a@b.info", "例子.中国")] == [None] * 4
     assert [presentable(name) for name in ("see www.evil.example", "https://x", "evil.com", "", None)] == [None] * 5
     assert len(presentable("x" * 500) or "") == 80
 
