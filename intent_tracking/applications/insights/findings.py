@@ -200,9 +200,8 @@ def _suggestions(
 ) -> list[Suggestion]:
     days = [*policy.before(day), *policy.newest(day)]
     answered = _message_intents(sources, days)
-    told = told_items(
-        sources.validated_events.read(days, columns=["shopper_id", "items"]), descriptions_of(sources.descriptions)
-    )
+    met = sources.validated_events.read(days, columns=["shopper_id", "items"])
+    told = told_items(met, descriptions_of(sources.descriptions), policy.least_shoppers)
     asked: list[Asked] = []
     others: list[Analysis] = []
     searched: list[tuple[str, str, str]] = []

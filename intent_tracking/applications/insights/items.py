@@ -25,13 +25,23 @@ WITH met AS (
          item.item_variant) AS said
   FROM (SELECT shopper_id, unnest(items) AS item FROM events)
 ), names AS (
-  SELECT key, name, max(category) AS category,
+  SELECT key, name, count(DISTINCT shopper_id) AS shoppers,
          row_number() OVER (PARTITION BY key ORDER BY count(DISTINCT shopper_id) DESC, name) AS rank
   FROM met GROUP BY key, name
+), categories AS (
+  SELECT key, name, category, count(DISTINCT shopper_id) AS shoppers,
+         row_number() OVER (PARTITION BY key, name ORDER BY count(DISTINCT shopper_id) DESC, category) AS rank
+  FROM met WHERE category IS NOT NULL GROUP BY key, name, category
+), called AS (
+  SELECT names.key, names.name, names.shoppers, coalesce(categories.category, '') AS category
+  FROM names LEFT JOIN categories
+    ON categories.key = names.key AND categories.name = names.name AND categories.rank = 1
+    AND categories.shoppers >= $least
+  WHERE names.rank = 1
 )
-SELECT key, any_value(names.name), coalesce(max(names.category), ''), string_agg(DISTINCT said, ' ' ORDER BY said),
-       count(DISTINCT shopper_id)
-FROM met JOIN names USING (key) WHERE rank = 1 GROUP BY key ORDER BY key
+SELECT key, any_value(called.name), any_value(called.category), string_agg(DISTINCT said, ' ' ORDER BY said),
+       any_value(called.shoppers)
+FROM met JOIN called USING (key) GROUP BY key ORDER BY key
 """
 _LOOKING: Final = frozenset({EventName.VIEW_ITEM, EventName.SELECT_ITEM})
 _ABOUT: Final = frozenset({"NOUN", "ADJ", "PROPN", "VERB"})
@@ -52,7 +62,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class ItemText:
-    """What the shop says of an item: all its texts in small letters, and by how many shoppers it was met with."""
+    """What the shop says of an item: all its texts in small letters, and how many shoppers met it by this name."""
 
     name: str
     category: str
@@ -90,14 +100,15 @@ class Suggestion:
     views: int | None
 
 
-def told_items(events: pa.Table, descriptions: Mapping[str, str]) -> dict[str, ItemText]:
+def told_items(events: pa.Table, descriptions: Mapping[str, str], least: int) -> dict[str, ItemText]:
     """What events (`shopper_id, items` of EVENT_SCHEMA) and `descriptions` (by item id) say of each item.
 
-    An item has the name that most shoppers met it by.
+    An item has the name that most shoppers met it by, and the category that most of these met it in; none where fewer
+    than `least` did. Both come from browsers, and what one of them sends is shown to nobody.
     """
     with duckdb.connect() as database:
         database.register("events", events.select(["shopper_id", "items"]))
-        rows = database.execute(_TOLD).fetchall()
+        rows = database.execute(_TOLD, {"least": least}).fetchall()
     return {
         key: ItemText(name, category, f"{said} {descriptions.get(key, '')}".lower(), shoppers)
         for key, name, category, said, shoppers in rows

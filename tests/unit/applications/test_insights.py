@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from html.parser import HTMLParser
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from intent_tracking.applications.insights.anonymity import named_in
 from intent_tracking.applications.insights.document import document
 from intent_tracking.applications.insights.findings import find_insights
+from intent_tracking.applications.insights.items import told_items
 from intent_tracking.applications.insights.material import (
     DescriptionsError,
     analysed_messages,
@@ -186,6 +188,20 @@ def test_a_large_shop_is_sampled_down_to_the_same_texts_each_time(shop_home):
     sessions = [s["session_id"] for s in sessions_with(sources.sessions, days, asked, 4)]
     assert len(set(sessions)) == 4 * len(days)
     assert len(analysed_messages(sources.session_texts, days, 3)) == 3 * len(days)
+
+
+def test_an_item_has_the_name_and_the_category_of_a_crowd():
+    # Cause: the category was the last in the alphabet, whoever sent it, and a name counted the shoppers of all names.
+    def seen(shopper, name, category):
+        item = dict.fromkeys(("item_brand", "item_variant")) | {"item_id": "J1"}
+        return {"shopper_id": shopper, "items": [item | {"item_name": name, "item_category": category}]}
+
+    rows = [seen(f"u{number}", "Rain jacket", "jackets") for number in range(3)]
+    rows += [seen("u9", "Rain jacket", "zoe lives in mill lane"), seen("u8", "Regenjacke", "jackets")]
+    told = told_items(pa.Table.from_pylist(rows), {"J1": "Shell"}, 3)["J1"]
+    assert (told.name, told.category, told.shoppers) == ("Rain jacket", "jackets", 4)
+    assert told.says("shell")
+    assert told_items(pa.Table.from_pylist(rows), {}, 4)["J1"].category == ""
 
 
 def test_a_report_holds_neither_an_id_nor_a_word_of_one_person_alone(written):
