@@ -75,9 +75,13 @@ def fit_space(features: pa.Table, tokens: pa.Table, rules: SegmentRules) -> Spac
 
 
 def _vocabulary(features: pa.Table, tokens: pa.Table, rules: SegmentRules) -> tuple[list[str], list[str], Floats]:
-    """The most common tokens, but those that everybody has, with a label each and their share of the shoppers."""
+    """The most common tokens, but those that everybody has, with a label each and their share of the shoppers.
+
+    The label is what most shoppers met the token by, else its own name: labels come from browsers, and what fewer than
+    `token_shoppers` of them send is shown to nobody.
+    """
     of_these = tokens.filter(pc.is_in(tokens[SHOPPER], value_set=features[SHOPPER].combine_chunks()))
-    counted = of_these.group_by("token").aggregate([(SHOPPER, "count"), ("label", "max")])
+    counted = of_these.group_by("token").aggregate([(SHOPPER, "count")])
     counted = counted.filter(
         pc.and_(
             pc.greater_equal(counted[f"{SHOPPER}_count"], rules.token_shoppers),
@@ -86,7 +90,17 @@ def _vocabulary(features: pa.Table, tokens: pa.Table, rules: SegmentRules) -> tu
     )
     counted = counted.sort_by([(f"{SHOPPER}_count", "descending"), ("token", "ascending")]).slice(0, rules.tokens)
     share = counted[f"{SHOPPER}_count"].to_numpy().astype(np.float64) / max(1, features.num_rows)
-    return counted["token"].to_pylist(), counted["label_max"].to_pylist(), share
+    vocabulary: list[str] = counted["token"].to_pylist()
+    called = of_these.group_by(["token", "label"]).aggregate([(SHOPPER, "count")])
+    called = called.filter(
+        pc.and_(
+            pc.greater_equal(called[f"{SHOPPER}_count"], rules.token_shoppers),
+            pc.is_in(called["token"], value_set=counted["token"].combine_chunks()),
+        )
+    )
+    called = called.sort_by([(f"{SHOPPER}_count", "ascending"), ("label", "descending")])
+    label_of = dict(zip(called["token"].to_pylist(), called["label"].to_pylist(), strict=True))
+    return vocabulary, [label_of.get(token, token.partition(":")[2]) for token in vocabulary], share
 
 
 def _components(known: Tokens, rows: int, tokens: int, rules: SegmentRules) -> Floats:

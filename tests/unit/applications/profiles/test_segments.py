@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import orjson
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,7 +26,7 @@ from intent_tracking.applications.profiles.building import (
     refusal,
     write_segments,
 )
-from intent_tracking.applications.profiles.fitting import Tried, choose
+from intent_tracking.applications.profiles.fitting import Tried, choose, fit_space
 from intent_tracking.applications.profiles.matching import kept_ids, overlaps
 from intent_tracking.applications.profiles.naming import new_name
 from intent_tracking.applications.profiles.refresh import refresh
@@ -305,3 +306,18 @@ def test_an_id_fits_into_a_file_name_however_long_a_brand_is(brand: str) -> None
         taken.add(identifier)
         assert len(f".segment-{identifier}.png".encode()) <= 255
         assert "/" not in identifier
+
+
+def test_one_visitor_names_nothing_that_others_are_told() -> None:
+    # Cause: of the labels of a token the last in the alphabet was taken, whoever sent it.
+    features, tokens = shop()
+    rows = tokens.to_pylist()
+    mine = next(row for row in rows if row["token"] == "category:hats")
+    mine["label"] = "zoe lives in mill lane"
+    of_shoes = [row for row in rows if row["token"] == "item:shoes-1"]
+    for number, row in enumerate(of_shoes):
+        row["label"] = f"name {number}"
+    space = fit_space(features, pa.Table.from_pylist(rows, schema=tokens.schema), small_rules())
+    label_of = dict(zip(space.vocabulary, space.labels, strict=True))
+    assert len(of_shoes) >= small_rules().token_shoppers
+    assert (label_of["category:hats"], label_of["item:shoes-1"]) == ("hats", "shoes-1")
