@@ -23,15 +23,17 @@ export OMP_WAIT_POLICY ?= passive
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
-setup: $(VENV)/.ready ## Make .venv from the lock (reused while the lock is unchanged)
-
-$(VENV)/.ready: requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info[:2] <= (3, 12) else f"Python 3.11 or 3.12 is needed, {sys.executable} is {sys.version.split()[0]}: make PYTHON=python3.11 setup")'
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "venv failed: on Debian install python3-venv" >&2; exit 1; }
-	@echo "Installing the locked environment into $(VENV) (about 3 GB, a few minutes) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	@touch $@
+# By content: a fresh checkout has new times and the same lock.
+setup: ## Make .venv from the lock (reused while the lock is unchanged)
+	@wanted="$$(cat requirements.lock pyproject.toml | cksum)"; \
+	if [ "$$(cat $(VENV)/.ready 2>/dev/null)" != "$$wanted" ]; then \
+	  $(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info[:2] <= (3, 12) else f"Python 3.11 or 3.12 is needed, {sys.executable} is {sys.version.split()[0]}: make PYTHON=python3.11 setup")'; \
+	  test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "venv failed: on Debian install python3-venv" >&2; exit 1; }; \
+	  echo "Installing the locked environment into $(VENV) (about 3 GB, a few minutes) ..."; \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock; \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .; \
+	  echo "$$wanted" > $(VENV)/.ready; \
+	fi
 
 demo: setup ## Run the whole loop once; DATA=<folder of public data> runs it on real logs
 	@$(BIN)/python -m dagster_project.demo $(if $(DATA),--data "$(DATA)")
