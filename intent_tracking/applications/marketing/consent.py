@@ -77,9 +77,9 @@ def read_consents(folder: Path) -> Consents:
 
 def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     if path.suffix == ".parquet":
-        names = pq.read_schema(path).names
-        _require(path, names)
-        yield from enumerate(pq.ParquetFile(path).read(columns=list(CONSENT_COLUMNS)).to_pylist(), start=1)
+        _require(path, pq.read_schema(path).names)
+        batches = pq.ParquetFile(path).iter_batches(columns=list(CONSENT_COLUMNS))
+        yield from enumerate((row for batch in batches for row in batch.to_pylist()), start=1)
         return
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file)
