@@ -27,6 +27,7 @@ from intent_tracking.applications.customer_service.ranking import Ranker
 from intent_tracking.applications.customer_service.retrieval import Encoder, Found, Retriever, words_of
 from intent_tracking.applications.customer_service.sparse import FloatArray, SparseIndex
 from intent_tracking.applications.customer_service.templates import Templates
+from intent_tracking.applications.customer_service.terms import function_words
 from intent_tracking.artifact import ArtifactError
 from intent_tracking.modeling.encoder import BaseEncoder
 from intent_tracking.modeling.sentences import SentenceEncoder, sentence_graph
@@ -108,7 +109,9 @@ def build_answer_index(
     """
     words = orjson.dumps([asdict(each) for each in passages])
     encoder_name = base.name if base else "none"
-    fingerprint = fingerprint_of(_FORMAT, words, templates.model_dump_json(), ranker.fingerprint, encoder_name)
+    fingerprint = fingerprint_of(
+        _FORMAT, words, templates.model_dump_json(), ranker.fingerprint, encoder_name, *sorted(function_words())
+    )
     if (finished := artifact_folder(root, ANSWER_INDEX, until, fingerprint)) is not None:
         return finished
     with new_artifact(root, ANSWER_INDEX, until, fingerprint) as draft:

@@ -28,7 +28,7 @@ def terms(texts: Sequence[str]) -> list[list[str]]:
     Words that say nothing of what is asked are none. Pairs stand beside words because a segmenter may cut the question
     otherwise than the passage. Give many texts in one call: Chinese runs go through the segmenter together.
     """
-    function_words = _function_words()
+    without = function_words()
     found: list[list[str]] = []
     runs: list[str] = []
     waiting: list[tuple[list[str], int]] = []
@@ -40,7 +40,7 @@ def terms(texts: Sequence[str]) -> list[list[str]]:
                 waiting.append((parts, len(parts)))
                 runs.append(run)
                 parts.append(run)
-            elif run not in function_words:
+            elif run not in without:
                 parts.append(_stem(run))
         found.append(parts)
     if runs:
@@ -48,8 +48,8 @@ def terms(texts: Sequence[str]) -> list[list[str]]:
         # From the end, so that the places before stay.
         for (parts, place), run, words in reversed(list(zip(waiting, runs, cut, strict=True))):
             pairs = [run[at : at + 2] for at in range(len(run) - 1)]
-            pairs = [pair for pair in pairs if pair not in words and function_words.isdisjoint(pair)]
-            parts[place : place + 1] = [word for word in (*words, *pairs) if word not in function_words]
+            pairs = [pair for pair in pairs if pair not in words and without.isdisjoint(pair)]
+            parts[place : place + 1] = [word for word in (*words, *pairs) if word not in without]
     return found
 
 
@@ -68,7 +68,8 @@ def _segmenter() -> Segmenter:
 
 
 @cache
-def _function_words() -> frozenset[str]:
+def function_words() -> frozenset[str]:
+    """Words that are no terms; an index holds for the list that it was made with."""
     path = resources.files("intent_tracking.applications.customer_service") / "function_words.yaml"
     listed: dict[str, str] = yaml.safe_load(path.read_text(encoding="utf-8"))
     return frozenset(word for words in listed.values() for word in words.split())
