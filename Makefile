@@ -45,8 +45,9 @@ dev: setup ## Open the Dagster UI on the data that the demo made
 serve: setup ## Start the intent service on 127.0.0.1:3000
 	@exec $(BIN)/bentoml serve bentos.intent_service.service:IntentService --host 127.0.0.1 --port $${SERVICE_PORT:-3000}
 
-test: setup ## Run all tests
-	@$(BIN)/python -m pytest $(ARGS)
+# Two at a time, a file in one process: much of a test is waiting for servers, and files share what they set up.
+test: setup ## Run all tests; ARGS=<pytest's>
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: setup ## Lint, types and layers
 	@$(BIN)/ruff check .

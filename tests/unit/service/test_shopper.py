@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -38,14 +39,16 @@ def runtime(tmp_path: Path) -> Iterator[Runtime]:
     runtime.close()
 
 
-def of_user(number: int, user: str, *, minutes: int) -> dict[str, object]:
-    document = message(number, minutes=minutes)
+def of_user(number: int, user: str, *, minutes_ago: int) -> dict[str, object]:
+    document = message(number)
     del document["anonymous_id"]
-    return document | {"user_id": user}
+    # The clock that decides whether a session is over goes on while other tests run.
+    moment = datetime.now(UTC) - timedelta(minutes=minutes_ago)
+    return document | {"user_id": user, "event_time": moment.isoformat()}
 
 
 def test_the_session_under_way_is_found_by_its_user(runtime: Runtime) -> None:
-    answer = asyncio.run(runtime.track([of_user(1, "u1", minutes=55)]))
+    answer = asyncio.run(runtime.track([of_user(1, "u1", minutes_ago=5)]))
     by_user = asyncio.run(runtime.shoppers.now(None, "u1"))
     by_session = asyncio.run(runtime.shoppers.now(answer.sessions[0].session_id, None))
     assert by_user.session is not None
@@ -56,7 +59,7 @@ def test_the_session_under_way_is_found_by_its_user(runtime: Runtime) -> None:
 
 
 def test_a_session_that_is_over_is_none_unless_it_is_named(runtime: Runtime) -> None:
-    answer = asyncio.run(runtime.track([of_user(1, "u1", minutes=10)]))
+    answer = asyncio.run(runtime.track([of_user(1, "u1", minutes_ago=50)]))
     assert asyncio.run(runtime.shoppers.now(None, "u1")).session is None
     assert asyncio.run(runtime.shoppers.now(answer.sessions[0].session_id, "u1")).session is not None
 
