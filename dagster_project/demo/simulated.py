@@ -15,6 +15,8 @@ from dagster_project.demo.platform import DemoError, Platform, failures, metadat
 from dagster_project.demo.service import Callers, Service, running_service
 from dagster_project.partitions import range_tags
 from dagster_project.resources.tables import Tables
+from intent_tracking.applications.marketing.audiences import TREATED
+from intent_tracking.applications.marketing.consent import CONSENT_COLUMNS, CONSENT_FOLDER
 from intent_tracking.events.simulator import AnnotationRates, SimulationConfig, simulate
 from intent_tracking.settings import Settings
 from intent_tracking.tables import atomic_write_text
@@ -148,10 +150,11 @@ class Story:
         """What stands on the intents: learned on the morning after a day, then asked over HTTP about one shopper."""
         with self.display.step("Five applications: what to show, answer, offer, think of a shopper, look into"):
             atomic_write_text(self.settings.home / "answers" / "faq.md", FAQ)
-            self.platform.schedule("daily_applications", self.day(number))
             arrived = self.arrivals / "landing" / "simulator" / f"{self.day(number)}.jsonl"
-            users = (orjson.loads(line).get("user_id") for line in _json_lines(arrived))
-            user = next(filter(None, users))
+            users = list(filter(None, (orjson.loads(line).get("user_id") for line in _json_lines(arrived))))
+            self._consent(users[::2])
+            self.platform.schedule("daily_applications", self.day(number))
+            user = users[0]
             shown = service.call("/v1/recommend", {"user_id": user, "k": 3})
             for item in shown["items"]:
                 self.display.say(f"recommend ({shown['strategy']})  {item['item_id']}: {item['reason']}")
@@ -162,10 +165,19 @@ class Story:
             self.display.say(f"profile  {profile['segment']}: {', '.join(profile['traits'])}")
             risk = service.call("/v1/risk", {"user_id": user, "transaction": BULK_ORDER})
             self.display.say(f"risk  {risk['decision']} {risk['score']:.2f}: {'; '.join(risk['reasons'])}")
-            sizes = Counter(Tables(self.settings.tables).audiences.read([self.day(number)])["audience"].to_pylist())
-            self.display.say("audiences  " + ", ".join(f"{name} {size}" for name, size in sizes.most_common()))
+            drawn = Tables(self.settings.tables).audiences.read([self.day(number)]).to_pylist()
+            sizes = Counter(row["audience"] for row in drawn)
+            written = sum(row["held_back"] is None and row["group"] == TREATED for row in drawn)
+            named = ", ".join(f"{name} {size}" for name, size in sizes.most_common())
+            self.display.say(f"audiences  {named}; {written} have consented and are written to")
             report = self.settings.applications / "insights" / self.day(number).isoformat() / "report.html"
             self.display.say(f"insights  {report}")
+
+    def _consent(self, users: list[str]) -> None:
+        """Land a consent to mail of each of `users`, as a shop does; nobody else is written to."""
+        given = f"{self.day(0)}T00:00:00Z"
+        lines = [",".join(CONSENT_COLUMNS), *(f"{user},email,{given}," for user in sorted(set(users)))]
+        atomic_write_text(self.settings.marketing / CONSENT_FOLDER / "mail.csv", "\n".join(lines) + "\n")
 
     def retrain(self, service: Service, request: dg.RunRequest) -> tuple[str, str, Callers]:
         """The one retraining, with callers at the service all the while; versions before and after."""

@@ -77,7 +77,11 @@ def test_three_days_are_drawn_held_back_written_and_checked(shop) -> None:
     result = run(settings, instance, "propensity_model audiences", WRITTEN)
     assert result.success
     assert checks_of(result) == dict.fromkeys(
-        ("propensity_model_better_than_chance", "audiences_consented", "audiences_under_caps", "audiences_whole"), True
+        (
+            *("propensity_model_better_than_chance", "audiences_consented", "audiences_under_caps", "audiences_whole"),
+            "audiences_channels_known",
+        ),
+        True,
     )
     held = [Counter(tables.audiences.read([day])["held_back"].to_pylist()) for day in WRITTEN]
     # Two mails in seven days; ten never consented and one withdrew.
@@ -92,7 +96,8 @@ def test_three_days_are_drawn_held_back_written_and_checked(shop) -> None:
         listed = {row["shopper_id"] for row in csv.DictReader(file)}
     assert listed == {s for s in SHOPPERS[1:50] if groups[0][s] == "treated"}
     newest = settings.audience_files / WRITTEN[-1].isoformat()
-    assert {path.name for path in newest.glob("*.png")} == {f"{path.stem}.png" for path in folder.glob("*.csv")}
+    # Nobody was in the others: there is nothing to draw.
+    assert [path.name for path in newest.glob("*.png")] == ["looked_not_bought.png"]
     told = metadata_of(result, "audiences")
     assert "held back: no consent" in told
     assert not any(f"{shopper} " in told or f'"{shopper}"' in told or f"'{shopper}'" in told for shopper in SHOPPERS)
@@ -135,10 +140,14 @@ def test_what_the_checks_are_for_they_find(shop) -> None:
     settings, instance, tables = shop
     extra = {"shopper_id": "u55", "channel": "email", "campaign": "x", "audience": "x", "group": "treated"}
     tables.audience_contacts.write(WRITTEN[-1], pa.Table.from_pylist([extra] * 3))
+    (settings.marketing / "consents" / "typo.csv").write_text(
+        "shopper_id,channel,given_at,withdrawn_at\nu1,emial,2026-01-01T00:00:00Z,\n"
+    )
     job = dg.define_asset_job("checks", selection=dg.AssetSelection.checks_for_assets("audiences"))
     merged = dg.Definitions.merge(build_definitions(settings), dg.Definitions(jobs=[job]))
     result = merged.resolve_job_def("checks").execute_in_process(instance=instance, raise_on_error=False)
     # Without a partition the newest day is looked at.
     assert checks_of(result) == {
         "audiences_consented": False, "audiences_under_caps": False, "audiences_whole": False,
+        "audiences_channels_known": False,
     }  # fmt: skip

@@ -115,6 +115,7 @@ def audiences(
                 "dagster/partition_row_count": sum(size.members for size in found.sizes),
                 "audiences": rows_as_markdown([size.as_row() for size in found.sizes]),
                 "consents": found.consents,
+                **({"unknown_channels": "; ".join(found.unknown_channels)} if found.unknown_channels else {}),
                 "propensity_model": found.model or "none: nobody is known to be ready to buy",
                 "files": dg.MetadataValue.path(found.folder),
                 **{f"written_to/{size.audience}": size.treated for size in found.sizes},
@@ -141,6 +142,16 @@ def audiences_consented(
         found = [consents.holds(shopper, channel, end_of(day)) for shopper, channel in pairs]
         looked, wrong = looked + len(found), wrong + found.count(False)
     return dg.AssetCheckResult(passed=wrong == 0, metadata={"contacts": looked, "without_consent": wrong})
+
+
+@dg.asset_check(asset=audiences)
+def audiences_channels_known(settings: dg.ResourceParam[Settings]) -> dg.AssetCheckResult:
+    """Every consent is for a channel that some audience uses; another one may be a typing error. Only a warning."""
+    from intent_tracking.applications.marketing.consent import CONSENT_FOLDER, read_consents
+
+    unknown = read_consents(settings.marketing / CONSENT_FOLDER).unknown_channels(_rules(settings))
+    metadata = {"unknown": "; ".join(unknown)} if unknown else {}
+    return dg.AssetCheckResult(passed=not unknown, severity=dg.AssetCheckSeverity.WARN, metadata=metadata)
 
 
 @dg.asset_check(asset=audiences, blocking=True)

@@ -58,12 +58,16 @@ def train(settings: Settings, tables: Tables, until: date | None) -> Trained:
 
 @dataclass(frozen=True)
 class DrawnDay:
-    """What a day gave: sizes of audiences, the folder of their files, the model asked, the number of consents."""
+    """What a day gave: sizes of audiences, the folder of their files, the model asked, the number of consents.
+
+    `unknown_channels`: what is said of consents on which nobody can be written to.
+    """
 
     sizes: list[AudienceSize]
     folder: Path
     model: str | None
     consents: int
+    unknown_channels: list[str]
 
 
 def draw_day(settings: Settings, tables: Tables, rules: MarketingRules, day: date) -> DrawnDay:
@@ -90,7 +94,9 @@ def draw_day(settings: Settings, tables: Tables, rules: MarketingRules, day: dat
     tables.audience_contacts.write(day, found.contacts)
     folder = settings.audience_files / day.isoformat()
     write_files(folder, found.members, rules)
-    return DrawnDay(sizes(found.members, rules), folder, model.version if model else None, len(consents))
+    version = model.version if model else None
+    unknown = consents.unknown_channels(rules)
+    return DrawnDay(sizes(found.members, rules), folder, version, len(consents), unknown)
 
 
 def _prices(tables: Tables, day: date) -> pa.Table:
@@ -99,7 +105,10 @@ def _prices(tables: Tables, day: date) -> pa.Table:
 
 
 def draw_pictures(settings: Settings, tables: Tables, rules: MarketingRules, day: date, days: int) -> list[Path]:
-    """A picture of each audience over the `days` days up to `day`, beside the files of the day."""
+    """A picture of each audience over the `days` days up to `day`, beside the files of the day.
+
+    An audience that nobody was in has none.
+    """
     written = set(tables.audiences.days())
     over_time = [
         (each, {size.audience: size for size in sizes(tables.audiences.read([each]), rules)})
@@ -111,6 +120,7 @@ def draw_pictures(settings: Settings, tables: Tables, rules: MarketingRules, day
     return [
         folder / audience_picture(folder, name, [(each, found[name]) for each, found in over_time], members)
         for name in rules.audiences
+        if any(found[name].members for _, found in over_time)
     ]
 
 

@@ -1,6 +1,6 @@
 """Risk control: the cases of a day, the model that judges them, their scores and the queue for people."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from math import sqrt
 
 import dagster as dg
@@ -138,12 +138,13 @@ def risk_scores(
 
     One row a case. What is not allowed stands in the review queue: `intent-tracking review list`.
     """
+    from intent_tracking.applications.risk.cases import read_cases
     from intent_tracking.applications.risk.daily import live_model, queue_counts
     from intent_tracking.applications.risk.review import risk_scores as scored
 
     model = live_model(settings)
     for day in days_of(context):
-        cases = tables.risk_cases.read([day])
+        cases = read_cases(tables.risk_cases, [day])
         if model is None and cases.num_rows:
             raise dg.Failure("there is no risk model yet: materialize risk_model; its check says why none was made")
         table = scored(cases, model) if model is not None else tables.risk_scores.schema.empty_table()
@@ -153,7 +154,7 @@ def risk_scores(
             {"dagster/partition_row_count": table.num_rows, "decisions": counts(table, "decision"), **means(scores)},
             partition_key=day.isoformat(),
         )
-    queue = queue_counts(settings, datetime.now(UTC).date())
+    queue = queue_counts(settings)
     return dg.MaterializeResult(
         metadata={"model": model.version if model else "none", **{f"queue/{k}": v for k, v in queue.items()}}
     )

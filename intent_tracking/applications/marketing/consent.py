@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -16,10 +16,11 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from intent_tracking.applications.marketing.rules import Cap, MarketingError
+from intent_tracking.applications.marketing.rules import Cap, MarketingError, MarketingRules
 
 CONSENT_COLUMNS: Final = ("shopper_id", "channel", "given_at", "withdrawn_at")
 CONSENT_FOLDER: Final = "consents"
+_MOST_NAMED: Final = 5
 
 CONTACT_SCHEMA: Final = pa.schema(
     [
@@ -36,10 +37,14 @@ CONTACT_SCHEMA: Final = pa.schema(
 
 @dataclass(frozen=True)
 class Consents:
-    """By (shopper, channel): when consent was given, and when it was withdrawn, in any order."""
+    """By (shopper, channel): when consent was given, and when it was withdrawn, in any order.
+
+    `channels`: of each channel the place of its first row, `file:line`, and how many rows there are.
+    """
 
     given: Mapping[tuple[str, str], tuple[datetime, ...]]
     withdrawn: Mapping[tuple[str, str], tuple[datetime, ...]]
+    channels: Mapping[str, tuple[str, int]] = field(default_factory=dict)
 
     def holds(self, shopper_id: str, channel: str, moment: datetime) -> bool:
         """Whether the shopper may be written to: a consent given by `moment` that was not withdrawn since.
@@ -49,6 +54,22 @@ class Consents:
         key = (shopper_id, channel)
         last = max((at for at in self.given.get(key, ()) if at <= moment), default=None)
         return last is not None and all(at < last for at in self.withdrawn.get(key, ()))
+
+    def unknown_channels(self, rules: MarketingRules) -> list[str]:
+        """Each channel that no audience writes on, with the place of its first row; nobody is ever written to on it.
+
+        Of many different ones the places alone: then ids may stand where channels belong.
+        """
+        used = {channel for audience in rules.audiences.values() for channel in audience.channels}
+        unknown = {name: seen for name, seen in self.channels.items() if name not in used}
+        if len(unknown) > _MOST_NAMED:
+            first = next(iter(unknown.values()))[0]
+            return [f"{first}: {len(unknown):,} different channels that no audience uses; are columns in their place?"]
+        known = ", ".join(sorted(used))
+        return [
+            f"{place}: no audience uses the channel {name!r} ({rows:,} rows); those in use: {known}"
+            for name, (place, rows) in unknown.items()
+        ]
 
     def __len__(self) -> int:
         return len(self.given.keys() | self.withdrawn.keys())
@@ -62,17 +83,24 @@ def read_consents(folder: Path) -> Consents:
     """
     given: dict[tuple[str, str], list[datetime]] = {}
     withdrawn: dict[tuple[str, str], list[datetime]] = {}
+    channels: dict[str, tuple[str, int]] = {}
     for path in sorted([*folder.glob("*.csv"), *folder.glob("*.parquet")]):
         for number, row in _rows(path):
             where = f"{path}:{number}"
             if not row["shopper_id"] or not row["channel"]:
                 raise MarketingError(f"{where}: shopper_id and channel must both be there")
             key = (str(row["shopper_id"]), str(row["channel"]))
+            first, seen = channels.get(key[1], (where, 0))
+            channels[key[1]] = (first, seen + 1)
             for column, times in (("given_at", given), ("withdrawn_at", withdrawn)):
                 moment = _moment(row[column], f"{where}, {column}")
                 if moment is not None:
                     times.setdefault(key, []).append(moment)
-    return Consents(*({key: tuple(times) for key, times in each.items()} for each in (given, withdrawn)))
+    return Consents(
+        given={key: tuple(times) for key, times in given.items()},
+        withdrawn={key: tuple(times) for key, times in withdrawn.items()},
+        channels=channels,
+    )
 
 
 def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:

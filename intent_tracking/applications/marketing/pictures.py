@@ -25,6 +25,7 @@ _PARTS: Final = (
     ("no_consent", "held back: no consent", style.QUIET),
 )
 _LABELLED_DAYS: Final = 10
+_LEAST_BARS: Final = 4
 
 
 def audience_picture(folder: Path, name: str, over_time: Sequence[tuple[date, AudienceSize]], members: pa.Table) -> str:
@@ -44,10 +45,17 @@ def audience_picture(folder: Path, name: str, over_time: Sequence[tuple[date, Au
     chosen = members.filter(pc.equal(members["audience"], name))
     reasons = Counter(reason for row in chosen["reason_names"].to_pylist() for reason in row)
     ranked = sorted(reasons.items(), key=lambda each: (each[1], each[0]))[-8:]
-    right.barh(range(len(ranked)), [count for _, count in ranked], color=style.BLUE, height=0.5)
-    right.set_ylim(-0.6, max(len(ranked), 4) - 0.4)
+    # Few bars stand farther apart and are no thicker.
+    thickness = 0.5 * min(1.0, len(ranked) / _LEAST_BARS)
+    right.barh(range(len(ranked)), [count for _, count in ranked], color=style.BLUE, height=thickness)
+    right.set_ylim(-0.5, max(len(ranked), 1) - 0.5)
     right.set_yticks(range(len(ranked)), [style.drawable(reason.replace("_", " ")) for reason, _ in ranked])
     style.dress(right, "why", x="members with the reason")
+    if not ranked:
+        right.set_xticks([])
+        right.annotate(
+            "nobody is in it on this day", (0.5, 0.5), xycoords="axes fraction", ha="center", color=style.QUIET
+        )
     return style.save(picture, folder, name)
 
 

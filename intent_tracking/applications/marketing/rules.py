@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from intent_tracking.applications.marketing.propensity_features import HISTORY_DAYS
+from intent_tracking.events.problems import problems_in_words
 
 RULES_FILE: Final = "audiences.yaml"
 
@@ -180,6 +181,5 @@ def _rules(text: str, where: str) -> MarketingRules:
     except yaml.YAMLError as error:
         raise MarketingError(f"{where}: is not YAML: {error}") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "file"
-        raise MarketingError(f"{where}, {place}: {first['msg']}; write it as the shipped {RULES_FILE}") from error
+        problems = "; ".join(problems_in_words(error))
+        raise MarketingError(f"{where}: {problems}; write it as the shipped {RULES_FILE}") from error

@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from intent_tracking.applications.marketing.rules import MarketingError, MarketingRules
+from intent_tracking.events.problems import problems_in_words
 from intent_tracking.text.cleaning import clean
 from intent_tracking.text.language import Language
 
@@ -179,6 +180,5 @@ def read_words(folder: Path) -> Words:
     except yaml.YAMLError as error:
         raise MarketingError(f"{where}: is not YAML: {error}") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "file"
-        raise MarketingError(f"{where}, {place}: {first['msg']}; write it as the shipped {WORDS_FILE}") from error
+        problems = "; ".join(problems_in_words(error))
+        raise MarketingError(f"{where}: {problems}; write it as the shipped {WORDS_FILE}") from error

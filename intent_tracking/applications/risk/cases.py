@@ -10,6 +10,7 @@ from typing import Any, Final
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from intent_tracking.applications.risk.features import (
     FEATURES,
@@ -95,6 +96,12 @@ def risk_cases(sessions: pa.Table, events: pa.Table, features: pa.Table, day: da
             about["refund_delay_hours"] = delays[shopper]
         found.extend(_of_session(row, about, coupons.get(shopper, []), shop, bought))
     return pa.Table.from_pylist(found, schema=RISK_CASE_SCHEMA)
+
+
+def read_cases(cases: DayTable, days: Sequence[date]) -> pa.Table:
+    """RISK_CASE_SCHEMA rows of `days`; a feature that is newer than what is written of a day is not known of it."""
+    written = [pq.ParquetFile(path).read() for path in cases.paths(days)]
+    return pa.concat_tables([RISK_CASE_SCHEMA.empty_table(), *written], promote_options="default")
 
 
 def orders_of(events: DayTable, days: Sequence[date], columns: Sequence[str] = EVENT_SCHEMA.names) -> pa.Table:

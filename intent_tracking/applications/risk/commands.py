@@ -36,6 +36,8 @@ def _opened(home: Path | None) -> tuple[Settings, DayTable]:
     settings = load_settings()
     if home is not None:
         settings = settings.model_copy(update={"home": home.expanduser().resolve()})
+    if not settings.home.is_dir():
+        raise ValueError(f"there is no home {settings.home}: give another --home, or set INTENT_HOME")
     return settings, DayTable(settings.tables, "risk_scores", RISK_SCORE_SCHEMA)
 
 
@@ -51,15 +53,17 @@ def list_cases(
 
     from intent_tracking.applications.risk.policy import load_policy
     from intent_tracking.applications.risk.review import State, counted, queue, read_decisions, reasons_of
-    from intent_tracking.applications.risk.wording import in_words
+    from intent_tracking.applications.risk.wording import in_words, languages
 
     with _errors_in_words("list"):
         if state not in (*State, "all"):
             raise ValueError(f"--state {state!r} is not one of {', '.join(State)}, all")
+        if language not in languages():
+            raise ValueError(f"--language {language!r} is not one of {', '.join(languages())}")
         settings, scores = _opened(home)
         decisions = read_decisions(settings.annotations)
         policy = load_policy(settings.home)
-        cases = queue(scores, scores.days(), decisions, datetime.now(UTC).date(), policy.expire_days)
+        cases = queue(scores, scores.days(), decisions, policy.expire_days)
         shown = [case for case in cases if state in (case.state, "all")][:limit]
         for case in shown:
             words = in_words(reasons_of(case.row, policy), language)
@@ -69,6 +73,8 @@ def list_cases(
         counts = counted(cases)
         said = ", ".join(f"{counts[each]} {each}" for each in State)
         typer.echo(f"{len(cases)} queued: {said}", err=True)
+        if not scores.days():
+            typer.echo(f"no day of {settings.home} is scored yet: materialize risk_scores", err=True)
 
 
 @review_app.command("decide")
@@ -78,11 +84,21 @@ def decide_case(
     home: Annotated[Path | None, _HOME] = None,
 ) -> None:
     """Decide about one case. The decision is a label of the next `risk_model`; a later one counts instead."""
-    from intent_tracking.applications.risk.review import Outcome, decide
+    from intent_tracking.applications.risk.policy import load_policy
+    from intent_tracking.applications.risk.review import Outcome, State, decide, queue, read_decisions
 
     with _errors_in_words("decide"):
         if outcome not in tuple(Outcome):
             raise ValueError(f"{outcome!r} is not one of {', '.join(Outcome)}")
         settings, scores = _opened(home)
+        expire_days = load_policy(settings.home).expire_days
+        cases = queue(scores, scores.days(), read_decisions(settings.annotations), expire_days)
+        was = next((each for each in cases if each.case_id == case), None)
         decision = decide(scores, settings.annotations, case, Outcome(outcome), datetime.now(UTC))
         typer.echo(f"{decision.case_id}: {decision.outcome}")
+        if was is not None and was.state is State.EXPIRED:
+            typer.echo(
+                f"it is of {was.day} and had expired: {scores.days()[-1]}, the newest day that is scored, is more than "
+                f"{expire_days} days later; the decision counts all the same",
+                err=True,
+            )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import date, timedelta
 
 from intent_tracking.applications.artifacts import RISK_MODEL, newest_artifact
-from intent_tracking.applications.risk.cases import RISK_CASE_SCHEMA, orders_of
+from intent_tracking.applications.risk.cases import RISK_CASE_SCHEMA, orders_of, read_cases
 from intent_tracking.applications.risk.gate import Challenge, challenge
 from intent_tracking.applications.risk.model import RiskModel
 from intent_tracking.applications.risk.policy import load_policy
@@ -33,7 +33,7 @@ def learned_until(settings: Settings, until: date) -> Challenge:
     """
     policy = load_policy(settings.home)
     days = [until - timedelta(days=back) for back in reversed(range(policy.train_days))]
-    cases = DayTable(settings.tables, "risk_cases", RISK_CASE_SCHEMA).read(days)
+    cases = read_cases(DayTable(settings.tables, "risk_cases", RISK_CASE_SCHEMA), days)
     shop_days = [until - timedelta(days=back) for back in reversed(range(SHOP_DAYS))]
     events = DayTable(settings.tables, "validated_events", EVENT_SCHEMA)
     return challenge(
@@ -66,11 +66,11 @@ def live_model(settings: Settings) -> RiskModel | None:
     return _released(settings) or (RiskModel.load(newest) if newest is not None else None)
 
 
-def queue_counts(settings: Settings, today: date) -> Mapping[str, int]:
+def queue_counts(settings: Settings) -> Mapping[str, int]:
     """Cases of the queue by state; they sum to `queued`."""
     scores = DayTable(settings.tables, "risk_scores", RISK_SCORE_SCHEMA)
     policy = load_policy(settings.home)
-    cases = queue(scores, scores.days(), read_decisions(settings.annotations), today, policy.expire_days)
+    cases = queue(scores, scores.days(), read_decisions(settings.annotations), policy.expire_days)
     return {"queued": len(cases), **{state.value: count for state, count in counted(cases).items()}}
 
 

@@ -86,9 +86,12 @@ FEATURES: Final[tuple[RiskFeature, ...]] = (
     *_declared(Part.HISTORY, "sessions_today", "coupon_uses", "refund_delay_hours", modelled=False),
     *_declared(Part.SHOP, "session_value_over_usual", "order_value_over_usual", "order_value_over_own"),
     *_declared(Part.SHOP, "item_refund_share"),
+    *_declared(Part.SHOP, "order_currency_unseen", modelled=False),
 )
 BY_NAME: Final[Mapping[str, RiskFeature]] = {feature.name: feature for feature in FEATURES}
-OF_ORDERS: Final = frozenset({"order_value_over_usual", "order_value_over_own", "item_refund_share"})
+OF_ORDERS: Final = frozenset(
+    {"order_value_over_usual", "order_value_over_own", "item_refund_share", "order_currency_unseen"}
+)
 # Known when the day is over: of no use for an order that is being placed.
 OF_DAYS: Final = frozenset({"sessions_today", "refund_delay_hours"})
 

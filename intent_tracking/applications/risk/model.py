@@ -209,7 +209,7 @@ class RiskModel:
         found = []
         for at, values in enumerate(cases):
             rules = fired(self._rules[kind], values)
-            weights = [rule.weight for rule in rules]
+            weights = [rule.strength(values) for rule in rules]
             taught = None if probability is None else float(probability[at])
             score = fused(weights, float(surprise[at]), taught, of_kind.record.labels, self.policy)
             decision = self._decision(kind, score)

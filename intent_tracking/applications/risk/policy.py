@@ -9,7 +9,8 @@ from typing import Annotated, Final, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from intent_tracking.applications.risk.features import BY_NAME, Kind, features_of
+from intent_tracking.applications.risk.features import BY_NAME, Kind, Values, features_of
+from intent_tracking.events.problems import problems_in_words
 
 FILE_NAME: Final = "risk.yaml"
 _SHIPPED: Final = Path(__file__).with_name("policy.yaml")
@@ -45,10 +46,14 @@ class Bound(_Record):
 
 
 class Rule(_Record):
-    """Fires when every feature it names is known and within its bound; `weight` is how sure it alone makes us."""
+    """Fires when every feature it names is known and within its bound; `weight` is how sure it alone makes us.
+
+    With `most` it is surer the farther its bounds are passed: `weight` where one is just met, `most` is never reached.
+    """
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
     weight: Share
+    most: Share | None = None
     when: Annotated[dict[str, Bound], Field(min_length=1)]
     enabled: bool = True
     words: dict[str, str] = Field(default_factory=dict, description="Reason by language, of a rule of the shop's own.")
@@ -58,7 +63,21 @@ class Rule(_Record):
         unknown = sorted(set(self.when) - set(BY_NAME))
         if unknown:
             raise ValueError(f"rule {self.name}: there is no feature {unknown[0]!r}; choose from {', '.join(BY_NAME)}")
+        if self.most is not None and self.most < self.weight:
+            raise ValueError(f"rule {self.name}: most {self.most} is below weight {self.weight}")
+        if self.most is not None and not self._floors():
+            raise ValueError(f"rule {self.name}: most needs an at_least above 0 that can be passed")
         return self
+
+    def _floors(self) -> dict[str, float]:
+        return {name: least for name, bound in self.when.items() if (least := bound.at_least or 0.0) > 0}
+
+    def strength(self, values: Values) -> float:
+        """How sure the rule makes us where it fires: at twice the bound half of what `most` adds is missing."""
+        if self.most is None:
+            return self.weight
+        passed = min(values[name] / least for name, least in self._floors().items())
+        return self.most - (self.most - self.weight) / max(passed, 1.0)
 
     def reads(self, kind: Kind) -> bool:
         """Whether a case of `kind` can have what the rule asks for."""
@@ -155,6 +174,5 @@ def _parsed(path: Path, text: str) -> RiskPolicy:
     except yaml.YAMLError as error:
         raise PolicyError(f"{path}: is not YAML: {error}") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "file"
-        raise PolicyError(f"{path}, {field}: {first['msg']}; the shipped file shows the form: {_SHIPPED}") from error
+        problems = "; ".join(problems_in_words(error))
+        raise PolicyError(f"{path}: {problems}; the shipped file shows the form: {_SHIPPED}") from error

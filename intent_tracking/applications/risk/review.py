@@ -23,6 +23,7 @@ from intent_tracking.applications.risk.features import Kind, features_of
 from intent_tracking.applications.risk.model import Decision, Reason, RiskModel
 from intent_tracking.applications.risk.policy import RiskPolicy
 from intent_tracking.events.contract import Identifier
+from intent_tracking.events.problems import problems_in_words
 from intent_tracking.tables import DayTable, locked
 
 FOLDER: Final = "risk"
@@ -166,16 +167,15 @@ def record(annotations: Path, decision: ReviewDecision) -> None:
 
 
 def queue(
-    scores: DayTable, days: Sequence[date], decisions: Mapping[str, ReviewDecision], today: date, expire_days: int
+    scores: DayTable, days: Sequence[date], decisions: Mapping[str, ReviewDecision], expire_days: int
 ) -> list[QueuedCase]:
     """Every case of `days` that was flagged, the riskiest of the newest day first.
 
     Args:
         scores: the day table `risk_scores`.
-        days: which of it.
+        days: which of it. The newest is the queue's today, so that what was recorded long ago can still be looked at.
         decisions: by case id.
-        today: by which an undecided case of more than `expire_days` ago is expired.
-        expire_days: as the policy says.
+        expire_days: an undecided case of more than so many days before the newest day is expired.
     """
     found = []
     for day in days:
@@ -183,7 +183,7 @@ def queue(
         # Of most cases nobody is told: they are left out before anything is made of them.
         for row in rows.filter(pc.not_equal(rows["decision"], Decision.ALLOW.value)).to_pylist():
             decision = decisions.get(row["case_id"])
-            late = day < today - timedelta(days=expire_days)
+            late = day < max(days) - timedelta(days=expire_days)
             state = State.DECIDED if decision else State.EXPIRED if late else State.OPEN
             found.append(QueuedCase(row, day, state, decision.outcome if decision else None))
     return sorted(found, key=lambda case: (-case.day.toordinal(), -case.row["score"], case.case_id))
@@ -224,6 +224,5 @@ def _lines(paths: Iterable[Path]) -> Iterator[ReviewDecision]:
                     try:
                         yield ReviewDecision.model_validate_json(line)
                     except ValidationError as error:
-                        first = error.errors()[0]
-                        field = ".".join(str(part) for part in first["loc"]) or "record"
-                        raise ReviewError(f"{path} line {number}, {field}: {first['msg']}") from error
+                        problems = "; ".join(problems_in_words(error, "record"))
+                        raise ReviewError(f"{path} line {number}, {problems}") from error

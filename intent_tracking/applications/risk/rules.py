@@ -10,11 +10,11 @@ from intent_tracking.applications.risk.policy import Rule
 
 
 def fired(rules: Iterable[Rule], values: Values) -> tuple[Rule, ...]:
-    """The rules that fire, the weightiest first. A rule that reads a value which is not known does not fire."""
+    """The rules that fire, the strongest first. A rule that reads a value which is not known does not fire."""
     found = [
         rule for rule in rules if all(name in values and bound.holds(values[name]) for name, bound in rule.when.items())
     ]
-    return tuple(sorted(found, key=lambda rule: (-rule.weight, rule.name)))
+    return tuple(sorted(found, key=lambda rule: (-rule.strength(values), rule.name)))
 
 
 def together(weights: Sequence[float]) -> float:

@@ -38,6 +38,7 @@ class Shop(BaseModel):
 
     Attributes:
         usual_amount: median order by currency, the currency with most orders first.
+        rare_currencies: those with too few orders to know what is usual.
         refund_share: lines refunded per line sold.
         item_refund_share: the same of the items that were refunded or sold often, drawn towards `refund_share`.
     """
@@ -45,6 +46,7 @@ class Shop(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     usual_amount: dict[str, float] = {}
+    rare_currencies: tuple[str, ...] = ()
     refund_share: float = 0.0
     item_refund_share: dict[str, float] = {}
 
@@ -61,6 +63,7 @@ class Shop(BaseModel):
         share = min(1.0, sum(each[2] for each in lines) / sold) if sold else 0.0
         return cls(
             usual_amount={currency: float(usual) for currency, usual, orders in amounts if orders >= LEAST_ORDERS},
+            rare_currencies=tuple(currency for currency, _, orders in amounts if orders < LEAST_ORDERS),
             refund_share=share,
             item_refund_share={
                 item: min(1.0, (returned + _PRIOR_LINES * share) / (count + _PRIOR_LINES))
@@ -73,7 +76,8 @@ class Shop(BaseModel):
         """The shop part of a case whose other values are `known`.
 
         A session says no currency: its prices are taken to be in that of most orders. An order in a currency of which
-        too little is known has no usual amount.
+        too little is known has no usual amount; whether the shop has ever had one in it is a value of its own, once it
+        knows what is usual in any.
         """
         found: dict[str, float] = {}
         usual = next(iter(self.usual_amount.values()), None)
@@ -85,6 +89,10 @@ class Shop(BaseModel):
         of_currency = self.usual_amount.get(order.currency or "")
         if total is not None and of_currency is not None:
             found["order_value_over_usual"] = total / of_currency
+        if order.currency is not None and self.usual_amount:
+            found["order_currency_unseen"] = float(
+                order.currency not in self.usual_amount and order.currency not in self.rare_currencies
+            )
         if total is not None and known.get("shopper_mean_value", 0.0) > 0:
             found["order_value_over_own"] = total / known["shopper_mean_value"]
         if order.items:

@@ -170,7 +170,7 @@ def _learn_kind(
         if len(ordinary) > MOST_ORDINARY:
             ordinary = np.quantile(ordinary, np.linspace(0, 1, MOST_ORDINARY))
         model = KindModel(record.model_copy(update={"sample": sample}), forest, ordinary, None)
-    weights = [[rule.weight for rule in fired(policy.rules_for(kind), case)] for case in cases]
+    weights = [[rule.strength(case) for rule in fired(policy.rules_for(kind), case)] for case in cases]
     surprise = model.surprise(matrix)
     before = np.array([fused(w, float(s), None, 0, policy) for w, s in zip(weights, surprise, strict=True)])
     decided = np.array([labels.get(case, None) is not None for case in rows["case_id"].to_pylist()], dtype=bool)

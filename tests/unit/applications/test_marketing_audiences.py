@@ -297,6 +297,19 @@ def test_consents_are_read_from_csv_and_parquet_and_what_is_wrong_is_named(tmp_p
         consents.holds(*key, NOON) for key in (("ann", "email"), ("bob", "email"), ("cat", "sms"), ("cat", "email"))
     ]
     assert said == [True, False, True, False]
+    assert consents.unknown_channels(shipped_rules()) == []
+    odd = tmp_path / "c.csv"
+    head = "shopper_id,channel,given_at,withdrawn_at\n"
+    odd.write_text(f"{head}ann,email,,\nbob,emial,2026-01-01T00:00:00Z,\ncat,emial,,\ndan,pigeon,,\n")
+    emial, pigeon = read_consents(tmp_path).unknown_channels(shipped_rules())
+    assert emial == f"{odd}:3: no audience uses the channel 'emial' (2 rows); those in use: email, push, sms"
+    assert f"{odd}:5" in pigeon
+    # Cause: ids in the column of channels would be named.
+    odd.write_text(head + "".join(f"email,shopper-{n},,\n" for n in range(9)))
+    (swapped,) = read_consents(tmp_path).unknown_channels(shipped_rules())
+    assert f"{odd}:2: 9 different channels" in swapped
+    assert "shopper-" not in swapped
+    odd.unlink()
     for text, problem in (
         ("shopper_id,channel,given_at\nann,email,2026-01-01T00:00:00Z\n", "withdrawn_at is missing"),
         ("shopper_id,channel,given_at,withdrawn_at\nann,email,2026-01-01T00:00:00,\n", r"a.csv:2, given_at.*no offset"),
@@ -386,7 +399,8 @@ def test_the_key_is_made_once(tmp_path: Path) -> None:
         ({"caps": {}}, "has no cap"),
         ({"audience": {"priority": 50}}, "same priority"),
         ({"audience": {"views_at_least": 0}}, "views_at_least"),
-        ({"audience": {"rule": "unheard_of"}}, "rule|tag"),
+        ({"audience": {"rule": "unheard_of"}}, "its 'rule' must be one of"),
+        ({"colour": "red", "control_share": 1.0}, "control_share: must be below 1; colour: is no field"),
         ({"colour": "red"}, "colour"),
     ],
 )

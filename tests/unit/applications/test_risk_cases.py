@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intent_tracking.applications.risk.cases import RISK_CASE_SCHEMA, risk_cases, values_of
+from intent_tracking.applications.risk.cases import RISK_CASE_SCHEMA, read_cases, risk_cases, values_of
 from intent_tracking.applications.risk.features import (
     BY_NAME,
     Kind,
@@ -28,6 +29,7 @@ from intent_tracking.features.schema import USER_FEATURE_SCHEMA
 from intent_tracking.sessions.render import SessionEvent, SessionItem
 from intent_tracking.sessions.sessionise import sessionise
 from intent_tracking.sessions.state import MAX_EVENTS_KEPT
+from intent_tracking.tables import DayTable
 
 pytestmark = pytest.mark.unit
 
@@ -154,6 +156,7 @@ def test_a_shop_learns_what_is_usual_by_currency_and_which_items_come_back() -> 
     refunds = [event(200 + n, "refund", 500 + n, transaction_id=f"t-{n}", items=[ITEM]) for n in range(14)]
     shop = Shop.learned(table(*orders, *few, *refunds))
     assert shop.usual_amount == {"EUR": 13.0}
+    assert shop.rare_currencies == ("USD",)
     assert shop.refund_share == pytest.approx(0.5)
     assert shop.item_refund_share["i-1"] == pytest.approx(0.5)
     order = Order(26.0, "EUR", NOON, (OrderItem("i-1", 26.0, 1), OrderItem("new", None, 1)))
@@ -162,9 +165,24 @@ def test_a_shop_learns_what_is_usual_by_currency_and_which_items_come_back() -> 
         "order_value_over_usual": 2.0,
         "order_value_over_own": 2.0,
         "item_refund_share": pytest.approx(0.5),
+        "order_currency_unseen": 0.0,
     }
+    unseen = [shop.values({}, Order(5.0, each, NOON)).get("order_currency_unseen") for each in ("USD", "CHF", None)]
+    assert unseen == [0.0, 1.0, None]
     assert "order_value_over_usual" not in shop.values({}, Order(5.0, "USD", NOON))
     assert Shop.learned(table()).values({"session_value": 1.0}, order) == {"item_refund_share": 0.0}
+
+
+def test_a_day_that_was_written_before_a_feature_was_there_does_not_know_it(tmp_path: Path) -> None:
+    cases = DayTable(tmp_path, "risk_cases", RISK_CASE_SCHEMA)
+    old = pa.schema([field for field in RISK_CASE_SCHEMA if field.name != "order_currency_unseen"])
+    for day, schema in ((NOON.date(), old), (NOON.date() + timedelta(days=1), RISK_CASE_SCHEMA)):
+        table = pa.Table.from_pylist([{"case_id": f"c-{day}", "events": 3.0}], schema=schema)
+        DayTable(tmp_path, "risk_cases", schema).write(day, table)
+    found = read_cases(cases, cases.days())
+    assert found.schema.equals(RISK_CASE_SCHEMA)
+    assert (found["events"].to_pylist(), found["order_currency_unseen"].null_count) == ([3.0, 3.0], 2)
+    assert read_cases(cases, []).num_rows == 0
 
 
 def test_what_a_row_does_not_know_is_absent() -> None:

@@ -63,7 +63,7 @@ def flagged(scores: DayTable) -> set[str]:
 def test_every_case_is_scored_once_and_robots_stand_in_the_queue_with_reasons(scores: DayTable) -> None:
     rows = scores.read([FIRST_DAY]).to_pylist()
     assert len({row["case_id"] for row in rows}) == len(rows) == 93
-    (first, *_) = queue(scores, [FIRST_DAY], {}, FIRST_DAY, 14)
+    (first, *_) = queue(scores, [FIRST_DAY], {}, 14)
     assert first.case_id.startswith("session:robot")
     english, chinese = (in_words(reasons_of(first.row, POLICY), language) for language in ("en", "zh"))
     assert any("left within two seconds" in sentence for sentence in english)
@@ -76,19 +76,19 @@ def test_every_case_is_scored_once_and_robots_stand_in_the_queue_with_reasons(sc
 def test_every_queued_case_is_in_exactly_one_state(scores: DayTable, data: st.DataObject) -> None:
     queued = sorted(flagged(scores))
     decided = data.draw(st.lists(st.sampled_from(queued), unique=True))
-    today = FIRST_DAY + timedelta(days=data.draw(st.integers(0, 60)))
+    expire_days = data.draw(st.integers(1, 30))
     decisions = {
         case: ReviewDecision(case_id=case, session_id="s", outcome=Outcome.CONFIRMED, decided_at=NOW)
         for case in decided
     }
-    cases = queue(scores, scores.days(), decisions, today, 14)
+    cases = queue(scores, scores.days(), decisions, expire_days)
     counts = counted(cases)
     assert sum(counts.values()) == len(cases)
     assert {case.case_id for case in cases} == set(queued)
     assert {case.case_id for case in cases if case.state is State.DECIDED} == set(decided)
     for case in cases:
         if case.state is not State.DECIDED:
-            assert (case.state is State.EXPIRED) is (today - case.day > timedelta(days=14))
+            assert (case.state is State.EXPIRED) is (scores.days()[-1] - case.day > timedelta(days=expire_days))
 
 
 def test_a_decision_is_a_label_and_a_later_one_counts_instead(scores: DayTable, tmp_path: Path) -> None:
@@ -115,8 +115,8 @@ def test_what_was_not_queued_cannot_be_decided_and_a_broken_line_is_named(scores
 
 
 def test_the_command_line_lists_and_decides(scores: DayTable, tmp_path: Path) -> None:
-    day = datetime.now(UTC).date()
-    scores.write(day, scores.read([FIRST_DAY]))
+    # The machine's clock is no part of it: the newest day that is scored is today.
+    day = scores.days()[-1]
     run = CliRunner()
     home = ["--home", str(tmp_path)]
     listed = run.invoke(app, ["review", "list", *home, "--language", "zh", "--limit", "2"])
@@ -128,10 +128,22 @@ def test_the_command_line_lists_and_decides(scores: DayTable, tmp_path: Path) ->
     assert run.invoke(app, ["review", "decide", *home, first["case_id"], "confirmed"]).exit_code == 0
     shown = run.invoke(app, ["review", "list", *home, "--state", "decided"]).stdout.splitlines()
     assert json.loads(shown[0])["outcome"] == "confirmed"
+    old = DayTable(tmp_path / "old" / "tables", "risk_scores", RISK_SCORE_SCHEMA)
+    old.write(FIRST_DAY, scores.read([FIRST_DAY]))
+    old.write(FIRST_DAY + timedelta(days=15), RISK_SCORE_SCHEMA.empty_table())
+    there = ["--home", str(tmp_path / "old")]
+    (expired, *_) = run.invoke(app, ["review", "list", *there, "--state", "expired"]).stdout.splitlines()
+    late = run.invoke(app, ["review", "decide", *there, json.loads(expired)["case_id"], "dismissed"])
+    assert late.exit_code == 0
+    assert "had expired" in late.stderr
+    (tmp_path / "new").mkdir()
+    assert "no day of" in run.invoke(app, ["review", "list", "--home", str(tmp_path / "new")]).stderr
     for wrong in (
         ["decide", *home, "session:none", "confirmed"],
         ["decide", *home, "x", "maybe"],
         ["list", "--state", "x"],
+        ["list", *home, "--language", "fr"],
+        ["list", "--home", str(tmp_path / "none")],
     ):
         refused = run.invoke(app, ["review", *wrong])
         assert refused.exit_code == 2

@@ -35,10 +35,27 @@ weights_of_rules = st.lists(st.floats(0, 1), max_size=12)
 @given(values_of_cases)
 def test_a_rule_fires_only_where_all_it_reads_is_known_and_in_bounds(values: dict[str, float]) -> None:
     found = fired(RULES, values)
-    assert list(found) == sorted(found, key=lambda rule: (-rule.weight, rule.name))
+    assert list(found) == sorted(found, key=lambda rule: (-rule.strength(values), rule.name))
     for rule in RULES:
         holds = all(name in values and bound.holds(values[name]) for name, bound in rule.when.items())
         assert (rule in found) is holds
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.lists(st.floats(1e-3, 1e6), min_size=2, max_size=2), st.floats(1, 1e6))
+def test_a_rule_is_surer_the_farther_its_bounds_are_passed(
+    one: float, other: float, times: list[float], more: float
+) -> None:
+    rule = Rule(
+        name="far",
+        weight=min(one, other),
+        most=max(one, other),
+        when={"order_value": Bound(at_least=2), "events": Bound(at_least=4), "carts": Bound(at_most=9)},
+    )
+    near = {"order_value": 2 * (1 + times[0]), "events": 4 * (1 + times[1]), "carts": 1.0}
+    far = {name: value * more for name, value in near.items()}
+    assert rule.strength({"order_value": 2.0, "events": 4e6, "carts": 1.0}) == pytest.approx(rule.weight)
+    assert rule.weight - 1e-12 <= rule.strength(near) <= rule.strength(far) + 1e-12 <= max(one, other) + 2e-12
+    assert rule.model_copy(update={"most": None}).strength(far) == rule.weight
 
 
 @given(weights_of_rules, st.floats(0, 1), st.randoms())
@@ -106,6 +123,10 @@ def test_the_file_of_the_home_replaces_the_shipped_one(tmp_path: Path) -> None:
         ({"rules": [{"name": "a", "weight": 1, "when": {"mood": {"at_least": 1}}}]}, "no feature 'mood'"),
         ({"rules": [{"name": "a", "weight": 1, "when": {"carts": {}}}]}, "give at_least, at_most or both"),
         ({"rules": [{"name": "a", "weight": 1, "when": {"carts": {"at_most": 1}}}] * 2}, "stands there twice"),
+        ({"rules": [{"name": "a", "weight": 0.5, "most": 0.4, "when": {"carts": {"at_least": 1}}}]}, "below weight"),
+        ({"rules": [{"name": "a", "weight": 0.5, "most": 0.9, "when": {"carts": {"at_most": 1}}}]}, "most needs an"),
+        ({"colour": "red", "train_days": 0}, "train_days: must be at least 1; colour: is no field"),
+        ({"review_at": 0.99, "block_at": 0.5}, r"risk\.yaml: review_at"),
         ({"alert_budget": {"session": 2, "order": 0, "shopper": 0}}, "alert_budget.session"),
     ],
 )

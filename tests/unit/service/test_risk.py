@@ -88,6 +88,20 @@ def test_an_order_is_judged_with_its_session_and_the_worst_is_answered(asked: Te
     assert risk(asked, session_id="cards", transaction=usual)["score"] >= risk(asked, session_id="cards")["score"]
 
 
+def test_an_absurd_order_is_never_allowed_and_a_currency_that_was_never_seen_is_a_reason(asked: TestClient) -> None:
+    def order(value: float, currency: str) -> dict[str, Any]:
+        line = {"item_id": "i-2", "price": value, "quantity": 1}
+        return risk(asked, transaction={"value": value, "currency": currency, "items": [line]})
+
+    usual, above, far, absurd = (order(50.0 * times, "EUR") for times in (1, 9, 30, 3000))
+    assert usual["decision"] == "allow"
+    assert usual["score"] < above["score"] < far["score"] < absurd["score"] < 1
+    assert {far["decision"], absurd["decision"]} <= {"review", "block"}
+    unseen = order(50.0, "USD")
+    assert unseen["decision"] == "review"
+    assert unseen["reasons"][0] == "The shop has had no order in this currency: its amount cannot be compared."
+
+
 def test_reasons_come_in_the_language_that_the_caller_prefers(asked: TestClient) -> None:
     assert any("80 times" in each for each in risk(asked, transaction=COSTLY)["reasons"])
     assert any("80 倍" in each for each in risk(asked, "fr, zh-CN;q=0.9, en;q=0.5", transaction=COSTLY)["reasons"])
