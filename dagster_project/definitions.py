@@ -14,7 +14,12 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     from dagster_project.defs.applications import customer_service, insights, marketing, profiles, recommendation
     from dagster_project.defs.applications import online as online_views
     from dagster_project.defs.applications import risk as risk_assets
-    from dagster_project.defs.applications.jobs import applications_job, daily_applications
+    from dagster_project.defs.applications.jobs import (
+        applications_job,
+        daily_applications,
+        daily_risk_lookback,
+        risk_lookback_job,
+    )
     from dagster_project.defs.erasure.jobs import erasure_job, erasure_sensor
     from dagster_project.defs.evaluation import assets as evaluation_assets
     from dagster_project.defs.evaluation import checks as evaluation_checks
@@ -90,8 +95,9 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             rollback_job,
             erasure_job,
             applications_job,
+            risk_lookback_job,
         ],
-        schedules=[daily_ingestion, daily_features, daily_drift_check, daily_applications],
+        schedules=[daily_ingestion, daily_features, daily_drift_check, daily_applications, daily_risk_lookback],
         sensors=[drift_sensor, erasure_sensor, failure_alert, freshness_alert],
         resources={
             "settings": settings,

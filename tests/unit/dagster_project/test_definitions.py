@@ -161,6 +161,7 @@ def test_every_job_has_a_time_limit(definitions):
         "drift_job",
         "rollback_job",
         "applications_job",
+        "risk_lookback_job",
     ):
         assert int(definitions.resolve_job_def(name).tags["dagster/max_runtime"]) > 0
 

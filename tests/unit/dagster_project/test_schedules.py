@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import pytest
 
-from dagster_project.defs.applications.jobs import daily_applications
+from dagster_project.defs.applications.jobs import daily_applications, daily_risk_lookback
 from dagster_project.defs.features.jobs import daily_features
 from dagster_project.defs.ingestion.jobs import daily_ingestion
 from dagster_project.defs.monitoring.jobs import daily_drift_check
@@ -44,6 +44,11 @@ def test_applications_look_at_yesterday_once_its_features_are_there_and_are_onli
     assert range_asked_for(daily_applications) == ("2026-03-09", "2026-03-09")
     minute, hour, *_ = daily_applications.cron_schedule.split()
     assert AVAILABLE_AFTER < timedelta(hours=int(hour), minutes=int(minute)) < DERIVED_AFTER
+
+
+def test_sessions_that_came_late_are_scored_too_on_the_days_that_ingestion_made_again():
+    assert range_asked_for(daily_risk_lookback) == ("2026-03-05", "2026-03-08")
+    assert range_asked_for(daily_risk_lookback)[0] == range_asked_for(daily_ingestion)[0]
 
 
 def test_a_tick_that_is_evaluated_twice_asks_for_the_same_run():
