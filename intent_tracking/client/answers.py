@@ -147,9 +147,10 @@ class Profile:
 
 @dataclass(frozen=True)
 class RecommendedItem:
-    """An item, its score before open items and variety had their say, and why it is shown."""
+    """An item, its name (None: unknown), its score before open items and variety had their say, and why it is shown."""
 
     item_id: str
+    name: str | None
     score: float
     reason: str
 

@@ -35,6 +35,8 @@ _WORDS: Final[Mapping[str, str]] = {
     "union_tag_not_found": "{discriminator} is missing",
     "list_type": "must be a list",
     "tuple_type": "must be a list",
+    "set_type": "must be a list",
+    "frozen_set_type": "must be a list",
     "iteration_error": "must be a list",
     "dict_type": "must be an object",
     "mapping_type": "must be an object",

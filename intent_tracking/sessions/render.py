@@ -115,11 +115,16 @@ class FreeText:
 
 def free_text(text: str) -> str:
     """`text` clean, without personal data, and unable to pass for a special token. Doing it twice changes nothing."""
+    return _disarmed(scrubbed_text(text))
+
+
+def scrubbed_text(text: str) -> str:
+    """`text` clean and without personal data, otherwise as written: for people to read, not for the model."""
     text = clean(text)
     # A placeholder may be longer than what it stands for, and a cut at the length limit may end in a number again.
     while (scrubbed := scrub(text)).found:
         text = clean(scrubbed.text)
-    return _disarmed(text)
+    return text
 
 
 def free_text_with_offsets(text: str) -> FreeText:

@@ -27,7 +27,8 @@ def run(home: Path, *arguments: str) -> tuple[int, str]:
 def test_a_question_is_answered_by_the_live_release(tmp_path: Path) -> None:
     assert run(tmp_path, "answer", "hi") == (
         2,
-        f"answer: {tmp_path / 'release.json'}: names no answer_index and intent_model; materialize both first\n",
+        f"answer: {tmp_path / 'release.json'}: is not there: nothing is released in this home; "
+        "materialize both first, or name another home with INTENT_HOME\n",
     )
     components = {"intent_model": tiny_component(tmp_path, "m1"), "answer_index": released_answers(tmp_path)}
     publish(Settings(home=tmp_path).release_file, components, "first")
@@ -38,6 +39,18 @@ def test_a_question_is_answered_by_the_live_release(tmp_path: Path) -> None:
     assert (said["source"], said["answer"]) == ("passage:faq.csv#1", PASSAGES[0].text)
     assert len(said["candidates"]) == 1
     assert not (tmp_path / "handovers").exists()
+
+
+@pytest.mark.parametrize("question", ["", " \u200b "])
+def test_a_question_without_words_is_refused(tmp_path: Path, question: str) -> None:
+    assert run(tmp_path, "answer", question) == (2, "answer: holds no words: give what the shopper asks\n")
+
+
+@pytest.mark.parametrize("command", [("answer", "hi"), ("handovers",)])
+def test_a_home_that_is_not_there_is_named(tmp_path: Path, command: tuple[str, ...]) -> None:
+    home = tmp_path / "nowhere"
+    told = f"{command[0]}: {home}: there is no such home; name the folder of the platform with INTENT_HOME\n"
+    assert run(home, *command) == (2, told)
 
 
 def test_handovers_are_listed(tmp_path: Path) -> None:

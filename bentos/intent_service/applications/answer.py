@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Final
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from bentos.intent_service.answers import key_information_in
 from bentos.intent_service.openapi import Operation
@@ -19,7 +19,7 @@ from bentos.intent_service.shedding import wait_elsewhere
 from intent_tracking.access.keys import Scope
 from intent_tracking.applications.artifacts import ANSWER_INDEX
 from intent_tracking.applications.customer_service.answer_index import AnswerIndex
-from intent_tracking.applications.customer_service.answering import Answer, Confidences
+from intent_tracking.applications.customer_service.answering import Answer, Confidences, require_words
 from intent_tracking.applications.customer_service.answering import answer as answer_question
 from intent_tracking.applications.customer_service.generation import AnswerWriter, EndpointError, NotGroundedError
 from intent_tracking.applications.customer_service.handover import HandoverLog, summary
@@ -34,10 +34,15 @@ MAX_CANDIDATES: Final = 20
 MAX_WORDED_AT_ONCE: Final = 4
 
 
+def _some_words(text: str) -> str:
+    require_words(text)
+    return text
+
+
 class AnswerRequest(_Record):
     """A question of a shopper; with `session_id`, a person who takes over sees what happened before."""
 
-    question: Text
+    question: Annotated[Text, AfterValidator(_some_words)]
     session_id: Identifier | None = None
     k: Annotated[int, Field(ge=1, le=MAX_CANDIDATES)] = 3
 
@@ -95,7 +100,7 @@ async def answer(runtime: Runtime, request: AnswerRequest) -> DeskAnswer:
         said = await _worded(desk, desk.writer, said, entry)
     if said.hands_over:
         session = (await runtime.shoppers.now(request.session_id, None)).session if request.session_id else None
-        handover = summary(said, entry, prediction, session, datetime.now(UTC))
+        handover = summary(said, request.question, entry, prediction, session, datetime.now(UTC))
         await runtime.in_storage(desk.handovers.append, handover)
     runtime.metrics.answers.labels(said.source.partition(":")[0]).inc()
     return DeskAnswer(
@@ -144,7 +149,8 @@ OPERATION: Final = Operation(
     name="answer",
     summary="Answer a question at the desk.",
     description=(
-        "A sure intent answers by its template, filled with the key information found, or asks for what it lacks. "
+        "A sure intent answers by its template, filled with the key information found, or asks for what it lacks, "
+        "unless a passage all but certainly answers. "
         "Anything else is searched in what the shop wrote: the best passage answers, or, where the shop has set an "
         "endpoint, a model that words it from the passages it cites. Below the confidence of the shop's settings the "
         "answer says so, `source` is `handover`, and a person gets a summary. `candidates` are the `k` best passages. "

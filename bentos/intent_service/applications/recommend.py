@@ -41,9 +41,10 @@ class RecommendRequest(_Record):
 
 
 class RecommendedItem(_Record):
-    """An item, its score before open items and variety had their say, and why it is shown."""
+    """An item, its name (null: unknown), its score before open items and variety had their say, and why it is shown."""
 
     item_id: str
+    name: str | None
     score: Annotated[float, Field(ge=0)]
     reason: str
 
@@ -71,7 +72,7 @@ async def answer_recommend(runtime: Runtime, request: RecommendRequest) -> Recom
     rules = live_rules(runtime.settings.recommendation_rules).current()
     answer = await runtime.in_thread(live.recommender.recommend, question, rules)
     return RecommendAnswer(
-        items=[RecommendedItem(item_id=i.item_id, score=i.score, reason=i.reason) for i in answer.items],
+        items=[RecommendedItem(item_id=i.item_id, name=i.name, score=i.score, reason=i.reason) for i in answer.items],
         strategy=answer.strategy,
         intent=question.intent,
     )

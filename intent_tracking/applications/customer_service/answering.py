@@ -11,11 +11,18 @@ from intent_tracking.applications.customer_service.retrieval import Found
 from intent_tracking.applications.customer_service.templates import values_of
 from intent_tracking.inference import OUT_OF_SCOPE_LABEL, Prediction
 from intent_tracking.sessions.render import ModelInput
+from intent_tracking.text.cleaning import clean
 
 HANDOVER: Final = "handover"
 TEMPLATE: Final = "template"
 PASSAGE: Final = "passage"
 MAX_GROUNDS: Final = 4
+
+
+def require_words(question: str) -> None:
+    """Raise a ValueError where a question holds nothing but blanks and what is invisible."""
+    if not clean(question):
+        raise ValueError("holds no words: give what the shopper asks")
 
 
 @dataclass(frozen=True)
@@ -25,10 +32,12 @@ class Confidences:
     Attributes:
         intent: the intent of a question is sure from here on.
         passage: a passage answers from here on.
+        instead_of_asking: a passage answers from here on where the template would only ask for what it lacks.
     """
 
     intent: float = 0.6
     passage: float = 0.3
+    instead_of_asking: float = 0.9
 
 
 @dataclass(frozen=True)
@@ -65,8 +74,9 @@ def answer(
 ) -> Answer:
     """Answer one question.
 
-    A sure intent answers by its template, unless that says to search first. Then the best passage answers if it is
-    probable enough, then the template of the sure intent, and where nothing does, a person.
+    A sure intent answers by its template, unless that says to search first, or would ask for what it lacks although a
+    passage all but certainly answers. Then the best passage answers if it is probable enough, then the template of the
+    sure intent, and where nothing does, a person.
 
     Args:
         index: passages and templates.
@@ -81,14 +91,18 @@ def answer(
     candidates = found[:k]
     name = _taken_for(prediction, confidences.intent)
     template = index.templates.intents.get(name) if name is not None else None
+    known = values_of(key_information)
     if name is None or template is None:
         said = Answer(index.templates.handover.of(entry.language), HANDOVER, candidates, name)
     else:
-        text = index.templates.say(name, entry.language, values_of(key_information))
+        text = index.templates.say(name, entry.language, known)
         said = Answer(text, HANDOVER if template.handover else f"{TEMPLATE}:{name}", candidates, name)
-    if template is not None and not template.search_first:
-        return said
-    grounds = tuple(each for each in found[:MAX_GROUNDS] if each.score >= confidences.passage)
+    least = confidences.passage
+    if name is not None and template is not None and not template.search_first:
+        if template.handover or not index.templates.missing(name, entry.language, known):
+            return said
+        least = max(least, confidences.instead_of_asking)
+    grounds = tuple(each for each in found[:MAX_GROUNDS] if each.score >= least)
     if not grounds:
         return said
     best = grounds[0].passage

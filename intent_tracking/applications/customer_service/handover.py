@@ -17,7 +17,7 @@ import orjson
 from intent_tracking.applications.customer_service.answering import Answer
 from intent_tracking.inference import ModelInput, Prediction
 from intent_tracking.prediction_log import prediction_segments
-from intent_tracking.sessions.render import SessionEvent, free_text
+from intent_tracking.sessions.render import SessionEvent, scrubbed_text
 from intent_tracking.sessions.state import LiveSession
 
 EVENTS_SHOWN: Final = 10
@@ -48,22 +48,27 @@ class Handover:
 
 
 def summary(
-    answer: Answer, entry: ModelInput, prediction: Prediction, session: LiveSession | None, now: datetime
+    answer: Answer,
+    question: str,
+    entry: ModelInput,
+    prediction: Prediction,
+    session: LiveSession | None,
+    now: datetime,
 ) -> Handover:
-    """What the person reads who takes over from `answer`."""
+    """What the person reads who takes over from `answer`: the `question` as it was written, less personal data."""
     return Handover(
         handover_id=uuid.uuid4().hex,
         time=now.astimezone(UTC),
         shopper_id=session.shopper_id if session else None,
         session_id=session.session_id if session else None,
         language=entry.language,
-        question=entry.text[entry.utterance_start : entry.utterance_end],
+        question=scrubbed_text(question),
         intent=answer.intent,
         intents=tuple((each.name, round(each.probability, 4)) for each in prediction.intents[:_INTENTS_SHOWN]),
         # Of the text as the model read it, in which personal data is masked.
         key_information=tuple((each.name, each.value) for each in prediction.key_information),
         # A template says what the shopper gave, as the shopper wrote it.
-        said=free_text(answer.text),
+        said=scrubbed_text(answer.text),
         passages=tuple((found.passage.id, round(found.score, 4)) for found in answer.candidates),
         events=tuple(map(_event, session.events[-EVENTS_SHOWN:])) if session else (),
     )

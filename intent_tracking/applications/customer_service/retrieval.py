@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from intent_tracking.applications.customer_service.evidence import UNKNOWN, Asked, evidence
+from intent_tracking.applications.customer_service.evidence import NAMES, UNKNOWN, Asked, evidence
 from intent_tracking.applications.customer_service.passages import Passage
 from intent_tracking.applications.customer_service.ranking import Ranker
 from intent_tracking.applications.customer_service.sparse import FloatArray, IntArray, SparseIndex
@@ -18,6 +18,11 @@ from intent_tracking.applications.customer_service.terms import terms
 _EACH_SEARCH: Final = 40
 _RANKED: Final = 40
 _FUSION: Final = 60
+# What has less than this share of the question's words (by rarity) and is less alike in meaning than this shares its
+# form ("how long does ... take") rather than its subject.
+_LEAST_COVERED: Final = 0.5
+_LEAST_ALIKE: Final = 0.35
+_COVERED: Final = NAMES.index("covered")
 
 
 class Encoder(Protocol):
@@ -56,9 +61,11 @@ class Retriever:
         places = _fused(sparse, dense)
         if not len(places):
             return []
-        scores = self.scores(asked, places, sparse[places], dense[places])
+        rows = evidence(self.sparse, asked, places, sparse[places], dense[places])
+        scores = self.ranker.scores(rows)
         best = np.argsort(-scores, kind="stable")[:k]
         confidences = self.ranker.confidence(scores[best], blind=bool((dense[places] <= UNKNOWN).all()))
+        confidences = _doubted(confidences, rows[best, _COVERED], dense[places[best]])
         return [
             Found(self.passages[int(places[place])], float(score))
             for place, score in zip(best, confidences, strict=True)
@@ -73,6 +80,18 @@ class Retriever:
         if self.encoder is None or self.vectors is None:
             return unknown
         return cosines(self.encoder.encode([question])[0], self.vectors)
+
+
+def _doubted(confidences: FloatArray, covered: FloatArray, dense: FloatArray) -> FloatArray:
+    """`confidences`, best first, times the squared cosine where a passage has neither words nor meaning in common.
+
+    A passage that comes after a doubtful one is no surer than that: the order stays the ranker's. Nothing is doubted
+    where the encoder reads nothing.
+    """
+    doubtful = (covered < _LEAST_COVERED) & (dense > UNKNOWN) & (dense < _LEAST_ALIKE)
+    doubted = np.where(doubtful, confidences * np.maximum(dense, 0.0) ** 2, confidences).astype(np.float32)
+    result: FloatArray = np.minimum.accumulate(doubted)
+    return result
 
 
 def cosines(question: FloatArray, passages: FloatArray) -> FloatArray:

@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from intent_tracking.applications.customer_service.passages import TEMPLATES_FILE
+from intent_tracking.events.problems import problems_in_words
 from intent_tracking.text.cleaning import clean
 from intent_tracking.text.language import Language
 
@@ -79,6 +80,11 @@ class Templates(_Record):
                 raise ValueError(f"ask.{language} must hold {{missing}} once")
         return self
 
+    def missing(self, intent: str, language: Language, known: Mapping[str, str]) -> list[str]:
+        """The names of what the wording of `intent` cannot do without and `known` lacks."""
+        values = _usable(known)
+        return [name for name in self.intents[intent].slots(language) if name not in values]
+
     def say(self, intent: str, language: Language, known: Mapping[str, str]) -> str:
         """The filled wording of `intent`, or the question for what it lacks.
 
@@ -87,14 +93,16 @@ class Templates(_Record):
             language: of the shopper.
             known: values by name of the key information.
         """
-        template = self.intents[intent]
-        values = {name: clean(value) for name, value in known.items()}
-        values = {name: value for name, value in values.items() if value and len(value) <= MAX_VALUE_CHARACTERS}
-        missing = [self.slots[name].of(language) for name in template.slots(language) if name not in values]
-        if missing:
+        template, values = self.intents[intent], _usable(known)
+        if missing := [self.slots[name].of(language) for name in self.missing(intent, language, known)]:
             # Not `str.format`: a value must not be read as a format.
             return self.ask.of(language).replace("{missing}", _JOINED[language].join(missing))
         return _SLOT.sub(lambda found: values[found[1]], template.of(language))
+
+
+def _usable(known: Mapping[str, str]) -> dict[str, str]:
+    values = {name: clean(value) for name, value in known.items()}
+    return {name: value for name, value in values.items() if value and len(value) <= MAX_VALUE_CHARACTERS}
 
 
 def shipped_templates() -> Templates:
@@ -122,9 +130,7 @@ def read_templates(folder: Path) -> Templates:
     try:
         return Templates.model_validate(_over(shipped.model_dump(), own))
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise TemplateError(f"{path}: {place + ': ' if place else ''}{first['msg']}") from error
+        raise TemplateError(f"{path}: {problems_in_words(error)[0]}") from error
 
 
 def _over(shipped: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:

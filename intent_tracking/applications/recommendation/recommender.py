@@ -55,9 +55,10 @@ class Question:
 
 @dataclass(frozen=True)
 class Recommended:
-    """One item, its score (1 for what fits best, comparable within one answer), and why it is shown."""
+    """One item, its name (None: unknown), its score (1 for what fits best, comparable within one answer), and why."""
 
     item_id: str
+    name: str | None
     score: float
     reason: str
 
@@ -101,6 +102,7 @@ class Recommender:
             tuple(
                 Recommended(
                     item_id=self.index.catalogue.ids[candidates.items[place]],
+                    name=self.index.catalogue.names[candidates.items[place]] or None,
                     score=round(float(scores[place]), 4),
                     reason=reasons.of(int(candidates.items[place]), from_visits=bool(from_visits[place])),
                 )

@@ -13,6 +13,8 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from intent_tracking.events.problems import problems_in_words
+
 logger = logging.getLogger(__name__)
 
 
@@ -124,9 +126,7 @@ def read_rules(path: Path) -> Rules:
     try:
         return Rules.model_validate(_shipped() | written)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise RulesError(f"{path}: {place}: {first['msg']}") from error
+        raise RulesError(f"{path}: {problems_in_words(error, 'the file')[0]}") from error
 
 
 class LiveRules:

@@ -324,7 +324,9 @@ def test_the_file_of_the_shop_takes_the_place_of_shipped_entries(tmp_path: Path)
     [
         ("prize: {}", "prize"),
         ("default_strategy: best", "strategies best are named and not declared"),
-        ("price: {least: cheap}", "price.least"),
+        ("price: {least: cheap}", "price.least: must be a number"),
+        ("out_of_stock: left-1", "out_of_stock: must be a list"),
+        ("boosts: {}", "boosts: is no field that is known here"),
         ("[1, 2]", "holds no entries"),
         ("a: [", "no YAML"),
     ],

@@ -179,6 +179,9 @@ def test_without_an_index_it_says_what_to_do(client: TestClient) -> None:
     assert told["message"] == "no answer_index is released yet: materialize answer_index"
 
 
-@pytest.mark.parametrize("body", [{}, {"question": ""}, {"question": "a", "k": 0}, {"question": "a", "user_id": "u"}])
+@pytest.mark.parametrize(
+    "body",
+    [{}, {"question": ""}, {"question": " \u200b\n"}, {"question": "a", "k": 0}, {"question": "a", "user_id": "u"}],
+)
 def test_wrong_requests_are_refused(shared: TestClient, body: dict[str, Any]) -> None:
     error(shared.post("/v1/answer", json=body), 422, "invalid_request")

@@ -26,7 +26,7 @@ def recommend(client: TestClient, **fields: Any) -> dict[str, Any]:
     found: dict[str, Any] = answer.json()
     assert asdict(decode(Recommendations, found)) == found | {"items": tuple(found["items"])}
     assert set(found) == {"items", "strategy", "intent"}
-    assert all(set(item) == {"item_id", "score", "reason"} for item in found["items"])
+    assert all(set(item) == {"item_id", "name", "score", "reason"} for item in found["items"])
     return found
 
 
@@ -48,7 +48,7 @@ def test_a_newcomer_gets_what_is_popular(shared: TestClient) -> None:
 
 def test_the_items_of_the_page_lead_to_what_goes_with_them(shared: TestClient) -> None:
     found = recommend(shared, items=["left-2"], k=1, language="zh")
-    assert found["items"][0]["item_id"] == "right-2"
+    assert (found["items"][0]["item_id"], found["items"][0]["name"]) == ("right-2", "green mug right")
     assert "搭配" in found["items"][0]["reason"]
 
 

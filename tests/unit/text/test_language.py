@@ -22,6 +22,8 @@ pytestmark = pytest.mark.unit
         ("注文はどこですか", "en"),
         ("배송 조회", "en"),
         ("买衣服の人", "zh"),
+        ("怎么退货？<img src=x onerror=alert(1)>", "zh"),
+        ("where is it <b title='退货退货退货'>", "en"),
     ],
 )
 def test_the_language_of_a_text(text: str, language: str) -> None:

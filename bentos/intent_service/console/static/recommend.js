@@ -11,7 +11,7 @@ function draw({ items, strategy, intent }) {
   return [
     el("p", { class: "quiet strategy" }, chosen),
     items.length
-      ? el("ol", { class: "items" }, items.map((item) => el("li", {}, el("b", { class: "item-id" }, item.item_id), el("span", {}, item.reason))))
+      ? el("ol", { class: "items" }, items.map((item) => el("li", {}, el("b", { class: "item-id" }, item.item_id), el("span", {}, item.name ? `${item.name}: ${item.reason}` : item.reason))))
       : el("p", {}, t("recommendNothing")),
   ];
 }

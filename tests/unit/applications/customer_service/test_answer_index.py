@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from intent_tracking.applications.customer_service.answer_index import AnswerIndex, build_answer_index
+from intent_tracking.applications.customer_service.labelled import packaged_encoder
 from intent_tracking.applications.customer_service.passages import Passage
 from intent_tracking.applications.customer_service.ranking import Ranker, shipped_ranker, without_dense
-from intent_tracking.applications.customer_service.retrieval import Retriever
+from intent_tracking.applications.customer_service.retrieval import Retriever, words_of
 from intent_tracking.applications.customer_service.sparse import FloatArray, SparseIndex
 from intent_tracking.applications.customer_service.templates import shipped_templates
 from intent_tracking.applications.customer_service.terms import terms
@@ -61,6 +62,23 @@ def test_questions_find_their_passage_in_both_languages(index: AnswerIndex, ques
     assert found[0].passage.id == expected
     assert [each.score for each in found] == sorted((each.score for each in found), reverse=True)
     assert all(0 < each.score < 1 for each in found)
+
+
+def test_what_shares_only_the_form_of_a_question_is_no_answer() -> None:
+    # Cause: "How long does a refund take?" was told when parcels arrive, at .72, by a shop that was silent on them.
+    passages = (
+        Passage("delivery.md#1", "How long does delivery take?", "Parcels arrive within two to four days.", "en"),
+        Passage("delivery.md#2", "Can I change the delivery address?", "Yes, until the parcel has left.", "en"),
+    )
+    encoder = packaged_encoder(passages)
+    vectors = encoder.encode([words_of(each) for each in passages])
+    retriever = Retriever(passages, SparseIndex.build(passages), shipped_ranker(), encoder, vectors)
+    for other in ("How long does a refund take?", "How long does a repair take?", "Can I change my password?"):
+        found = retriever.search(other, 2)
+        assert found[0].score < 0.2, other
+        assert found[1].score <= found[0].score
+    for question in ("How long does delivery take?", "how long until my parcel arrives", "how long does shipping take"):
+        assert retriever.search(question, 1)[0].score > 0.8, question
 
 
 def test_it_answers_as_when_it_was_written(index: AnswerIndex, folder: Path) -> None:

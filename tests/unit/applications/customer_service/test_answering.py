@@ -68,6 +68,15 @@ def test_an_intent_that_is_not_sure_is_searched(index: AnswerIndex) -> None:
     assert found.grounds[0].passage.id == "faq.csv#1"
 
 
+def test_a_passage_that_all_but_certainly_answers_comes_before_a_template_that_would_ask(index: AnswerIndex) -> None:
+    # Cause: an exact question of the shop's own was answered by "Please tell me your order number".
+    question = PASSAGES[1].title
+    assert asked(index, question, prediction("track_order")).source == "passage:faq.csv#2"
+    assert asked(index, question, prediction("track_order"), ("order_id", "A-17")).source == "template:track_order"
+    assert asked(index, question, prediction("complaint")).hands_over
+    assert asked(index, "my refund", prediction("track_order")).text.endswith("Please tell me your order number.")
+
+
 def test_a_template_that_searches_first_is_said_where_no_passage_answers(index: AnswerIndex) -> None:
     assert asked(index, "退款多久到账", prediction("return_refund")).source == "passage:faq.csv#2"
     found = asked(index, "refund", prediction("return_refund"), ("order_id", "A-17"), passage=0.999)
@@ -80,7 +89,7 @@ def test_a_template_that_searches_first_is_said_where_no_passage_answers(index: 
     [
         (prediction("complaint"), "I am sorry"),
         (prediction("unknown to the shop"), "I am not sure"),
-        (prediction("track_order", out_of_scope=True), "I did not understand"),
+        (prediction("track_order", out_of_scope=True), "I cannot answer that myself. I am handing you over"),
         (prediction("track_order", 0.2), "I am not sure"),
     ],
 )
@@ -91,20 +100,21 @@ def test_a_person_takes_over_where_nothing_answers(index: AnswerIndex, said: Pre
 
 
 def test_the_person_gets_what_was_asked_without_personal_data(index: AnswerIndex, tmp_path: Path) -> None:
-    entry = render_utterance("call me at +44 20 7946 0958, xylophone!")
+    question = "call me at +44 20 7946 0958, <script>xylophone!"
+    entry = render_utterance(question)
     said = prediction("track_order", 0.2)
     events = [
         SessionEvent(f"e{n}", EventName.VIEW_ITEM, NOON, Scene.BROWSE, items=(SessionItem("i", "Coat", *[None] * 4),))
         for n in range(12)
     ]
     session = LiveSession("s1", "u1", "u1", NOON, NOON, 12, tuple(events))
-    handover = summary(answer(index, entry, said, (), 2, Confidences()), entry, said, session, NOON)
+    handover = summary(answer(index, entry, said, (), 2, Confidences()), question, entry, said, session, NOON)
     log = HandoverLog(tmp_path)
     log.append(handover)
-    log.append(summary(answer(index, entry, said, (), 2, Confidences()), entry, said, None, NOON))
+    log.append(summary(answer(index, entry, said, (), 2, Confidences()), question, entry, said, None, NOON))
     first, second = read_handovers(tmp_path)
     assert (first["shopper_id"], second["shopper_id"]) == ("u1", None)
-    assert first["question"] == "call me at <phone>, xylophone!"
+    assert first["question"] == "call me at <phone>, <script>xylophone!"
     assert first["key_information"] == [["order_id", "A-17"]]
     assert first["events"][0] == {"time": NOON.isoformat(), "event": "view_item", "items": ["Coat"]}
     assert len(first["events"]) == 10
@@ -118,15 +128,18 @@ def test_what_a_template_repeats_of_the_shopper_is_kept_without_personal_data(tm
     shipped = shipped_templates()
     templates = shipped.model_copy(update={"intents": {**shipped.intents, "complaint": complaint}})
     desk = AnswerIndex.load(build_answer_index(tmp_path, (), templates, shipped_ranker(), None, NOON.date()))
-    entry, said = render_utterance("complaint, jane@example.com"), prediction("complaint")
-    found = asked(desk, "complaint, jane@example.com", said, ("order_id", "jane@example.com"))
+    question, said = "complaint, jane@example.com", prediction("complaint")
+    found = asked(desk, question, said, ("order_id", "jane@example.com"))
     assert found.text == "I am handing you over; we have jane@example.com."
-    assert summary(found, entry, said, None, NOON).said == "I am handing you over; we have <email>."
+    assert (
+        summary(found, question, render_utterance(question), said, None, NOON).said
+        == "I am handing you over; we have <email>."
+    )
 
 
 def test_a_handover_that_the_disk_takes_half_of_spoils_no_later_one(index: AnswerIndex, tmp_path: Path) -> None:
     entry, said = render_utterance("xylophone"), prediction("track_order", 0.2)
-    handover = summary(answer(index, entry, said, (), 2, Confidences()), entry, said, None, NOON)
+    handover = summary(answer(index, entry, said, (), 2, Confidences()), "xylophone", entry, said, None, NOON)
     log = HandoverLog(tmp_path)
     log.append(handover)
     (segment,) = tmp_path.glob("day=*/*.jsonl")

@@ -55,9 +55,11 @@ def test_a_shop_replaces_an_intent_and_keeps_the_rest(tmp_path: Path) -> None:
     ("content", "message"),
     [
         ('intents: {x: {en: "{nobody}", zh: a}}', "intents.x.en asks for {nobody}; name it under slots"),
-        ("intents: {x: {en: a}}", "intents.x.zh: Field required"),
+        ("intents: {x: {en: a}}", "intents.x.zh: is missing"),
         ('ask: {en: "no slot", zh: "{missing}"}', "ask.en must hold {missing} once"),
         ('intents: {x: {en: "{ }", zh: a}}', "a brace without a name"),
+        ("intents: {x: {en: a, zh: b, fr: c}}", "intents.x.fr: is no field that is known here"),
+        ("intents: {x: {en: a, zh: b, needs: order_id}}", "intents.x.needs: must be a list"),
         ("[1, 2]", "must hold intents"),
         ("intents: [", "is no YAML"),
     ],
