@@ -127,7 +127,7 @@ def _shop(config: SimulationConfig, home: Path) -> tuple[list[Said], list[Said],
 def _users(texts: Sequence[Spoken]) -> Users:
     used: defaultdict[str, set[tuple[str, date]]] = defaultdict(set)
     for text in texts:
-        for term in text.terms:
+        for term in text.terms():
             used[term].add((text.said.shopper, text.said.day))
     return used
 

@@ -88,6 +88,15 @@ def select(page: Page, session: str) -> None:
     page.locator(f'[data-session="{session}"] button').click()
 
 
+def test_the_page_keeps_60_sessions_though_the_selected_one_is_the_oldest(page: Page) -> None:
+    kept = page.evaluate("""async () => {
+        const sessions = new (await import("/console/sessions.js")).Sessions();
+        for (let n = 0; n < 85; n++) sessions.add({session_id: `s${n}`, at: "2026-01-01T00:00:00Z"});
+        return [sessions.selected, ...sessions.list().map((each) => each.id)];
+    }""")
+    assert kept == ["s0", *(f"s{n}" for n in range(84, 25, -1)), "s0"]
+
+
 def test_a_tracked_event_appears_live_with_its_key_information(page: Page, server: PageServer) -> None:
     track(server, "where is my red parcel", "live-1")
     select(page, "live-1")

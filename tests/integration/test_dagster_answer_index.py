@@ -7,7 +7,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from dagster_project.defs.applications.customer_service import answer_index
+from dagster_project.defs.applications.customer_service import READ, answer_index
 from dagster_project.defs.applications.publishing import waiting_applications
 from dagster_project.resources.service import IntentService
 from intent_tracking.applications.artifacts import ANSWER_INDEX
@@ -42,6 +42,8 @@ def test_what_the_shop_wrote_goes_live(settings: Settings) -> None:
     result, checks = materialize(settings)
     assert result.success
     assert checks == {"answer_index_finds_its_questions": True, "answer_index_files_are_read": False}
+    (read,) = [each for each in result.get_asset_check_evaluations() if each.check_name == READ.name]
+    assert "broken.csv:1" in read.description
     live = live_index(settings)
     assert live is not None
     assert live.search("怎么退货", 1)[0].passage.id == "faq.csv#2"

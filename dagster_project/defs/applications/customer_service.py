@@ -17,6 +17,9 @@ READ = dg.AssetCheckSpec(
     "answer_index_files_are_read", asset="answer_index", description="No file of the shop has a mistake in it."
 )
 
+SHOWN = 5
+"""Mistakes that the check names; the log and the asset's metadata have all."""
+
 
 @dg.asset(
     group_name="applications",
@@ -42,6 +45,8 @@ def answer_index(
         release = publish_application(settings, intent_service, ANSWER_INDEX, made.folder)
     else:
         context.log.error("not published: %s", "; ".join(made.judgement.reasons))
+    for problem in made.problems:
+        context.log.warning("%s", problem)
     return dg.MaterializeResult(
         metadata={
             "version": made.folder.name,
@@ -64,6 +69,7 @@ def answer_index(
                 check_name=READ.name,
                 passed=not made.problems,
                 severity=dg.AssetCheckSeverity.WARN,
+                description="; ".join(str(problem) for problem in made.problems[:SHOWN]) or None,
                 metadata={"problems": len(made.problems)},
             ),
         ],

@@ -41,6 +41,8 @@ def report_folder(settings: Settings, day: date) -> Path:
     kinds={"python", "duckdb", "html"},
     owners=["team:insights"],
     pool=TABLES_POOL,
+    # After `user_segments` where one run has both, and without a need of it: a failure there keeps no report back.
+    op_tags={"dagster/priority": "-1"},
 )
 def insights_report(
     context: dg.AssetExecutionContext,

@@ -207,7 +207,8 @@ def _segments(found: Insights, wording: Wording) -> Section:
     if not found.segments:
         return Section(title, (Paragraph(wording("segments.none")),))
     rows = tuple((each.name, each.shoppers, _or_dash(each.week_before)) for each in found.segments)
-    return Section(title, (Rows(wording.header("segments.header"), rows),))
+    table = Rows(wording.header("segments.header"), rows)
+    return Section(title, (Paragraph(wording("segments.day", day=found.segments_day)), table))
 
 
 def _drift(found: Insights, wording: Wording) -> Section:

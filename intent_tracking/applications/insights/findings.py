@@ -66,7 +66,8 @@ class SegmentSize:
 class Insights:
     """What was found for `day`. None is a part whose data is missing; `missing` names it.
 
-    `missing` holds any of: `events`, `history`, `predictions`, `segments`, `drift`, `analyses`.
+    `missing` holds any of: `events`, `history`, `predictions`, `segments`, `drift`, `analyses`. The segments are
+    those of `segments_day`, the newest day of the week that has some.
     """
 
     day: date
@@ -81,6 +82,7 @@ class Insights:
     not_understood: NotUnderstood | None
     suggestions: tuple[Suggestion, ...]
     segments: tuple[SegmentSize, ...]
+    segments_day: date | None
     drift: DriftSummary | None
 
 
@@ -101,7 +103,7 @@ def find_insights(
     predictions = sources.served_predictions.read([*before, *newest], columns=INTENT_COLUMNS)
     intents = session_intents(predictions)
     sessions = sources.sessions.read([day])
-    segments = _segments(sources, day)
+    segments_day, segments = _segments(sources, day)
     drift = _drift(sources)
     analyses = analysed_messages(sources.session_texts, [*before, *newest], policy.most_texts)
     grammatical = grammatical_words(analyses.values())
@@ -127,6 +129,7 @@ def find_insights(
         not_understood=_not_understood(sources, newest, analysers, voices, policy, grammatical),
         suggestions=tuple(_suggestions(sources, day, analyses, analysers, policy)),
         segments=segments,
+        segments_day=segments_day,
         drift=drift,
     )
 
@@ -240,14 +243,14 @@ def _message_intents(sources: Sources, days: list[date]) -> dict[tuple[str, obje
     return {(s, t): intent for s, t, intent in zip(*(table[name].to_pylist() for name in names), strict=True)}
 
 
-def _segments(sources: Sources, day: date) -> tuple[SegmentSize, ...]:
+def _segments(sources: Sources, day: date) -> tuple[date | None, tuple[SegmentSize, ...]]:
     newest = newest_segments(sources.user_segments, day)
     if newest is None:
-        return ()
+        return None, ()
     now = segment_sizes(sources.user_segments, newest)
     then = segment_sizes(sources.user_segments, newest - timedelta(days=7))
     found = [SegmentSize(name, now.get(name, 0), then.get(name, 0) if then else None) for name in {*now, *then}]
-    return tuple(sorted(found, key=lambda each: (-each.shoppers, each.name)))
+    return newest, tuple(sorted(found, key=lambda each: (-each.shoppers, each.name)))
 
 
 def _drift(sources: Sources) -> DriftSummary | None:

@@ -73,6 +73,13 @@ class ItemText:
         """Whether the texts have `word`; as a piece of them where the language puts no spaces."""
         return word in self.said if not word.isascii() else word in self.words
 
+    def named(self, word: str) -> bool:
+        """Whether the name or the category has `word`, also as the beginning of a word: lip of a lipstick."""
+        if not word.isascii():
+            return word in self.name or word in self.category
+        own = f"{self.name} {self.category}".lower().replace("-", " ").split()
+        return any(word == each or (len(word) > 2 and each.startswith(word)) for each in own)
+
     @cached_property
     def words(self) -> frozenset[str]:
         """The words of the texts."""
@@ -160,7 +167,9 @@ def suggestions(
     for each in asked:
         if each.item in told and told[each.item].shoppers >= policy.least_shoppers:
             for kind, aspect, value in _aspects(each.analysis, telling):
-                by_item[each.item, f"{kind}\x1f{aspect}"].append((each, value))
+                # Who calls a lipstick "lip" asks for nothing that is missing.
+                if kind != "word" or not told[each.item].named(value):
+                    by_item[each.item, f"{kind}\x1f{aspect}"].append((each, value))
     found: list[Suggestion] = []
     by_category: defaultdict[tuple[str, str], list[tuple[Asked, str]]] = defaultdict(list)
     for (item, aspect), questions in sorted(by_item.items()):

@@ -22,7 +22,7 @@ from intent_tracking.text.cleaning import clean
 from intent_tracking.text.language import detect
 from intent_tracking.text.linguistics import Analysis, Token
 
-_CLOSED: Final = frozenset({"ADP", "AUX", "CCONJ", "DET", "NUM", "PART", "PRON", "PUNCT", "SCONJ", "SYM"})
+_CLOSED: Final = frozenset({"ADP", "AUX", "CCONJ", "DET", "INTJ", "NUM", "PART", "PRON", "PUNCT", "SCONJ", "SYM"})
 _TYPED: Final = {EventName.SEARCH: "search_term", EventName.MESSAGE: "text", EventName.REVIEW: "text"}
 
 
@@ -110,7 +110,7 @@ def _analysis(row: Mapping[str, Any]) -> Analysis:
 
 
 def grammatical_words(analyses: Iterable[Analysis]) -> set[str]:
-    """Words, in small letters, that are of a closed class more often than not: articles, prepositions, pronouns."""
+    """Words, in small letters, that are mostly of a closed class: articles, prepositions, pronouns, greetings."""
     closed: Counter[str] = Counter()
     for analysis in analyses:
         for token in analysis.tokens:

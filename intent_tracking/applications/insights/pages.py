@@ -23,8 +23,9 @@ font:16px/1.5 system-ui,-apple-system,"Noto Sans","Noto Sans CJK SC","PingFang S
 h1{font-size:1.6rem;line-height:1.25}h2{font-size:1.2rem;margin-top:2.2rem}
 .lead,.note{color:#52606d}img{max-width:100%;height:auto}.table{overflow-x:auto;margin:1rem 0}
 table{border-collapse:collapse;font-size:.92rem;min-width:50%}
-th,td{padding:.35rem .7rem;border-bottom:1px solid #e4e7eb;text-align:left;vertical-align:top;overflow-wrap:anywhere}
-th{color:#52606d;font-weight:600;overflow-wrap:normal}td.figure,th.figure{text-align:right;white-space:nowrap}
+th,td{padding:.35rem .7rem;border-bottom:1px solid #e4e7eb;text-align:left;vertical-align:top;overflow-wrap:break-word}
+th{color:#52606d;font-weight:600}td.figure,th.figure{text-align:right}td.figure{white-space:nowrap}
+@media(max-width:30rem){th,td{padding:.35rem .4rem}}
 a{color:#2563a8}nav{text-align:right}
 """
 _MARKED: Final = re.compile(r"([\\`*_\[\]<>|#~&!])")

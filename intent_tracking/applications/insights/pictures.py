@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -26,23 +27,31 @@ def draw(name: str, found: Insights, wording: Wording, folder: Path, file: str) 
 
 def _intents(found: Insights, wording: Wording) -> Figure:
     assert found.intents is not None  # noqa: S101 - the document shows the picture only then
-    days = [day for day, _ in found.intents.over_time]
-    counts = [dict(each) for _, each in found.intents.over_time]
+    over_time = {day: dict(each) for day, each in found.intents.over_time}
+    days = days_shown(tuple(over_time))
     total: Counter[str] = Counter()
-    for each in counts:
+    for each in over_time.values():
         total.update(each)
     names = sorted(total, key=lambda name: (-total[name], name))[:LINES]
     picture = style.figure(8.6, 4.2)
     axes = picture.add_subplot()
     for name, colour in zip(names, style.SERIES, strict=False):
-        values = [each[name] for each in counts]
-        axes.plot(range(len(days)), values, color=colour, linewidth=2, label=style.drawable(wording.name(name)))
+        # A day without answers is a gap in the line, and not a day on which nobody came.
+        values = [over_time[day][name] if day in over_time else float("nan") for day in days]
+        label = style.drawable(wording.name(name))
+        axes.plot(range(len(days)), values, color=colour, linewidth=2, marker="o", markersize=3, label=label)
     step = max(1, len(days) // 8)
     axes.set_xticks(range(0, len(days), step), [f"{day:%m-%d}" for day in days[::step]])
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False, fontsize=8.5, loc="upper left", bbox_to_anchor=(1, 1))
     style.dress(axes, wording("intents.picture"), y=wording("intents.sessions"))
     return picture
+
+
+def days_shown(answered: Sequence[date]) -> list[date]:
+    """Every day from the first to the last of `answered`, those without answers too."""
+    first, last = min(answered), max(answered)
+    return [first + timedelta(days=after) for after in range((last - first).days + 1)]
 
 
 def _funnel(found: Insights, wording: Wording) -> Figure:

@@ -66,8 +66,8 @@ def rising_words(
 ) -> list[RisingWord]:
     """The words and phrases of `now` that are on the rise, the strongest first; none without a history.
 
-    A shopper counts once a day and word, however often it was written. `grammatical` words (the, of, 了) are none by
-    themselves: how people speak changes, too, but it tells a shop little.
+    A shopper counts once a day and word, however often it was written. `grammatical` words (the, of, 了) are none, and
+    neither is a phrase with one ("to bother"): how people speak changes, too, but it tells a shop little.
     """
     found = [
         word
@@ -86,7 +86,7 @@ def _rising(
 ) -> list[RisingWord]:
     if not now or not before:
         return []
-    used, used_before = _users(now), _users(before)
+    used, used_before = _users(now, grammatical), _users(before, grammatical)
     counts = {term: len(pairs) for term, pairs in used.items()}
     counts_before = {term: len(pairs) for term, pairs in used_before.items()}
     shoppers = {term: len({shopper for shopper, _ in pairs}) for term, pairs in used.items()}
@@ -110,10 +110,10 @@ def _rising(
     ]
 
 
-def _users(texts: Iterable[Spoken]) -> dict[str, set[tuple[str, date]]]:
+def _users(texts: Iterable[Spoken], grammatical: Collection[str]) -> dict[str, set[tuple[str, date]]]:
     used: defaultdict[str, set[tuple[str, date]]] = defaultdict(set)
     for text in texts:
-        for term in text.terms:
+        for term in text.terms(grammatical):
             used[term].add((text.said.shopper, text.said.day))
     return used
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
@@ -16,6 +16,7 @@ from intent_tracking.text.personal_data import PLACEHOLDERS
 
 GAP: Final = "…"
 _MASKED: Final = frozenset(PLACEHOLDERS.values())
+_STOPS: Final = ",.;:!?，。、；：！？…~～"
 _LETTER: Final = re.compile(r"[^\W_]")
 _GAPS: Final = re.compile(rf"{GAP}(?:[\s\W]*{GAP})+")
 
@@ -55,12 +56,12 @@ class Spoken:
         found = (self.said.text[start:end].lower() for start, end in self.spans)
         return [word for word in found if _LETTER.search(word) and word not in _MASKED]
 
-    @property
-    def terms(self) -> set[str]:
-        """The words, and pairs of neighbours as phrases."""
+    def terms(self, grammatical: Collection[str] = ()) -> set[str]:
+        """The words, and pairs of neighbours as phrases; one that begins or ends with a `grammatical` word is none."""
         words = self.words
         joint = "" if self.said.language == "zh" else " "
-        return {*words, *(f"{first}{joint}{second}" for first, second in pairwise(words))}
+        pairs = (pair for pair in pairwise(words) if not any(word in grammatical for word in pair))
+        return {*words, *(joint.join(pair) for pair in pairs)}
 
 
 def spoken(texts: Sequence[Said], analysers: Mapping[Language, Analyser]) -> list[Spoken]:
@@ -69,11 +70,18 @@ def spoken(texts: Sequence[Said], analysers: Mapping[Language, Analyser]) -> lis
     for said in texts:
         distinct[said.language][said.text] = None
     spans = {
-        (language, text): tuple(found)
+        (language, text): tuple(_bare(text, start, end) for start, end in found)
         for language, known in distinct.items()
         for text, found in zip(known, analysers[language].words(known), strict=True)
     }
     return [Spoken(said, spans[said.language, said.text]) for said in texts]
+
+
+def _bare(text: str, start: int, end: int) -> tuple[int, int]:
+    """The word at `start` to `end` without the punctuation that its language's segmentation left on it."""
+    word = text[start:end]
+    first = len(word) - len(word.lstrip(_STOPS))
+    return (start + first, start + len(word.rstrip(_STOPS))) if first < len(word) else (start, end)
 
 
 class Voices:

@@ -22,11 +22,22 @@ def segment_pictures(folder: Path, segments: Segments) -> list[str]:
     return [overview(folder, segments), *(of_segment(folder, segments, segment) for segment in largest)]
 
 
+def from_mean(segments: Segments) -> dict[str, list[float]]:
+    """Each segment's distance from the shop's mean in each feature, in standard units: what traits and names go by.
+
+    Half of the shop has none of many things: its median and its mean differ, and the mean is what tells apart.
+    """
+    shifts = np.array([segment.shifts for segment in segments.segments])
+    mean = np.average(shifts, axis=0, weights=[segment.share for segment in segments.segments])
+    return {segment.id: row for segment, row in zip(segments.segments, (shifts - mean).tolist(), strict=True)}
+
+
 def overview(folder: Path, segments: Segments) -> str:
-    """Each segment's distance from the shop's median in each feature."""
+    """Each segment's distance from the shop's mean in each feature."""
     largest = sorted(segments.segments, key=lambda segment: (-segment.share, segment.id))
     features = segments.space.features
-    shifts = np.array([segment.shifts for segment in largest])
+    apart = from_mean(segments)
+    shifts = np.array([apart[segment.id] for segment in largest])
     picture = style.figure(4.2 + 0.62 * len(features), 2.4 + 0.46 * len(largest))
     axes = picture.add_subplot()
     image = axes.imshow(shifts, cmap="RdBu_r", vmin=-2, vmax=2, aspect="auto")
@@ -34,7 +45,7 @@ def overview(folder: Path, segments: Segments) -> str:
         if abs(shifts[row, column]) >= HIGH:
             colour = "white" if abs(shifts[row, column]) > 1.3 else style.INK
             axes.text(column, row, f"{shifts[row, column]:+.1f}", ha="center", va="center", fontsize=8, color=colour)
-    style.dress(axes, "The segments of the shop", note="mean of the members, in standard units from the shop's median")
+    style.dress(axes, "The segments of the shop", note="mean of the members, in standard units from the shop's mean")
     axes.grid(visible=False)
     axes.set_xticks(
         range(len(features)), [what_of(name)["en"] for name in features], rotation=35, ha="right", fontsize=8.5
@@ -51,10 +62,11 @@ def overview(folder: Path, segments: Segments) -> str:
 def of_segment(folder: Path, segments: Segments, segment: Segment) -> str:
     """One segment beside the shop: its features as bars, those that set it apart in colour; below, what it likes."""
     names = segments.space.features
-    order = sorted(range(len(names)), key=lambda at: abs(segment.shifts[at]))
+    apart = from_mean(segments)[segment.id]
+    order = sorted(range(len(names)), key=lambda at: abs(apart[at]))
     picture = style.figure(7.6, 1.9 + 0.34 * len(names))
     axes = picture.add_subplot()
-    shifts = [segment.shifts[at] for at in order]
+    shifts = [apart[at] for at in order]
     colours = [style.ORANGE if each >= HIGH else style.BLUE if each <= -HIGH else style.QUIET for each in shifts]
     axes.barh(range(len(order)), shifts, color=colours, height=0.62)
     axes.axvline(0, color=style.INK, linewidth=1)
@@ -66,7 +78,7 @@ def of_segment(folder: Path, segments: Segments, segment: Segment) -> str:
     style.dress(
         axes,
         _shown(segment.name["en"]),
-        x="\n".join(["standard units from the shop's median", *tastes]),
+        x="\n".join(["standard units from the shop's mean", *tastes]),
         note=f"{segment.share:.0%} of the shoppers · {segment.name['zh']}",
     )
     axes.set_yticks(range(len(order)), [what_of(names[at])["en"] for at in order])
@@ -77,6 +89,8 @@ def of_segment(folder: Path, segments: Segments, segment: Segment) -> str:
 
 def days(folder: Path, shares: Mapping[date, Mapping[str, float]], segments: Segments) -> str:
     """The share of each segment over the days, the largest at the bottom."""
+    from matplotlib.dates import date2num
+
     names = sorted({name for of_day in shares.values() for name in of_day})
     names.sort(key=lambda name: -sum(of_day.get(name, 0) for of_day in shares.values()))
     picture = style.figure(8.6, 4.2)
@@ -94,6 +108,10 @@ def days(folder: Path, shares: Mapping[date, Mapping[str, float]], segments: Seg
         bottom += heights
     style.dress(axes, "Segments over the days", y="share of the shoppers")
     axes.set_ylim(0, 1)
+    step = max(1, len(moments) // 8)
+    axes.set_xticks(np.array(moments[::step], dtype="datetime64[D]"), [f"{day:%Y-%m-%d}" for day in moments[::step]])
+    # A day of its own is as wide as one of several.
+    axes.set_xlim(float(date2num(moments[0])) - 0.6, float(date2num(moments[-1])) + 0.6)
     picture.autofmt_xdate()
     picture.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8.5)
     return style.save(picture, folder, "segments-by-day")

@@ -80,11 +80,14 @@ def _drift_lines(drift: SegmentDrift, segments: Segments) -> list[str]:
         name = segments.name_of(identifier)
         return f"{name['en']} / {name['zh']}" if name else identifier
 
+    def before(name: str) -> str:
+        return f"{drift.shares_before.get(name, 0):.1%}" if drift.before else "–"
+
     lines = [
-        "| segment | share | before |",
+        "| segment | share | a week before |",
         "|---|---|---|",
         *(
-            f"| {shown(name)} | {drift.shares.get(name, 0):.1%} | {drift.shares_before.get(name, 0):.1%} |"
+            f"| {shown(name)} | {drift.shares.get(name, 0):.1%} | {before(name)} |"
             for name in {**drift.shares, **drift.shares_before}
         ),
         "",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from html.parser import HTMLParser
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from intent_tracking.applications.insights.anonymity import named_in
 from intent_tracking.applications.insights.document import document
 from intent_tracking.applications.insights.findings import find_insights
-from intent_tracking.applications.insights.items import told_items
+from intent_tracking.applications.insights.items import ItemText, told_items
 from intent_tracking.applications.insights.material import (
     DescriptionsError,
     analysed_messages,
@@ -23,6 +24,7 @@ from intent_tracking.applications.insights.material import (
     texts_of,
 )
 from intent_tracking.applications.insights.pages import as_html, as_markdown
+from intent_tracking.applications.insights.pictures import days_shown
 from intent_tracking.applications.insights.policy import InsightsPolicy
 from intent_tracking.applications.insights.report import write_report
 from intent_tracking.applications.insights.rising import discoveries, log_odds, rising_words
@@ -67,6 +69,30 @@ def test_what_is_new_rises_and_what_is_usual_does_not(found):
 
 def test_a_phrase_stands_for_the_words_that_only_it_has(found):
     assert {"heated", "waterproof"}.isdisjoint(word.term for word in found.rising)
+
+
+def test_a_phrase_that_a_grammatical_word_begins_or_ends_is_a_fragment_and_punctuation_is_no_part_of_a_word():
+    class Glued(type(ANALYSERS["en"])):
+        def words(self, texts):
+            return [[word.span() for word in re.finditer(r"\S+", text)] for text in texts]
+
+    now = spoken(said(["sorry, to bother you"], shoppers=40), {"en": Glued()})
+    before = spoken(said(["old thing"], shoppers=40, day=DAY - timedelta(days=9)), ANALYSERS)
+    policy = InsightsPolicy(least_shoppers=3)
+    assert {word.term for word in rising_words(now, before, policy, {"to", "you"})} == {"sorry", "bother"}
+    assert "sorry to" in {word.term for word in rising_words(now, before, policy)}
+
+
+def test_a_piece_of_its_own_name_is_nothing_that_a_description_lacks():
+    item = ItemText("Aero lipstick", "make-up", "", 5)
+    assert all(item.named(word) for word in ("lip", "lipstick", "aero", "up"))
+    assert not any(item.named(word) for word in ("stick", "li", "tee"))
+    assert ItemText("红色口红", "美妆", "", 5).named("口红")
+
+
+def test_a_day_without_answers_has_its_place_on_the_axis():
+    first = date(2026, 2, 1)
+    assert days_shown([first + timedelta(days=2), first]) == [first + timedelta(days=after) for after in range(3)]
 
 
 @given(st.integers(1, 400), st.integers(1, 400))

@@ -6,8 +6,10 @@ import json
 import pytest
 
 from dagster_project.defs.serving.deployment import deploy
+from dagster_project.defs.serving.jobs import rollback_job, went_back
+from dagster_project.resources.alerts import Alerts
 from dagster_project.resources.service import REFUSED_HEADER, IntentService, ReleaseRefusedError, ServiceError
-from intent_tracking.artifact import ArtifactError
+from intent_tracking.artifact import ArtifactError, write_manifest
 from intent_tracking.release import Component, publish, read_release
 from intent_tracking.settings import Settings
 from tests.artifacts import tiny_artifact
@@ -94,3 +96,27 @@ def test_a_damaged_artifact_is_not_published(settings):
     with pytest.raises(ArtifactError, match=r"labels\.json"):
         deploy(settings, NOBODY, "v1", "first", 1)
     assert read_release(settings.release_file) is None
+
+
+def test_a_rollback_of_one_kind_says_what_went_back(settings, caplog):
+    def index(version):
+        folder = settings.applications / "answer_index" / version
+        folder.mkdir(parents=True)
+        write_manifest(folder, kind="answer_index", version=version, code_version="0", dataset_fingerprint="none")
+        return Component.of(folder)
+
+    model = Component.of(settings.models / "v1")
+    for version in ("old", "new"):
+        publish(settings.release_file, {"intent_model": model, "answer_index": index(version)}, version)
+    result = rollback_job.execute_in_process(
+        run_config={"ops": {"roll_back": {"config": {"reason": "why", "component": "answer_index"}}}},
+        resources={"settings": settings, "intent_service": NOBODY, "alerts": Alerts()},
+    )
+    assert result.success
+    assert "release 3: answer_index new to old; why" in caplog.text
+    release = read_release(settings.release_file)
+    assert {kind: each.version for kind, each in release.components.items()} == {
+        "intent_model": "v1",
+        "answer_index": "old",
+    }
+    assert went_back(release, release) == "nothing"

@@ -19,7 +19,6 @@ export class Sessions {
     for (const oldest of this.#byId.keys()) {
       if (this.#byId.size <= SESSIONS) break;
       if (oldest !== this.selected) this.#byId.delete(oldest);
-      else break;
     }
     return session;
   }

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from intent_tracking.applications.profiles.drift import Move, population_stability, segment_drift
+from intent_tracking.applications.profiles.pictures import from_mean
 from intent_tracking.applications.profiles.report import write_day_report, write_segment_report
 from intent_tracking.applications.profiles.segments import Segments
 from intent_tracking.features.derived import USER_SEGMENT
@@ -76,4 +77,10 @@ def test_reports_hold_a_picture_a_segment_and_no_shopper(tmp_path: Path) -> None
     assert "learned again in between" in page
     assert not write_day_report(tmp_path, table, segments, DAY).is_learned_again
     assert "u1" not in page
+    first = (tmp_path / "profiles" / DAY.isoformat() / "drift.md").read_text()
+    assert [line.rsplit("|", 2)[1].strip() for line in first.splitlines() if "%" in line] == ["–", "–"]
+    # Members of the shop's mean are nowhere: what a picture shows is what names go by.
+    apart = from_mean(segments)
+    for at in range(len(segments.space.features)):
+        assert sum(each.share * apart[each.id][at] for each in segments.segments) == pytest.approx(0, abs=1e-6)
     assert (folder / "segments-by-day.png").stat().st_size > 5_000
