@@ -19,6 +19,7 @@ from intent_tracking.applications.recommendation.recommender import MOST_ITEMS, 
 from intent_tracking.applications.recommendation.rules import live_rules
 from intent_tracking.events.contract import Identifier
 from intent_tracking.features.derived import USER_ITEMS
+from intent_tracking.inference import Prediction
 
 MAX_CONTEXT_ITEMS: Final = 50
 
@@ -68,8 +69,8 @@ async def answer_recommend(runtime: Runtime, request: RecommendRequest) -> Recom
     shopper = await runtime.shoppers.now(request.session_id, request.user_id)
     row = await runtime.shoppers.derived(USER_ITEMS, shopper.shopper_id) if shopper.shopper_id is not None else None
     history = History.from_json(str(row.values["items"])) if row is not None else History()
-    question = _question(shopper, history, request)
     rules = live_rules(runtime.settings.recommendation_rules).current()
+    question = _question(shopper, history, request, rules.least_probability)
     answer = await runtime.in_thread(live.recommender.recommend, question, rules)
     return RecommendAnswer(
         items=[RecommendedItem(item_id=i.item_id, name=i.name, score=i.score, reason=i.reason) for i in answer.items],
@@ -78,7 +79,15 @@ async def answer_recommend(runtime: Runtime, request: RecommendRequest) -> Recom
     )
 
 
-def _question(shopper: Shopper, history: History, request: RecommendRequest) -> Question:
+def _sure_intent(prediction: Prediction | None, least_probability: float) -> str | None:
+    """The intent that chooses; a complaint that is as likely as not must not keep everything from being shown."""
+    if prediction is None or prediction.out_of_scope or not prediction.intents:
+        return None
+    best = prediction.intents[0]
+    return best.name if best.probability >= least_probability else None
+
+
+def _question(shopper: Shopper, history: History, request: RecommendRequest, least_probability: float) -> Question:
     session = shopper.session
     seen = [
         (item.item_id or item.item_name or "", REACH_OF_EVENT[event.event_name])
@@ -86,12 +95,10 @@ def _question(shopper: Shopper, history: History, request: RecommendRequest) -> 
         if event.event_name in REACH_OF_EVENT
         for item in event.items
     ]
-    prediction = shopper.prediction
-    sure = prediction is not None and prediction.intents and not prediction.out_of_scope
     return Question(
         history=history,
         session=[*seen, *((item, Reach.LOOKED) for item in request.items)],
-        intent=prediction.intents[0].name if prediction is not None and sure else None,
+        intent=_sure_intent(shopper.prediction, least_probability),
         # Archived traffic has a clock of its own.
         day=(session.last_event_at if session is not None else datetime.now(UTC)).date(),
         count=request.k,

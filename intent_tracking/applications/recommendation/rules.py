@@ -83,6 +83,7 @@ class Rules(_Record):
     price: PriceRange
     boost: Boost
     most_of_category: Annotated[int, Field(ge=1)] | None
+    least_probability: Annotated[float, Field(ge=0, le=1)]
     default_strategy: str
     strategy_of_intent: Mapping[str, str]
     strategies: Mapping[str, Strategy]

@@ -61,6 +61,18 @@ def test_the_session_under_way_is_found_by_its_user_and_by_its_id(shared: TestCl
     assert by_user["strategy"] == "usual"
 
 
+def test_an_intent_that_is_not_probable_enough_chooses_nothing(shared: TestClient, shared_runtime: Runtime) -> None:
+    session = looks_at(shared, "left-4", "u-unsure")
+    rules = shared_runtime.settings.recommendation_rules
+    rules.write_text("least_probability: 0.8\nstrategy_of_intent: {intent-of-m1: none}\n")
+    unsure = recommend(shared, session_id=session)
+    rules.write_text("least_probability: 0.7\nstrategy_of_intent: {intent-of-m1: none}\n")
+    sure = recommend(shared, session_id=session)
+    rules.unlink()
+    assert (unsure["strategy"], unsure["intent"]) == ("usual", None)
+    assert (sure["strategy"], sure["intent"], sure["items"]) == ("none", "intent-of-m1", [])
+
+
 def test_what_is_stored_of_a_shopper_counts(shared: TestClient, shared_runtime: Runtime) -> None:
     now = datetime.now(UTC)
     past = History((Visit((now - timedelta(days=3)).date(), {"left-1": Reach.BOUGHT}),)).to_json()
