@@ -5,10 +5,10 @@ SHELL := bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# What `demo` makes, `dev` and `serve` open; set INTENT_HOME to work on another home.
-export INTENT_HOME ?= $(CURDIR)/.demo
-export DAGSTER_HOME ?= $(INTENT_HOME)/dagster
-export BENTOML_HOME ?= $(INTENT_HOME)/bentoml
+# What `demo` makes, `dev` and `serve` open; set INTENT_HOME to work on another home. Tests have homes of their own.
+demo dev serve: export INTENT_HOME ?= $(CURDIR)/.demo
+demo dev serve: export DAGSTER_HOME ?= $(INTENT_HOME)/dagster
+demo dev serve: export BENTOML_HOME ?= $(INTENT_HOME)/bentoml
 # No dependency reports home.
 export DAGSTER_DISABLE_TELEMETRY := 1
 export BENTOML_DO_NOT_TRACK := True
