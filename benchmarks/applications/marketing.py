@@ -28,7 +28,6 @@ from intent_tracking.applications.marketing.propensity import logarithms
 from intent_tracking.applications.marketing.propensity_training import (
     Labelled,
     Trained,
-    auc,
     labelled,
     train_propensity,
 )
@@ -36,6 +35,7 @@ from intent_tracking.datasets.folders import DataFolders
 from intent_tracking.events.contract import EVENT_SCHEMA
 from intent_tracking.events.ingest import collect, land
 from intent_tracking.events.validate import validate
+from intent_tracking.modeling.scores import roc_auc
 from intent_tracking.tables import DayTable
 
 Floats = npt.NDArray[np.float64]
@@ -85,7 +85,7 @@ def _trees(trained: Trained, parts: Sequence[Labelled]) -> float:
     )  # fmt: skip
     values = np.concatenate([part.taken.values for part in parts])
     model.fit(logarithms(values), np.concatenate([part.bought for part in parts]))
-    return auc(trained.test.bought, model.predict_proba(logarithms(trained.test.taken.values))[:, 1])
+    return roc_auc(trained.test.bought, model.predict_proba(logarithms(trained.test.taken.values))[:, 1])
 
 
 def _propensity(trained: Trained, trees: float) -> list[Line]:

@@ -13,25 +13,27 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT_CHARACTERS)]
 
 
-class _Record(BaseModel):
+class Record(BaseModel):
+    """A request or an answer."""
+
     # Strict: a number where a text belongs is a mistake of the caller, not a text.
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-class TrackRequest(_Record):
+class TrackRequest(Record):
     """A batch of events of any sessions, in any order. Each is checked alone: one bad event does not lose the rest."""
 
     events: Annotated[list[Any], Field(min_length=1, max_length=MAX_EVENTS)]
 
 
-class IntentRequest(_Record):
+class IntentRequest(Record):
     """Texts of one scene, for example messages to the desk."""
 
     texts: Annotated[list[Text], Field(min_length=1, max_length=MAX_TEXTS)]
     scene: Annotated[Scene, Field(strict=False)] = Scene.CUSTOMER_SERVICE
 
 
-class ExplainRequest(_Record):
+class ExplainRequest(Record):
     """One text of a scene; `intent` asks for another reason than that of the most probable intent."""
 
     text: Text
@@ -39,7 +41,7 @@ class ExplainRequest(_Record):
     intent: Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARACTERS)] | None = None
 
 
-class EraseRequest(_Record):
+class EraseRequest(Record):
     """The person to be erased, as events name the user."""
 
     model_config = ConfigDict(str_strip_whitespace=True)
@@ -47,7 +49,7 @@ class EraseRequest(_Record):
     user_id: Identifier
 
 
-class ErasedPlace(_Record):
+class ErasedPlace(Record):
     """What was removed from one place; `complete` is false where the time did not do and the erasure job goes on."""
 
     place: str
@@ -55,7 +57,7 @@ class ErasedPlace(_Record):
     complete: bool
 
 
-class EraseAnswer(_Record):
+class EraseAnswer(Record):
     """What was removed at once, and where the erasure job goes on; `request` names its record and its proof."""
 
     request: str
@@ -64,14 +66,14 @@ class EraseAnswer(_Record):
     left_to_job: list[str]
 
 
-class Intent(_Record):
+class Intent(Record):
     """One thing the shopper may want, with its calibrated probability."""
 
     name: str
     probability: Probability
 
 
-class KeyInformation(_Record):
+class KeyInformation(Record):
     """A value that the shopper named: `text[start:end]` of the utterance."""
 
     name: str
@@ -80,14 +82,14 @@ class KeyInformation(_Record):
     end: Annotated[int, Field(ge=0)]
 
 
-class Rejected(_Record):
+class Rejected(Record):
     """Why the event at `index` of the request was not accepted."""
 
     index: Annotated[int, Field(ge=0)]
     reason: str
 
 
-class SessionAnswer(_Record):
+class SessionAnswer(Record):
     """What one session looks like after its new events."""
 
     session_id: str
@@ -99,7 +101,7 @@ class SessionAnswer(_Record):
     actions: list[str]
 
 
-class TrackAnswer(_Record):
+class TrackAnswer(Record):
     """What was stored, and what the sessions that it belongs to look like now."""
 
     accepted: Annotated[int, Field(ge=0)]
@@ -109,7 +111,7 @@ class TrackAnswer(_Record):
     model_version: str | None
 
 
-class TextPrediction(_Record):
+class TextPrediction(Record):
     """What one text says."""
 
     intents: list[Intent]
@@ -117,14 +119,14 @@ class TextPrediction(_Record):
     key_information: list[KeyInformation]
 
 
-class IntentAnswer(_Record):
+class IntentAnswer(Record):
     """One prediction for each text, in the order given."""
 
     predictions: list[TextPrediction]
     model_version: str
 
 
-class WordWeight(_Record):
+class WordWeight(Record):
     """What a word counts for the intent, as probability: `text[start:end]` of the text sent; below 0 speaks against."""
 
     text: str
@@ -133,14 +135,14 @@ class WordWeight(_Record):
     weight: float
 
 
-class BehaviourWeight(_Record):
+class BehaviourWeight(Record):
     """What the scene, or the kind of event, counts for the intent."""
 
     text: str
     weight: float
 
 
-class ExplainAnswer(_Record):
+class ExplainAnswer(Record):
     """Why the text has its intent."""
 
     intent: str
@@ -151,14 +153,14 @@ class ExplainAnswer(_Record):
     model_version: str
 
 
-class ReleasedComponent(_Record):
+class ReleasedComponent(Record):
     """The exact version of one live artifact."""
 
     version: str
     manifest_sha256: str
 
 
-class ReleaseAnswer(_Record):
+class ReleaseAnswer(Record):
     """Which release this process serves, and what it could not load."""
 
     number: int
@@ -173,7 +175,7 @@ class ReleaseAnswer(_Record):
     ]
 
 
-class Health(_Record):
+class Health(Record):
     """Alive, or ready to answer."""
 
     status: str

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import orjson
+import pyarrow as pa
 
 import intent_tracking
 from intent_tracking.artifact import MANIFEST, ArtifactError, Manifest, verify, write_manifest
@@ -61,6 +62,14 @@ def fingerprint_of(*parts: bytes | str) -> str:
         digest.update(len(content).to_bytes(8, "big"))
         digest.update(content)
     return digest.hexdigest()
+
+
+def content_of(table: pa.Table) -> bytes:
+    """The rows and the schema of `table` as bytes, for `fingerprint_of`: equal tables give equal bytes."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table.combine_chunks())
+    return bytes(sink.getvalue())
 
 
 def version_of(kind: str, until: date, fingerprint: str) -> str:

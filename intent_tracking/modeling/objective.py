@@ -149,14 +149,3 @@ def tag_f1(truth: IntArray, predicted: IntArray) -> float:
     right = float(((truth == predicted) & (truth != 0)).sum())
     total = float((truth != 0).sum() + (predicted != 0).sum())
     return 2 * right / total if total else 1.0
-
-
-def roc_auc(truth: npt.NDArray[np.bool_], scores: FloatArray) -> float:
-    """Area under the ROC curve by ranks, ties shared; 0.5 where only one class occurs."""
-    positives = int(truth.sum())
-    if positives in (0, len(truth)):
-        return 0.5
-    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2.0)[inverse]
-    area = ranks[truth].sum() - positives * (positives + 1) / 2
-    return float(area / (positives * (len(truth) - positives)))

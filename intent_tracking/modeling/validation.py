@@ -14,9 +14,9 @@ from intent_tracking.modeling.batching import Batch, ExampleArrays, make_batch
 from intent_tracking.modeling.labels import IGNORED
 from intent_tracking.modeling.model import IntentModel, ModelOutput
 from intent_tracking.modeling.multi_label import label_set_scores
-from intent_tracking.modeling.objective import roc_auc, tag_f1
+from intent_tracking.modeling.objective import tag_f1
 from intent_tracking.modeling.predicting import Backend, batches_by_length
-from intent_tracking.modeling.scores import macro_f1
+from intent_tracking.modeling.scores import macro_f1, roc_auc
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field
 from bentos.intent_service.answers import key_information_in
 from bentos.intent_service.openapi import Operation
 from bentos.intent_service.runtime import Runtime
-from bentos.intent_service.schemas import KeyInformation, Probability, Text, _Record
+from bentos.intent_service.schemas import KeyInformation, Probability, Record, Text
 from bentos.intent_service.shedding import wait_elsewhere
 from intent_tracking.access.keys import Scope
 from intent_tracking.applications.artifacts import ANSWER_INDEX
@@ -39,7 +39,7 @@ def _some_words(text: str) -> str:
     return text
 
 
-class AnswerRequest(_Record):
+class AnswerRequest(Record):
     """A question of a shopper; with `session_id`, a person who takes over sees what happened before."""
 
     question: Annotated[Text, AfterValidator(_some_words)]
@@ -47,7 +47,7 @@ class AnswerRequest(_Record):
     k: Annotated[int, Field(ge=1, le=MAX_CANDIDATES)] = 3
 
 
-class Candidate(_Record):
+class Candidate(Record):
     """A passage of the shop; `score` is the probability that it answers."""
 
     text: str
@@ -55,7 +55,7 @@ class Candidate(_Record):
     id: str
 
 
-class DeskAnswer(_Record):
+class DeskAnswer(Record):
     """What to say. `source`: `template:<intent>`, `passage:<id>`, `generated:<id>,<id>` or `handover`."""
 
     answer: str

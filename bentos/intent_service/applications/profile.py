@@ -7,11 +7,12 @@ from http import HTTPStatus
 from typing import Annotated, Final, Literal
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from bentos.intent_service.errors import ErrorCode, RequestError
 from bentos.intent_service.openapi import Operation
 from bentos.intent_service.runtime import Runtime
+from bentos.intent_service.schemas import Record
 from intent_tracking.access.keys import Scope
 from intent_tracking.applications.artifacts import USER_SEGMENTS
 from intent_tracking.applications.profiles.segments import Segments, Trait
@@ -23,18 +24,14 @@ from intent_tracking.features.online import DerivedRow, OnlineRow
 _TASTE_SOURCE: Final = "validated_events and served_predictions of the last 30 days"
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class Words(_Record):
+class Words(Record):
     """The same in two languages."""
 
     en: str
     zh: str
 
 
-class ProfileRequest(_Record):
+class ProfileRequest(Record):
     """Whom to describe, as events name the shopper: a user id, or `anonymous:` and an anonymous id."""
 
     model_config = ConfigDict(str_strip_whitespace=True)
@@ -42,7 +39,7 @@ class ProfileRequest(_Record):
     user_id: Identifier
 
 
-class ProfileTrait(_Record):
+class ProfileTrait(Record):
     """One trait with its evidence.
 
     Of a feature `value` is the shopper's and `typical` the shop's median, and `percentile` percent of the shop lie
@@ -59,7 +56,7 @@ class ProfileTrait(_Record):
     source: str
 
 
-class ProfileAnswer(_Record):
+class ProfileAnswer(Record):
     """Who a shopper is.
 
     `features` are the values online now, null where nothing is stored or it is too old. `stale` names what is older

@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from bentos.intent_service.openapi import Operation
 from bentos.intent_service.runtime import Runtime
+from bentos.intent_service.schemas import Record
 from bentos.intent_service.shopper import Shopper
 from intent_tracking.access.keys import Scope
 from intent_tracking.applications.artifacts import ITEM_INDEX
@@ -24,11 +25,7 @@ from intent_tracking.inference import Prediction
 MAX_CONTEXT_ITEMS: Final = 50
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class RecommendRequest(_Record):
+class RecommendRequest(Record):
     """Whom to recommend to, and where: each field adds to what is known, and none is needed.
 
     `items` are the items of the page, newest last. Without `language` a reason is in the language of its item's name.
@@ -36,12 +33,12 @@ class RecommendRequest(_Record):
 
     user_id: Identifier | None = None
     session_id: Identifier | None = None
-    items: Annotated[list[Identifier], Field(max_length=MAX_CONTEXT_ITEMS)] = []
+    items: Annotated[list[Identifier], Field(max_length=MAX_CONTEXT_ITEMS, default_factory=list)]
     k: Annotated[int, Field(ge=1, le=MOST_ITEMS)] = 10
     language: Literal["en", "zh"] | None = None
 
 
-class RecommendedItem(_Record):
+class RecommendedItem(Record):
     """An item, its name (null: unknown), its score before open items and variety had their say, and why it is shown."""
 
     item_id: str
@@ -50,7 +47,7 @@ class RecommendedItem(_Record):
     reason: str
 
 
-class RecommendAnswer(_Record):
+class RecommendAnswer(Record):
     """Items, best first; `intent` is what the model says the shopper wants, null where it says nothing."""
 
     items: list[RecommendedItem]

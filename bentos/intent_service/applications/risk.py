@@ -11,45 +11,24 @@ from pydantic_core import PydanticCustomError
 from bentos.intent_service.openapi import Operation
 from bentos.intent_service.request_context import preferred_language
 from bentos.intent_service.runtime import Runtime
-from bentos.intent_service.schemas import Probability, _Record
+from bentos.intent_service.schemas import Probability, Record
 from bentos.intent_service.shopper import Shopper
 from intent_tracking.access.keys import Scope
 from intent_tracking.applications.artifacts import RISK_MODEL
 from intent_tracking.applications.risk.assessing import Asked, assess
-from intent_tracking.applications.risk.features import Order, OrderItem
+from intent_tracking.applications.risk.features import Order
 from intent_tracking.applications.risk.model import Decision, RiskModel
 from intent_tracking.applications.risk.wording import DEFAULT_LANGUAGE, in_words, languages
-from intent_tracking.events.contract import MAX_ITEMS, Count, Currency, Identifier, Label, Money
+from intent_tracking.events.contract import MAX_ITEMS, Currency, Identifier, Item, Label, Money
 
 
-class TransactionItem(_Record):
-    """A line of the order, in the words of an event's `items`; `price` is per unit."""
-
-    item_id: Identifier | None = None
-    item_name: Label | None = None
-    price: Money | None = None
-    quantity: Count | None = None
-    item_brand: Label | None = None
-    item_category: Label | None = None
-    item_variant: Label | None = None
-    index: Count | None = None
-    coupon: Label | None = None
-    discount: Money | None = None
-
-    @model_validator(mode="after")
-    def _named(self) -> Self:
-        if self.item_id is None and self.item_name is None:
-            raise PydanticCustomError("missing_field", "an item needs item_id or item_name")
-        return self
-
-
-class Transaction(_Record):
+class Transaction(Record):
     """An order that is about to be placed, in the words of the `params` of a `purchase`."""
 
     transaction_id: Identifier | None = None
     value: Money | None = None
     currency: Currency | None = None
-    items: Annotated[list[TransactionItem], Field(max_length=MAX_ITEMS, default_factory=list)]
+    items: Annotated[list[Item], Field(max_length=MAX_ITEMS, default_factory=list)]
     coupon: Label | None = None
     payment_type: Label | None = None
     shipping_tier: Label | None = None
@@ -66,26 +45,10 @@ class Transaction(_Record):
 
     def order(self, now: datetime) -> Order:
         """As risk control sees it."""
-        return Order(
-            value=self.value,
-            currency=self.currency,
-            placed_at=now,
-            items=tuple(
-                OrderItem(
-                    item=line.item_id or line.item_name or "",
-                    price=line.price,
-                    quantity=1 if line.quantity is None else line.quantity,
-                    category=line.item_category,
-                    coupon=line.coupon,
-                    discount=line.discount,
-                )
-                for line in self.items
-            ),
-            coupon=self.coupon,
-        )
+        return Order.of(self.items, value=self.value, currency=self.currency, coupon=self.coupon, placed_at=now)
 
 
-class RiskRequest(_Record):
+class RiskRequest(Record):
     """Whom or what to judge; at least one of the three."""
 
     user_id: Identifier | None = None
@@ -99,7 +62,7 @@ class RiskRequest(_Record):
         return self
 
 
-class RiskAnswer(_Record):
+class RiskAnswer(Record):
     """The score (0 to 1), what to do, and why: the weightiest reason first, none where nothing speaks for risk."""
 
     score: Probability

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from intent_tracking.applications.customer_service.passages import TEMPLATES_FILE
-from intent_tracking.events.problems import problems_in_words
+from intent_tracking.applications.shop_file import Declared, ShopFile
 from intent_tracking.text.cleaning import clean
 from intent_tracking.text.language import Language
 
@@ -31,11 +29,7 @@ class TemplateError(ValueError):
     """A file of templates is not of the form; the message says where and what to do."""
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class InBoth(_Record):
+class InBoth(Declared):
     """The same in both languages."""
 
     en: Wording
@@ -58,13 +52,13 @@ class Template(InBoth):
         return tuple(dict.fromkeys([*_SLOT.findall(self.of(language)), *self.needs]))
 
 
-class Templates(_Record):
+class Templates(Declared):
     """The templates of a shop, with the words around them."""
 
+    intents: dict[str, Template]
     slots: dict[str, InBoth]
     ask: InBoth
     handover: InBoth
-    intents: dict[str, Template]
 
     @model_validator(mode="after")
     def _slots_have_names(self) -> Templates:
@@ -107,8 +101,7 @@ def _usable(known: Mapping[str, str]) -> dict[str, str]:
 
 def shipped_templates() -> Templates:
     """The templates that come with the platform, for the intents of the simulated shop."""
-    path = resources.files("intent_tracking.applications.customer_service") / TEMPLATES_FILE
-    return Templates.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    return _FILE.read_shipped()
 
 
 def read_templates(folder: Path) -> Templates:
@@ -117,20 +110,13 @@ def read_templates(folder: Path) -> Templates:
     Raises:
         TemplateError: the file is not of the form.
     """
-    shipped = shipped_templates()
     path = folder / TEMPLATES_FILE
     if not path.is_file():
-        return shipped
-    try:
-        own = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise TemplateError(f"{path}: is no YAML in UTF-8: {error}") from error
-    if not isinstance(own, dict):
-        raise TemplateError(f"{path}: must hold intents, slots, ask or handover; see templates.yaml of the platform")
-    try:
-        return Templates.model_validate(_over(shipped.model_dump(), own))
-    except ValidationError as error:
-        raise TemplateError(f"{path}: {problems_in_words(error)[0]}") from error
+        return shipped_templates()
+    return _FILE.check(_over(_FILE.entries(_FILE.shipped), _FILE.entries(path)), path)
+
+
+_FILE: Final = ShopFile(Templates, Path(__file__).with_name(TEMPLATES_FILE), TemplateError)
 
 
 def _over(shipped: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from intent_tracking.applications.marketing.propensity_features import (
     snapshot,
 )
 from intent_tracking.evaluation.metrics import CalibrationFigures, Interval, outcome_calibration
+from intent_tracking.modeling.scores import roc_auc
 
 Floats = npt.NDArray[np.float64]
 Outcomes = npt.NDArray[np.bool_]
@@ -147,7 +148,7 @@ def train_propensity(
     for name, part in (("training", train), ("validation", [validation]), ("test", [test])):
         _require_both(name, part)
     tried = {
-        (family, strength): auc(validation.bought, _predict(fit(train, names, strength), validation))
+        (family, strength): roc_auc(validation.bought, _predict(fit(train, names, strength), validation))
         for family, names in FAMILIES.items()
         for strength in STRENGTHS
     }
@@ -223,13 +224,6 @@ def _predict(weights: Weights, part: Labelled) -> Floats:
     return PropensityModel(weights, "").probabilities(part.taken.values)
 
 
-def auc(bought: Outcomes, scores: Floats) -> float:
-    """Area under the ROC curve: how often who bought stands above who did not, ties by half (Mann and Whitney 1947)."""
-    from sklearn.metrics import roc_auc_score
-
-    return float(roc_auc_score(bought, scores))
-
-
 def measure(test: Labelled, ours: Floats, rfm: Floats, *, draws: int = DRAWS, seed: int = 0) -> Measured:
     """Both models on the same shoppers; intervals by a paired bootstrap over shoppers (percentiles, 95%)."""
     from sklearn.metrics import average_precision_score
@@ -240,16 +234,16 @@ def measure(test: Labelled, ours: Floats, rfm: Floats, *, draws: int = DRAWS, se
     while len(drawn) < draws:
         rows = generator.integers(0, len(bought), len(bought))
         if 0 < bought[rows].sum() < len(rows):
-            drawn.append((auc(bought[rows], ours[rows]), auc(bought[rows], rfm[rows])))
+            drawn.append((roc_auc(bought[rows], ours[rows]), roc_auc(bought[rows], rfm[rows])))
     areas, others = np.array(drawn).T
     calibration = outcome_calibration(bought.tolist(), ours.tolist())
     assert calibration is not None  # noqa: S101 - every outcome is known
     return Measured(
         shoppers=len(bought),
         bought_share=float(bought.mean()),
-        auc=_interval(auc(bought, ours), areas),
-        rfm_auc=auc(bought, rfm),
-        gain=_interval(auc(bought, ours) - auc(bought, rfm), areas - others),
+        auc=_interval(roc_auc(bought, ours), areas),
+        rfm_auc=roc_auc(bought, rfm),
+        gain=_interval(roc_auc(bought, ours) - roc_auc(bought, rfm), areas - others),
         average_precision=float(average_precision_score(bought, ours)),
         rfm_average_precision=float(average_precision_score(bought, rfm)),
         calibration=calibration,

@@ -5,15 +5,13 @@ The shipped `audiences.yaml` holds until `<home>/marketing/audiences.yaml` takes
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from intent_tracking.applications.marketing.propensity_features import HISTORY_DAYS
-from intent_tracking.events.problems import problems_in_words
+from intent_tracking.applications.shop_file import Declared, ShopFile
 
 RULES_FILE: Final = "audiences.yaml"
 
@@ -26,18 +24,14 @@ class MarketingError(ValueError):
     """A file of the shop is not as described; the message names file, place and remedy."""
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Cap(_Record):
+class Cap(Declared):
     """At most so many contacts on a channel in so many days, the day itself included."""
 
     contacts: Annotated[int, Field(ge=0)]
     days: Days
 
 
-class _Audience(_Record):
+class _Audience(Declared):
     """What every audience declares.
 
     Attributes:
@@ -112,7 +106,7 @@ class BargainHunter(_Audience):
 Audience = Annotated[LookedNotBought | FollowsBrand | Lapsing | ReadyToBuy | BargainHunter, Field(discriminator="rule")]
 
 
-class EffectPlan(_Record):
+class EffectPlan(Declared):
     """How the effect is measured.
 
     Attributes:
@@ -129,7 +123,7 @@ class EffectPlan(_Record):
     power: Annotated[float, Field(gt=0.5, lt=1)]
 
 
-class MarketingRules(_Record):
+class MarketingRules(Declared):
     """The content of `audiences.yaml`.
 
     Attributes:
@@ -159,10 +153,12 @@ class MarketingRules(_Record):
         return self.audiences[name].campaign or name
 
 
+_FILE: Final = ShopFile(MarketingRules, Path(__file__).with_name(RULES_FILE), MarketingError)
+
+
 def shipped_rules() -> MarketingRules:
     """The rules that hold while the shop has none of its own."""
-    text = resources.files("intent_tracking.applications.marketing").joinpath(RULES_FILE).read_text("utf-8")
-    return _rules(text, RULES_FILE)
+    return _FILE.read_shipped()
 
 
 def read_rules(folder: Path) -> MarketingRules:
@@ -171,15 +167,4 @@ def read_rules(folder: Path) -> MarketingRules:
     Raises:
         MarketingError: the file is not YAML or not as described.
     """
-    path = folder / RULES_FILE
-    return _rules(path.read_text(encoding="utf-8"), str(path)) if path.is_file() else shipped_rules()
-
-
-def _rules(text: str, where: str) -> MarketingRules:
-    try:
-        return MarketingRules.model_validate(yaml.safe_load(text) or {})
-    except yaml.YAMLError as error:
-        raise MarketingError(f"{where}: is not YAML: {error}") from error
-    except ValidationError as error:
-        problems = "; ".join(problems_in_words(error))
-        raise MarketingError(f"{where}: {problems}; write it as the shipped {RULES_FILE}") from error
+    return _FILE.read_instead(folder / RULES_FILE)

@@ -5,15 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Final, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from intent_tracking.applications.marketing.rules import MarketingError, MarketingRules
-from intent_tracking.events.problems import problems_in_words
+from intent_tracking.applications.shop_file import Declared, ShopFile
 from intent_tracking.text.cleaning import clean
 from intent_tracking.text.language import Language
 
@@ -27,10 +25,8 @@ _LINK: Final = re.compile(r"://|www\.|[^\W_][\w-]*\.[^\W\d_]{2,}", re.IGNORECASE
 Values = Mapping[str, str | int | float | tuple[str, ...]]
 
 
-class Phrase(BaseModel):
+class Phrase(Declared):
     """One template in each language."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     en: Annotated[str, Field(min_length=1, max_length=500)]
     zh: Annotated[str, Field(min_length=1, max_length=500)]
@@ -71,7 +67,7 @@ OFFERS: Final[Mapping[str, tuple[str, ...]]] = {
 """What a rule may suggest; each needs a message."""
 
 
-class Words(BaseModel):
+class Words(Declared):
     """The content of `messages.yaml`.
 
     Attributes:
@@ -79,8 +75,6 @@ class Words(BaseModel):
         reasons: by name of the reason.
         traits: what speaks for a purchase, by feature of the propensity model.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     messages: dict[str, dict[str, Phrase]]
     reasons: dict[str, Phrase]
@@ -169,16 +163,7 @@ def read_words(folder: Path) -> Words:
     Raises:
         MarketingError: the file is not YAML or not as described.
     """
-    path = folder / WORDS_FILE
-    if path.is_file():
-        text, where = path.read_text(encoding="utf-8"), str(path)
-    else:
-        shipped = resources.files("intent_tracking.applications.marketing").joinpath(WORDS_FILE)
-        text, where = shipped.read_text("utf-8"), WORDS_FILE
-    try:
-        return Words.model_validate(yaml.safe_load(text) or {})
-    except yaml.YAMLError as error:
-        raise MarketingError(f"{where}: is not YAML: {error}") from error
-    except ValidationError as error:
-        problems = "; ".join(problems_in_words(error))
-        raise MarketingError(f"{where}: {problems}; write it as the shipped {WORDS_FILE}") from error
+    return _FILE.read_instead(folder / WORDS_FILE)
+
+
+_FILE: Final = ShopFile(Words, Path(__file__).with_name(WORDS_FILE), MarketingError)

@@ -11,7 +11,13 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from intent_tracking.applications.artifacts import USER_SEGMENTS, artifact_folder, fingerprint_of, new_artifact
+from intent_tracking.applications.artifacts import (
+    USER_SEGMENTS,
+    artifact_folder,
+    content_of,
+    fingerprint_of,
+    new_artifact,
+)
 from intent_tracking.applications.profiles.fitting import Clusters, find_clusters, fit_space
 from intent_tracking.applications.profiles.matching import kept_ids
 from intent_tracking.applications.profiles.naming import named, traits_of
@@ -143,7 +149,7 @@ def write_segments(
         orjson.dumps([asdict(each) for each in segments.segments]),
     ]
     # Whoever is erased between two trainings changes the counts: the same input gives the same version.
-    inputs += [_content(features.sort_by(SHOPPER)), _content(tokens)]
+    inputs += [content_of(features.sort_by(SHOPPER)), content_of(tokens)]
     fingerprint = fingerprint_of(*inputs)
     folder = artifact_folder(root, USER_SEGMENTS, day, fingerprint)
     if folder is not None:
@@ -190,10 +196,3 @@ def _golden_requests(space: Space, segments: Segments) -> list[dict[str, Any]]:
         liked = {trait.trait: 2 for trait in segment.traits if trait.level == "likes"}
         requests.append({"features": middle | own, "tokens": liked})
     return requests
-
-
-def _content(table: pa.Table) -> bytes:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as stream:
-        stream.write_table(table.combine_chunks())
-    return bytes(sink.getvalue())

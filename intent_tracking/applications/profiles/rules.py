@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-_SHIPPED = Path(__file__).with_name("rules.yaml")
+from intent_tracking.applications.shop_file import Declared, ShopFile
 
 
-class SegmentRules(BaseModel):
+class SegmentRules(Declared):
     """See `rules.yaml`, which says what each is for."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     fewest: int = Field(ge=2, le=50)
     most: int = Field(ge=2, le=50)
@@ -48,25 +45,13 @@ class RulesError(ValueError):
     """A file of rules holds what it must not."""
 
 
+_FILE: Final = ShopFile(SegmentRules, Path(__file__).with_name("rules.yaml"), RulesError)
+
+
 def read_rules(path: Path | None = None) -> SegmentRules:
     """The shipped rules, with what the shop's file at `path` says instead; a missing file says nothing.
 
     Raises:
         RulesError: the file is no mapping, or a value in it is unknown or out of bounds.
     """
-    chosen = yaml.safe_load(_SHIPPED.read_text(encoding="utf-8"))
-    if path is not None and path.is_file():
-        try:
-            own = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        except yaml.YAMLError as error:
-            raise RulesError(f"{path}: is not YAML: {error}") from error
-        if not isinstance(own, dict):
-            raise RulesError(f"{path}: must be a mapping of names to values, as in {_SHIPPED.name}")
-        chosen |= own
-    try:
-        return SegmentRules.model_validate(chosen)
-    except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, each['loc'])) or 'rules'}: {each['msg']}" for each in error.errors(include_url=False)
-        )
-        raise RulesError(f"{path or _SHIPPED}: {problems}") from error
+    return _FILE.read_shipped() if path is None else _FILE.read_over(path)

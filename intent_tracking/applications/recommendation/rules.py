@@ -6,14 +6,12 @@ import logging
 from collections.abc import Mapping
 from enum import StrEnum
 from functools import cache
-from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from intent_tracking.events.problems import problems_in_words
+from intent_tracking.applications.shop_file import Declared, ShopFile
 
 logger = logging.getLogger(__name__)
 
@@ -33,11 +31,7 @@ class Source(StrEnum):
     POPULAR = "popular"
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Named(_Record):
+class Named(Declared):
     """Items by what they are."""
 
     items: frozenset[str] = frozenset()
@@ -48,7 +42,7 @@ class Named(_Record):
 Factor = Annotated[float, Field(ge=0, le=100)]
 
 
-class Boost(_Record):
+class Boost(Declared):
     """Factors on the score of items by what they are; several are multiplied."""
 
     items: Mapping[str, Factor] = Field(default_factory=dict)
@@ -56,14 +50,14 @@ class Boost(_Record):
     brands: Mapping[str, Factor] = Field(default_factory=dict)
 
 
-class PriceRange(_Record):
+class PriceRange(Declared):
     """Bounds of the price, both inclusive."""
 
     least: float | None = None
     most: float | None = None
 
 
-class Strategy(_Record):
+class Strategy(Declared):
     """How candidates become an answer; `rules.yaml` says what each field does."""
 
     repeats: Literal["keep", "leave_out"] = "keep"
@@ -74,7 +68,7 @@ class Strategy(_Record):
     most: Annotated[int, Field(ge=0)] | None = None
 
 
-class Rules(_Record):
+class Rules(Declared):
     """Everything that the shop decides about recommendations."""
 
     exclude: Named
@@ -102,10 +96,13 @@ class Rules(_Record):
         return self.strategy_of_intent.get(intent, self.default_strategy)
 
 
+_FILE: Final = ShopFile(Rules, Path(__file__).with_name("rules.yaml"), RulesError)
+
+
 @cache
 def shipped_rules() -> Rules:
     """The rules of a shop that has decided nothing."""
-    return Rules.model_validate(_shipped())
+    return _FILE.read_shipped()
 
 
 def read_rules(path: Path) -> Rules:
@@ -114,20 +111,7 @@ def read_rules(path: Path) -> Rules:
     Raises:
         RulesError: the file cannot be read or is no YAML, or an entry is unknown or out of bounds.
     """
-    try:
-        written = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except FileNotFoundError:
-        return shipped_rules()
-    except OSError as error:
-        raise RulesError(f"{path}: cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RulesError(f"{path}: no YAML: {error}") from error
-    if not isinstance(written, dict):
-        raise RulesError(f"{path}: holds no entries; write them as in the shipped rules.yaml")
-    try:
-        return Rules.model_validate(_shipped() | written)
-    except ValidationError as error:
-        raise RulesError(f"{path}: {problems_in_words(error, 'the file')[0]}") from error
+    return _FILE.read_over(path) if path.exists() else shipped_rules()
 
 
 class LiveRules:
@@ -165,9 +149,3 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
     except FileNotFoundError:
         return None
     return found.st_mtime_ns, found.st_ino, found.st_size
-
-
-def _shipped() -> dict[str, Any]:
-    text = resources.files(__package__).joinpath("rules.yaml").read_text(encoding="utf-8")
-    shipped: dict[str, Any] = yaml.safe_load(text)
-    return shipped

@@ -19,7 +19,6 @@ from intent_tracking.applications.risk.features import (
     USER_DEFAULTS,
     Kind,
     Order,
-    OrderItem,
     Values,
     order_values,
     session_values,
@@ -148,22 +147,12 @@ def _of_session(
 def order_of(row: Mapping[str, Any]) -> Order:
     """The order of a purchase, a row of EVENT_SCHEMA."""
     params = event_from_row(row).params
-    return Order(
+    return Order.of(
+        params.items,
         value=params.value,
         currency=params.currency,
-        placed_at=row["event_time"],
-        items=tuple(
-            OrderItem(
-                item=line.item_id or line.item_name or "",
-                price=line.price,
-                quantity=1 if line.quantity is None else line.quantity,
-                category=line.item_category,
-                coupon=line.coupon,
-                discount=line.discount,
-            )
-            for line in params.items
-        ),
         coupon=params.coupon,
+        placed_at=row["event_time"],
     )
 
 

@@ -6,7 +6,7 @@ value in its place.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -15,7 +15,7 @@ from itertools import pairwise
 from statistics import fmean, median, pstdev
 from typing import Final
 
-from intent_tracking.events.contract import EventName
+from intent_tracking.events.contract import EventName, Item
 from intent_tracking.features.catalogue import USER_FEATURES
 from intent_tracking.sessions.render import SessionEvent, SessionItem
 from intent_tracking.sessions.state import MAX_EVENTS_KEPT, MAX_ITEMS_KEPT
@@ -134,6 +134,30 @@ class Order:
     placed_at: datetime
     items: tuple[OrderItem, ...] = ()
     coupon: str | None = None
+
+    @classmethod
+    def of(
+        cls,
+        lines: Iterable[Item],
+        *,
+        value: float | None,
+        currency: str | None,
+        coupon: str | None,
+        placed_at: datetime,
+    ) -> Order:
+        """From the lines of a purchase as events carry them; one without a quantity is of one piece."""
+        items = tuple(
+            OrderItem(
+                item=line.item_id or line.item_name or "",
+                price=line.price,
+                quantity=1 if line.quantity is None else line.quantity,
+                category=line.item_category,
+                coupon=line.coupon,
+                discount=line.discount,
+            )
+            for line in lines
+        )
+        return cls(value, currency, placed_at, items, coupon)
 
     @property
     def total(self) -> float | None:

@@ -19,7 +19,8 @@ from intent_tracking.applications.risk.policy import RiskPolicy
 from intent_tracking.applications.risk.probes import wrong_probes
 from intent_tracking.applications.risk.review import ReviewDecision, labels_of
 from intent_tracking.applications.risk.shop import Shop
-from intent_tracking.applications.risk.training import area_under_curve, learn, write_risk_model
+from intent_tracking.applications.risk.training import learn, write_risk_model
+from intent_tracking.modeling.scores import roc_auc
 
 # Fewer decided cases of a side say nothing about which of two models is better.
 LEAST_DECIDED: Final = 10
@@ -116,7 +117,7 @@ def judge(
         risky = np.array([labels[each] for each in rows["case_id"].to_pylist()], dtype=bool)
         if champion is None or min(risky.sum(), (~risky).sum()) < LEAST_DECIDED:
             continue
-        theirs, ours = (area_under_curve(_scores(model, rows, kind), risky) for model in (champion, unlearned))
+        theirs, ours = (roc_auc(risky, _scores(model, rows, kind)) for model in (champion, unlearned))
         figures |= {f"{kind}/champion_auc": theirs, f"{kind}/challenger_auc": ours}
         if ours < theirs - TOLERANCE:
             problems.append(

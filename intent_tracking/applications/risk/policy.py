@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Final, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from intent_tracking.applications.risk.features import BY_NAME, Kind, Values, features_of
-from intent_tracking.events.problems import problems_in_words
+from intent_tracking.applications.shop_file import Declared, ShopFile
 
 FILE_NAME: Final = "risk.yaml"
-_SHIPPED: Final = Path(__file__).with_name("policy.yaml")
 
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
@@ -22,11 +19,7 @@ class PolicyError(ValueError):
     """The policy file cannot be used; the message names file, field and remedy."""
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Bound(_Record):
+class Bound(Declared):
     """What a value must be for a rule to fire."""
 
     at_least: float | None = None
@@ -45,7 +38,7 @@ class Bound(_Record):
         return (self.at_least is None or value >= self.at_least) and (self.at_most is None or value <= self.at_most)
 
 
-class Rule(_Record):
+class Rule(Declared):
     """Fires when every feature it names is known and within its bound; `weight` is how sure it alone makes us.
 
     With `most` it is surer the farther its bounds are passed: `weight` where one is just met, `most` is never reached.
@@ -84,7 +77,7 @@ class Rule(_Record):
         return set(self.when) <= set(features_of(kind))
 
 
-class Budget(_Record):
+class Budget(Declared):
     """The share of cases that people can review, by kind."""
 
     session: Share
@@ -97,7 +90,7 @@ class Budget(_Record):
         return share
 
 
-class RiskPolicy(_Record):
+class RiskPolicy(Declared):
     """Everything a shop decides about risk control.
 
     Attributes:
@@ -138,10 +131,13 @@ class RiskPolicy(_Record):
         return tuple(rule for rule in self.rules if rule.enabled and rule.reads(kind))
 
 
+_FILE: Final = ShopFile(RiskPolicy, Path(__file__).with_name("policy.yaml"), PolicyError)
+
+
 def policy_file(home: Path) -> Path:
     """The file that holds for `home`."""
     own = home / FILE_NAME
-    return own if own.is_file() else _SHIPPED
+    return own if own.is_file() else _FILE.shipped
 
 
 def load_policy(home: Path) -> RiskPolicy:
@@ -150,29 +146,9 @@ def load_policy(home: Path) -> RiskPolicy:
     Raises:
         PolicyError: the file is not as described.
     """
-    return read_policy(policy_file(home))
-
-
-def read_policy(path: Path) -> RiskPolicy:
-    """The policy in `path`.
-
-    Raises:
-        PolicyError: the file is not as described.
-    """
-    return _parsed(path, path.read_text(encoding="utf-8"))
+    return _FILE.read_instead(home / FILE_NAME)
 
 
 def shipped_policy() -> RiskPolicy:
     """The defaults."""
-    return read_policy(_SHIPPED)
-
-
-@lru_cache(maxsize=8)
-def _parsed(path: Path, text: str) -> RiskPolicy:
-    try:
-        return RiskPolicy.model_validate(yaml.safe_load(text))
-    except yaml.YAMLError as error:
-        raise PolicyError(f"{path}: is not YAML: {error}") from error
-    except ValidationError as error:
-        problems = "; ".join(problems_in_words(error))
-        raise PolicyError(f"{path}: {problems}; the shipped file shows the form: {_SHIPPED}") from error
+    return _FILE.read_shipped()

@@ -13,7 +13,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from intent_tracking.applications.artifacts import RISK_MODEL, artifact_folder, fingerprint_of, new_artifact
+from intent_tracking.applications.artifacts import RISK_MODEL, artifact_folder, content_of, fingerprint_of, new_artifact
 from intent_tracking.applications.risk.cases import values_of
 from intent_tracking.applications.risk.features import Kind, features_of
 from intent_tracking.applications.risk.model import (
@@ -33,6 +33,7 @@ from intent_tracking.applications.risk.probes import probes
 from intent_tracking.applications.risk.rules import fired
 from intent_tracking.applications.risk.shop import Shop
 from intent_tracking.applications.risk.trees import Floats, grow_boosting, grow_forest
+from intent_tracking.modeling.scores import roc_auc
 
 
 class NoCasesError(ValueError):
@@ -94,7 +95,7 @@ def write_risk_model(
         model.policy.model_dump_json(),
         model.shop.model_dump_json(),
         orjson.dumps({each: labels[each] for each in cases["case_id"].to_pylist() if each in labels}),
-        _content(cases),
+        content_of(cases),
     )
     done = artifact_folder(root, RISK_MODEL, until, fingerprint)
     if done is not None:
@@ -143,14 +144,6 @@ def out_of_fold(
         trees, bias = grow_boosting(matrix[inside], wanted[inside], weights[inside], seed)
         found[~inside] = 1.0 / (1.0 + np.exp(-(bias + trees.sums(matrix[~inside]))))
     return found
-
-
-def area_under_curve(scores: Floats, wanted: npt.NDArray[np.bool_]) -> float:
-    """Probability that a wanted case has the higher score than another (Mann and Whitney 1947); ties count half."""
-    from sklearn.metrics import roc_auc_score
-
-    area: float = roc_auc_score(wanted, scores)
-    return area
 
 
 def _learn_kind(
@@ -232,8 +225,8 @@ def _with_labels(
     known = ~np.isnan(apart)
     if known.any() and risky[known].any() and not risky[known].all():
         metrics |= {
-            "labelled_auc": area_under_curve(apart[known], risky[known]),
-            "labelled_auc_without_labels": area_under_curve(before[at][known], risky[known]),
+            "labelled_auc": roc_auc(risky[known], apart[known]),
+            "labelled_auc_without_labels": roc_auc(risky[known], before[at][known]),
         }
     trees, bias = grow_boosting(matrix[chosen], wanted, weights, seed)
     record = model.record.model_copy(update={"bias": bias, "labels": len(at)})
@@ -278,10 +271,3 @@ def _write(model: RiskModel, folder: Path) -> None:
     (folder / SHOP_FILE).write_text(model.shop.model_dump_json(indent=2), encoding="utf-8")
     records = {kind.value: of_kind.record.model_dump(mode="json") for kind, of_kind in model.kinds.items()}
     (folder / KINDS_FILE).write_bytes(orjson.dumps(records, option=orjson.OPT_INDENT_2))
-
-
-def _content(cases: pa.Table) -> bytes:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, cases.schema) as writer:
-        writer.write_table(cases.combine_chunks())
-    return bytes(sink.getvalue())

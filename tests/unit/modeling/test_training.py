@@ -12,9 +12,10 @@ from intent_tracking.modeling.batching import ExampleArrays, make_batch, plan_pa
 from intent_tracking.modeling.dataset import TokenizedDataset, choose_max_tokens, prepare_dataset
 from intent_tracking.modeling.export import train_artifact
 from intent_tracking.modeling.intent_head import prototypes_of
-from intent_tracking.modeling.objective import class_weights, roc_auc
+from intent_tracking.modeling.objective import class_weights
 from intent_tracking.modeling.optimizer import make_optimizer
 from intent_tracking.modeling.recipe import Recipe, choose_recipe
+from intent_tracking.modeling.scores import roc_auc
 from intent_tracking.modeling.training import fine_tune
 from intent_tracking.modeling.training_result import Progress
 from intent_tracking.modeling.validation import pooled_texts
