@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
-import threading
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +14,7 @@ from bentos.intent_service.applications.loaders import LOADERS
 from bentos.intent_service.console.console import Console
 from bentos.intent_service.errors import ErrorCode, RequestError
 from bentos.intent_service.features import ShopperFeatures
+from bentos.intent_service.forgetting import EXPIRE_SECONDS, Forgetting
 from bentos.intent_service.inference import Answered, Inference
 from bentos.intent_service.intake import Intake
 from bentos.intent_service.metrics import Metrics
@@ -50,8 +49,6 @@ STORAGE_THREADS = 4
 TEXT_THREADS = 2
 # About a millisecond's cleaning of the worst text.
 MOST_CHARACTERS_IN_PLACE = 4_000
-SESSIONS_KEPT = timedelta(days=7)
-EXPIRE_SECONDS = 3600.0
 # Tells the pipeline which release a service without a model has refused.
 REFUSED_HEADER = "Intent-Refused-Release"
 # Beside the packages in a Bento, and nowhere else: the model that the Bento was built for.
@@ -107,25 +104,21 @@ class Runtime:
         self._figures = RequestExecutor(max_workers=1, thread_name_prefix="figures")
         # One at a time: each searches every segment of the log.
         self._erasing = RequestExecutor(max_workers=1, thread_name_prefix="erasing")
-        self._expire_seconds = expire_seconds
         # Archived traffic has a clock of its own, by which none of its sessions is old: there the store's limit on
         # the number of sessions holds alone.
-        self._expires = not settings.trust_received_time
-        self._closing = threading.Event()
-        self._expiry = threading.Thread(target=self._expire_sessions, name="session-expiry", daemon=True)
+        self._forgetting = None if settings.trust_received_time else Forgetting(self._expire, expire_seconds)
 
     def start(self) -> None:
         """Load the released model, if there is one, and begin to follow the release file and to forget old sessions."""
         self._watcher.start()
         self.console.start()
-        if self._expires:
-            self._expiry.start()
+        if self._forgetting is not None:
+            self._forgetting.start()
 
     def close(self) -> None:
         """Finish what is under way, write the rest of the logs and close the files."""
-        self._closing.set()
-        if self._expiry.is_alive():
-            self._expiry.join()
+        if self._forgetting is not None:
+            self._forgetting.close()
         self._watcher.stop()
         self._intake.close()
         self._inference.close()
@@ -354,18 +347,10 @@ class Runtime:
             logger.error("the session state cannot be read: %s", error)
         return self.metrics.render()
 
-    def _expire_sessions(self) -> None:
-        while True:
-            try:
-                forgotten = self._tracker.expire(datetime.now(UTC) - SESSIONS_KEPT)
-                self.console.expire(datetime.now(UTC) - SESSIONS_KEPT)
-            except (OSError, sqlite3.Error) as error:
-                logger.error("old sessions are not forgotten, trying again later: %s", error)
-            else:
-                if forgotten:
-                    logger.info("%d sessions without activity for %s are forgotten", forgotten, SESSIONS_KEPT)
-            if self._closing.wait(self._expire_seconds):
-                return
+    def _expire(self, before: datetime) -> int:
+        forgotten = self._tracker.expire(before)
+        self.console.expire(before)
+        return forgotten
 
     def _no_model(self) -> RequestError:
         refusal = self._watcher.refusal
