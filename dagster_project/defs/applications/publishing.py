@@ -1,9 +1,9 @@
 """How the artifact of an application goes live beside the intent model."""
 
-from contextlib import AbstractContextManager
 from pathlib import Path
 
-from dagster_project.resources.service import IntentService, ReleaseRefusedError
+from dagster_project.defs.serving.releasing import make_live
+from dagster_project.resources.service import IntentService
 from intent_tracking.applications.artifacts import (
     APPLICATION_KINDS,
     newest_artifact,
@@ -11,18 +11,12 @@ from intent_tracking.applications.artifacts import (
     verified,
 )
 from intent_tracking.artifact import INTENT_MODEL
-from intent_tracking.release import Component, Release, component_directory, publish, read_release, withdraw
+from intent_tracking.release import Component, Release, component_directory, read_release
 from intent_tracking.settings import Settings
-from intent_tracking.tables import locked
 
 SWITCH_SECONDS = 60.0
 # So far back an application can be rolled back.
 ARTIFACTS_KEPT = 10
-
-
-def switching(settings: Settings) -> AbstractContextManager[None]:
-    """Held from a release to its verdict: of two at once a service sees the later alone, and refuses it for both."""
-    return locked(settings.release_file.parent / "releases" / ".switching")
 
 
 def publish_application(settings: Settings, service: IntentService, kind: str, folder: Path) -> Release | None:
@@ -39,20 +33,11 @@ def publish_application(settings: Settings, service: IntentService, kind: str, f
         ServiceError: the service did not switch in time; the release stands.
     """
     verified(folder, kind)
+    live = read_release(settings.release_file)
+    if live is None or INTENT_MODEL not in live.components:
+        return None
     component = Component.of(folder)
-    with switching(settings):
-        live = read_release(settings.release_file)
-        if live is None or INTENT_MODEL not in live.components:
-            return None
-        current = live.components.get(kind)
-        if current is not None and current.manifest_sha256 == component.manifest_sha256:
-            return live
-        release = publish(settings.release_file, {kind: component}, f"{kind} {component.version}")
-        try:
-            service.wait_for(release.number, SWITCH_SECONDS)
-        except ReleaseRefusedError as refused:
-            withdraw(settings.release_file, release.number, str(refused))
-            raise
+    release, _ = make_live(settings, service, {kind: component}, f"{kind} {component.version}", SWITCH_SECONDS)
     live_folders = [component_directory(settings.release_file, each) for each in release.components.values()]
     remove_old_artifacts(settings.applications, kind, ARTIFACTS_KEPT, live_folders)
     return release

@@ -1,9 +1,10 @@
-"""Publishing a version, and taking it back where the running service will not have it."""
+"""A model version goes live."""
 
-from dagster_project.defs.applications.publishing import switching, waiting_applications
-from dagster_project.resources.service import IntentService, ReleaseRefusedError, ServedRelease
+from dagster_project.defs.applications.publishing import waiting_applications
+from dagster_project.defs.serving.releasing import make_live
+from dagster_project.resources.service import IntentService, ServedRelease
 from intent_tracking.artifact import INTENT_MODEL, verify
-from intent_tracking.release import Component, Release, publish, read_release, withdraw
+from intent_tracking.release import Component, Release, read_release
 from intent_tracking.settings import Settings
 
 
@@ -20,18 +21,9 @@ def deploy(
     """
     directory = settings.models / version
     verify(directory, kind=INTENT_MODEL)
-    with switching(settings):
-        before = read_release(settings.release_file)
-        live = before.components.get(INTENT_MODEL) if before else None
-        if before is not None and live is not None and live.version == version:
-            release = before
-        else:
-            components = {INTENT_MODEL: Component.of(directory), **waiting_applications(settings)}
-            release = publish(settings.release_file, components, reason)
-        try:
-            return release, service.wait_for(release.number, timeout_seconds)
-        except ReleaseRefusedError as refused:
-            # Left in the file, a refused release would be tried and refused at every start of the service.
-            if before is None or release.number != before.number:
-                withdraw(settings.release_file, release.number, str(refused))
-            raise
+    model = Component.of(directory)
+    live = read_release(settings.release_file)
+    current = live.components.get(INTENT_MODEL) if live else None
+    # The first model takes along what the applications have learned until then.
+    waiting = waiting_applications(settings) if current is None or current.version != version else {}
+    return make_live(settings, service, {INTENT_MODEL: model, **waiting}, reason, timeout_seconds)
