@@ -62,7 +62,7 @@ def evaluate_command(
     texts or more; with fewer all of them train, and nothing is calibrated.
 
     A rejection counts as the answer `oos` only where `train`, `dev` or the teacher know that label; else the figures
-    are those of the best label. `rejection` of the report says which, and what the artifact, which rejects, answers.
+    are those of the best label. `rejection` of the report says which, what the artifact rejects, and how good it is.
 
     Args:
         train, test, dev: CSV files with the columns `text,intent` and optionally `scene,language,slots`.
@@ -185,7 +185,11 @@ def evaluate_command(
     if predictor.labels.multi_label:
         answered = [prediction.labels for prediction in predictions]
         content["label_sets"] = answer_scores([row.intent for row in test_rows], answered, predictor.labels.intents)
-    content["rejection"] = {"counted": counted, **_as_served([row.intent for row in test_rows], served)}
+    content["rejection"] = {
+        "counted": counted,
+        "rejects": figures["rejects"],
+        **_as_served([row.intent for row in test_rows], served),
+    }
     content |= {
         "seconds": round(time.monotonic() - began, 3),
         "training_seconds": round(training.seconds, 3),

@@ -92,6 +92,7 @@ def _figures(report: EvaluationReport) -> list[tuple[str, str]]:
             f"{_number(report.average_precision_macro)} / {_number(report.average_precision_micro)}",
         ),
         ("in-scope accuracy (a rejected one is wrong)", _number(report.in_scope_accuracy)),
+        ("rejected as out of scope", report.rejects or "not known"),
         ("out-of-scope recall", _number(report.out_of_scope.recall)),
         ("out-of-scope precision", _number(report.out_of_scope.precision)),
         ("out-of-scope ROC AUC", _number(report.out_of_scope_auc)),

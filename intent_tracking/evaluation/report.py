@@ -69,7 +69,8 @@ class EvaluationReport:
     """All figures of one model on one set of examples. A figure that the examples cannot give is None.
 
     `in_scope_accuracy` counts a rejected in-scope example as wrong: with `out_of_scope` it shows both sides of the
-    threshold. `validation` is what calibration found on validation data. `pictures` maps a picture's name to its file
+    threshold. `rejects` says in words what the model calls out of scope, None where its calibration is not given.
+    `validation` is what calibration found on validation data. `pictures` maps a picture's name to its file
     name, beside the report.
     """
 
@@ -86,6 +87,7 @@ class EvaluationReport:
     outcome_calibration: CalibrationFigures | None
     validation: dict[str, float | None]
     in_scope_accuracy: float | None
+    rejects: str | None
     out_of_scope: ScopeFigures
     out_of_scope_auc: float | None
     abstention: AbstentionCurve | None
@@ -205,7 +207,7 @@ def evaluate_predictions(
         labels: the model's label set.
         out_dir: where the pictures and `report.json` go; None makes figures alone.
         history: learning curve as (epoch, training loss, validation score), for its picture.
-        calibration: the artifact's, for the calibration error before it and for its figures on validation.
+        calibration: the artifact's, for the calibration error before it, its figures on validation and what it rejects.
         multi_label: the model gives sets of labels. Then an answer is right where its set is, macro-F1, classes, curves
             and calibration are of single labels, and the confusion is one of sets.
 
@@ -258,6 +260,7 @@ def evaluate_predictions(
         ),
         validation=_validation(calibration),
         in_scope_accuracy=sum(in_scope) / len(in_scope) if in_scope else None,
+        rejects=calibration.rejects(multi_label=multi_label) if calibration else None,
         out_of_scope=metrics.scope_figures(truth, predicted),
         out_of_scope_auc=scope.roc.area if scope else None,
         abstention=abstention_curve([p.familiarity for p in answers], right, rejected),

@@ -12,7 +12,15 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from intent_tracking.modeling.labels import LabelSet
 from intent_tracking.modeling.multi_label import choose_thresholds
-from intent_tracking.modeling.out_of_scope import ALLOWED_LOSS, Familiarity, choose_threshold, fit_familiarity
+from intent_tracking.modeling.out_of_scope import (
+    ALLOWED_LOSS,
+    HALF,
+    ClassFamiliarity,
+    Familiarity,
+    choose_threshold,
+    fit_familiarity,
+)
+from intent_tracking.modeling.prediction import OUT_OF_SCOPE_LABEL
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
@@ -28,7 +36,8 @@ class Calibration(BaseModel):
         outcome_temperature: divides the outcome logit.
         familiarity: how familiar an input looks; None: as its best known label is probable.
         out_of_scope_threshold: an input is out of scope when its familiarity lies below this.
-        allowed_loss: share of in-scope validation texts whose right answer the threshold was allowed to cost.
+        allowed_loss: share of in-scope texts whose right answer the threshold was allowed to cost; None: validation
+            did not choose it.
         ece_before, ece_after: expected calibration error on validation, 15 equal-width bins, over the examples whose
             intent is known; None: not measured.
         outcome_ece_before, outcome_ece_after: the same of the purchase probability.
@@ -39,7 +48,7 @@ class Calibration(BaseModel):
 
     temperature: float = Field(default=1.0, gt=0)
     outcome_temperature: float = Field(default=1.0, gt=0)
-    familiarity: Familiarity | None = None
+    familiarity: Familiarity | ClassFamiliarity | None = None
     out_of_scope_threshold: float = Field(default=0.0, ge=0, le=1)
     allowed_loss: float | None = Field(default=None, ge=0, le=1)
     ece_before: float | None = None
@@ -52,6 +61,20 @@ class Calibration(BaseModel):
         """The calibration errors on validation data, by name."""
         names = ("ece_before", "ece_after", "outcome_ece_before", "outcome_ece_after")
         return self.model_dump(include=set(names))
+
+    def rejects(self, *, multi_label: bool) -> str:
+        """What is answered as out of scope, in words; a multi-label set goes by its labels alone."""
+        if multi_label:
+            return "a text that has none of the labels"
+        if isinstance(self.familiarity, ClassFamiliarity):
+            few = "too few validation texts to choose a threshold"
+            return f"a text for which the learned class {OUT_OF_SCOPE_LABEL} is the most probable: {few}"
+        if not self.out_of_scope_threshold:
+            return f"nothing: too few validation texts to choose a threshold, and no {OUT_OF_SCOPE_LABEL} was learned"
+        below = f"a text whose familiarity lies below {self.out_of_scope_threshold:.3f}"
+        if self.allowed_loss is None:
+            return below
+        return f"{below}, which may cost {self.allowed_loss:.1%} of the in-scope texts their right answer"
 
     def intent_probabilities(self, logits: FloatArray) -> FloatArray:
         """Softmax of logits [..., K] at the temperature."""
@@ -161,6 +184,13 @@ def fit_temperature(logits: FloatArray, targets: IntArray) -> float:
     return math.exp((low + high) / 2)
 
 
+def uncalibrated(labels: LabelSet) -> Calibration:
+    """What holds without validation texts: nothing is corrected, and the class `oos`, where learned, is an answer."""
+    if not labels.out_of_scope_class:
+        return Calibration()
+    return Calibration(familiarity=ClassFamiliarity(), out_of_scope_threshold=HALF)
+
+
 def calibrate(
     intent_logits: FloatArray | None,
     intent_targets: IntArray,
@@ -170,7 +200,7 @@ def calibrate(
     *,
     allowed_loss: float = ALLOWED_LOSS,
 ) -> Calibration:
-    """Fit everything on validation outputs.
+    """Fit everything on validation outputs; too few of them choose no threshold, and out of scope is `uncalibrated`.
 
     Args:
         intent_logits: [N, K], or None without an intent head; rows without a label are left out by the caller.
@@ -181,7 +211,7 @@ def calibrate(
         allowed_loss: share of in-scope texts whose right answer rejecting may cost; more of it finds more that is out
             of scope.
     """
-    fitted = Calibration()
+    fitted = uncalibrated(labels)
     if outcome_logits is not None and len(outcome_targets):
         pairs = np.stack([np.zeros_like(outcome_logits), outcome_logits], axis=1)
         found = fit_temperature(pairs, outcome_targets)
@@ -202,18 +232,15 @@ def calibrate(
         return fitted
     before, after = softmax(intent_logits)[inside, :names], softmax(intent_logits / temperature)[inside, :names]
     right = before.argmax(axis=1) == intent_targets[inside]
-    familiarity = fit_familiarity(intent_logits[inside], names)
-    return fitted.model_copy(
-        update={
-            "familiarity": familiarity,
-            "out_of_scope_threshold": choose_threshold(
-                familiarity.of(intent_logits[inside], names), right, allowed_loss
-            ),
-            "allowed_loss": allowed_loss,
-            "ece_before": _error(before.max(axis=1), right),
-            "ece_after": _error(after.max(axis=1), right),
-        }
+    fitted = fitted.model_copy(
+        update={"ece_before": _error(before.max(axis=1), right), "ece_after": _error(after.max(axis=1), right)}
     )
+    familiarity = fit_familiarity(intent_logits[inside], names)
+    threshold = choose_threshold(familiarity.of(intent_logits[inside], names), right, allowed_loss)
+    if threshold is None:
+        return fitted
+    chosen = {"familiarity": familiarity, "out_of_scope_threshold": threshold, "allowed_loss": allowed_loss}
+    return fitted.model_copy(update=chosen)
 
 
 def calibrate_label_sets(fitted: Calibration, logits: FloatArray, truth: npt.NDArray[np.bool_]) -> Calibration:

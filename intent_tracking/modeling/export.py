@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 import intent_tracking
 from intent_tracking.artifact import INTENT_MODEL, Manifest, write_manifest
-from intent_tracking.modeling.calibration import Calibration, calibrate, calibrate_label_sets
+from intent_tracking.modeling.calibration import Calibration, calibrate, calibrate_label_sets, uncalibrated
 from intent_tracking.modeling.dataset import TokenizedDataset, prepare_dataset
 from intent_tracking.modeling.distillation import taught
 from intent_tracking.modeling.examples import model_inputs
@@ -51,10 +51,10 @@ def calibration_of(
 ) -> Calibration:
     """Calibrate on the validation outputs of what will serve; without a validation split nothing is corrected.
 
-    `allowed_loss` is the share of in-scope validation texts whose right answer out-of-scope detection may cost.
+    `allowed_loss` is the share of in-scope texts whose right answer out-of-scope detection may cost.
     """
     if outputs is None:
-        return Calibration()
+        return uncalibrated(labels)
     fitted = calibrate(
         None if labels.multi_label else outputs.intent_logits,
         outputs.intent_targets,

@@ -8,6 +8,7 @@ out-of-scope texts of validation. So nothing is stored beside the head, and no f
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +17,10 @@ from pydantic import BaseModel, ConfigDict
 FloatArray = npt.NDArray[np.float32]
 Figures = npt.NDArray[np.float64]
 
-# What rejecting may cost: share of in-scope validation texts that lose their right answer.
+# What rejecting may cost: share of in-scope texts that lose their right answer.
 ALLOWED_LOSS = 0.005
+# Of two probabilities the second is the higher one where the share of the first lies below this.
+HALF = 0.5
 # A flat figure tells nothing; its deviation must not blow up its noise.
 _LEAST_DEVIATION = 1e-3
 # An ordinary in-scope text has a familiarity of 0.88.
@@ -64,6 +67,24 @@ class Familiarity(BaseModel):
         return familiarity
 
 
+class ClassFamiliarity(BaseModel):
+    """Familiarity where too few validation texts tell what is ordinary: what the head learned of the class `oos`.
+
+    It is the share of the best known label in the probability of that label and the class together, so that below one
+    half the class is more probable than every label.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    by: Literal["out_of_scope_class"] = "out_of_scope_class"
+
+    def of(self, logits: FloatArray, known: int) -> Figures:
+        """Familiarity of each row of logits [N, known + 1] -> [N]; the last logit is that of the class."""
+        ahead = logits[:, :known].max(axis=1).astype(np.float64) - logits[:, known]
+        familiarity: Figures = 1.0 / (1.0 + np.exp(-np.clip(ahead, -60.0, 60.0)))
+        return familiarity
+
+
 def fit_familiarity(logits: FloatArray, known: int) -> Familiarity:
     """Learn what familiar means from the outputs on in-scope validation texts; arguments as in `scope_figures`."""
     figures = scope_figures(logits, known)
@@ -73,20 +94,23 @@ def fit_familiarity(logits: FloatArray, known: int) -> Familiarity:
     )
 
 
-def choose_threshold(familiarity: npt.NDArray[np.floating], right: npt.NDArray[np.bool_], allowed_loss: float) -> float:
-    """The threshold below which a text is rejected.
+def choose_threshold(
+    familiarity: npt.NDArray[np.floating], right: npt.NDArray[np.bool_], allowed_loss: float
+) -> float | None:
+    """The threshold below which a text is rejected; None where N texts cannot tell, fewer than 1 / `allowed_loss` - 1.
 
-    Out-of-scope recall only grows with the threshold, so it is the highest one whose rejections cost at most
-    `allowed_loss` of the in-scope texts their right answer; texts that are answered wrongly cost nothing. It lies just
-    below the text that it is chosen by, whose answer would else depend on what is computed beside it.
+    Out-of-scope recall only grows with the threshold, so it is the highest one whose rejections cost fresh in-scope
+    texts at most `allowed_loss` of their right answers, on average over validation sets: a fresh text is as likely to
+    stand at each of the N + 1 places among those of validation (split conformal prediction: Angelopoulos and Bates
+    2021, arXiv:2107.07511). Texts that are answered wrongly cost nothing. It lies just below the text that it is chosen
+    by, whose answer would else depend on what is computed beside it.
 
     Args:
         familiarity: of the in-scope validation texts [N].
         right: whether each is answered rightly [N].
-        allowed_loss: share of the N, 0..1.
+        allowed_loss: share of all in-scope texts, 0..1.
     """
     kept = np.sort(familiarity[right])
-    if len(kept) == 0:
-        return 0.0
-    lowest = float(kept[min(math.floor(allowed_loss * len(right)), len(kept) - 1)])
-    return max(0.0, lowest - _ROUNDING)
+    # The product of a share and a count is a count: what it misses by is rounding.
+    rank = min(math.floor(allowed_loss * (len(right) + 1) + 1e-9), len(kept))
+    return max(0.0, float(kept[rank - 1]) - _ROUNDING) if rank else None

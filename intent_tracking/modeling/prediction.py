@@ -37,7 +37,7 @@ class Prediction:
 
     Attributes:
         intents: known labels, most probable first. What is missing to a sum of 1 is the probability of "none of these".
-        out_of_scope: none of the known labels fits, by the threshold chosen on validation data.
+        out_of_scope: none of the known labels fits: the input is not familiar enough, or no label of a set holds.
         key_information: spans by position; offsets are relative to the utterance.
         purchase_probability: that this session buys; NaN where the artifact was trained without outcomes.
         embedding: float32 [hidden], the mean-pooled text, for drift and neighbours.

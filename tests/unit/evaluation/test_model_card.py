@@ -30,6 +30,7 @@ def test_the_card_says_what_was_measured_and_links_only_pictures_that_exist(tmp_
     for expected in ("v7", "sha256:abc", "cannot say: new", "refused: may be worse", "**Refused.**", *LIMITS):
         assert expected in card
     assert "key-information F1 (exact spans) | not measured" in card
+    assert "rejected as out of scope | nothing: too few validation texts" in card
     assert "validation | 0.090 | 0.010" in card
     assert "in-scope accuracy (a rejected one is wrong) | 0.333" in card
     assert {"confusion_matrix", "abstention", "calibration"} <= set(report.pictures)

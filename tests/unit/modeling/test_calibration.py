@@ -10,6 +10,7 @@ from intent_tracking.modeling.calibration import (
     fit_temperature,
     reliability_bins,
     softmax,
+    uncalibrated,
 )
 from intent_tracking.modeling.labels import LabelSet
 
@@ -41,7 +42,7 @@ def test_separable_validation_does_not_ask_for_endless_confidence() -> None:
     assert 0.05 < fit_temperature(logits, np.arange(4)) < 20
 
 
-@pytest.mark.parametrize("allowed", [0.0, 0.01, 0.1])
+@pytest.mark.parametrize("allowed", [0.002, 0.01, 0.1])
 def test_rejection_costs_at_most_what_is_allowed(allowed: float) -> None:
     logits, targets = _drawn(1.0)
     found = calibrate(logits, targets, None, NONE, LabelSet.of("abcde", []), allowed_loss=allowed)
@@ -59,6 +60,35 @@ def test_foreign_texts_are_rejected_where_none_was_seen_before() -> None:
     found = calibrate(inside, np.arange(400) % 4, None, NONE, LabelSet.of("abcd", []))
     said = (found.familiarity_of(foreign, 4) < found.out_of_scope_threshold).tolist()
     assert np.mean(said) > 0.9
+
+
+def test_the_learned_class_is_answered_without_validation() -> None:
+    """Nothing was ever rejected: the class's own probability was dropped, and no familiarity lies below 0."""
+    logits = np.array([[0.0, 0.0, 20.0], [0.0, 20.0, 0.0]], dtype=np.float32)
+    learned = uncalibrated(LabelSet.of(["a", "b", "oos"], []))
+    assert [learned.is_out_of_scope(value) for value in learned.familiarity_of(logits, 2)] == [True, False]
+    assert Calibration.model_validate_json(learned.model_dump_json()) == learned
+    assert uncalibrated(LabelSet.of("ab", [])) == Calibration()
+
+
+def test_too_few_validation_texts_choose_no_threshold() -> None:
+    """The lowest of four was the threshold, which rejected a fifth of all good traffic."""
+    logits, targets = _drawn(1.0)
+    few = calibrate(logits[:198], targets[:198], None, NONE, LabelSet.of("abcde", []))
+    assert (few.familiarity, few.out_of_scope_threshold, few.allowed_loss) == (None, 0.0, None)
+    assert few.temperature != 1.0
+    assert few.rejects(multi_label=False).startswith("nothing: too few validation texts")
+    enough = calibrate(logits[:199], targets[:199], None, NONE, LabelSet.of("abcde", []))
+    assert enough.out_of_scope_threshold > 0
+    assert "may cost 0.5% of the in-scope texts" in enough.rejects(multi_label=False)
+    # Texts out of scope are none of them, and where the class is learned it goes on being an answer.
+    foreign = np.where(np.arange(400) < 198, targets[:400] % 4, 4)
+    claimed = calibrate(logits[:400], foreign, None, NONE, LabelSet.of(["a", "b", "c", "d", "oos"], []))
+    assert claimed.model_dump(include={"familiarity", "out_of_scope_threshold"}) == {
+        "familiarity": {"by": "out_of_scope_class"},
+        "out_of_scope_threshold": 0.5,
+    }
+    assert "oos is the most probable" in claimed.rejects(multi_label=False)
 
 
 def test_an_artifact_without_familiarity_goes_by_its_best_probability() -> None:
