@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from intent_tracking.tables import atomic_write_text
+from intent_tracking.tables import atomic_write_text, require_replaceable
 
 MANIFEST = "manifest.json"
 INTENT_MODEL = "intent_model"
@@ -118,6 +118,21 @@ def read_manifest(directory: Path) -> Manifest:
         raise ArtifactError(
             f"{path}: {field}: {first['msg']}; restore the artifact or write it again with this version"
         ) from error
+
+
+def require_place(directory: Path, kind: str) -> None:
+    """Nothing where an artifact of `kind` may be written: the folder is new, empty, or holds one and nothing else.
+
+    Raises:
+        FileExistsError: it holds anything else, which the artifact would take the place of.
+    """
+    try:
+        manifest = read_manifest(directory)
+    except ArtifactError:
+        # Nothing there says that it is ours, so nothing there may go.
+        require_replaceable(directory, ())
+    else:
+        require_replaceable(directory, {MANIFEST, *manifest.files} if manifest.kind == kind else ())
 
 
 def verify(directory: Path, *, kind: str | None = None) -> Manifest:

@@ -137,7 +137,7 @@ def evaluate(
     base_encoder: Annotated[
         str | None, typer.Option(help="Hub id or local path (default: INTENT_BASE_ENCODER, else the packaged MiniLM).")
     ] = None,
-    model: Annotated[Path | None, typer.Option(help="Folder to keep the trained model in.")] = None,
+    model: Annotated[Path | None, typer.Option(help="Folder to keep the trained model in: new, or of a model.")] = None,
     unlabelled: Annotated[
         Path | None, typer.Option(help="Texts, one a line, that the encoder reads first, unlabelled.", exists=True)
     ] = None,

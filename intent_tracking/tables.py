@@ -9,7 +9,7 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -112,6 +112,22 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     finally:
         # After an exchange this is the old folder.
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def require_replaceable(path: Path, files: Collection[str]) -> None:
+    """Nothing where `atomic_directory(path)` erases none but `files` (relative to `path`); asked before long work.
+
+    Raises:
+        FileExistsError: something else lies there.
+    """
+    found: str | None = None
+    if path.is_dir():
+        inside = (each for each in path.rglob("*") if each.is_symlink() or not each.is_dir())
+        found = next((name for each in inside if (name := each.relative_to(path).as_posix()) not in files), None)
+    elif path.exists():
+        found = "a file"
+    if found is not None:
+        raise FileExistsError(f"{path}: holds {found}, which would be erased; give a folder that is new or empty")
 
 
 def _sync_tree(folder: Path) -> None:

@@ -73,7 +73,7 @@ def evaluate_command(
         max_seconds: training time to stay within; None: on a CPU, without a recipe, 8 minutes or 48 ms a text.
         recipe: how to train; None: chosen from the data.
         augment: how often each training text is written anew, to be learned beside it.
-        model_dir: keep the trained artifact there.
+        model_dir: keep the trained artifact there, in place of one that is there.
         unlabelled: texts, one a line, that the encoder reads before it is fine-tuned, together with those of `train`;
             with `max_seconds` a third of the time goes there. With a teacher, which labels them, they are trained on.
         teacher: artifact to distil into a smaller model; it stands on the teacher's encoder, not on `base_encoder`.
@@ -87,10 +87,12 @@ def evaluate_command(
         AnnotationError: a file is not as described; file, line and column are named.
         ArtifactError: the teacher is not a whole, unchanged artifact.
         EncoderError: the base encoder cannot be had.
+        FileExistsError: `model_dir` holds anything else than an intent model.
         ValueError: the teacher does not know a label of `train`, or has no more than `layers`.
     """
     import pyarrow as pa
 
+    from intent_tracking.artifact import INTENT_MODEL, require_place
     from intent_tracking.evaluation.report import evaluate_predictions
     from intent_tracking.inference import IntentPredictor
     from intent_tracking.modeling.distillation import unlabelled_examples
@@ -103,6 +105,8 @@ def evaluate_command(
 
     if layers is not None and teacher is None:
         raise ValueError("layers is the size of a student: give its teacher too, the folder of an artifact")
+    if model_dir is not None:
+        require_place(model_dir, INTENT_MODEL)
     began = time.monotonic()
     train_rows, test_rows = read_labelled_csv(train), read_labelled_csv(test)
     dev_rows = read_labelled_csv(dev) if dev is not None else None
@@ -140,6 +144,7 @@ def evaluate_command(
             version=target.name,
             work_dir=Path(temporary) / "work",
             base_encoder=base_encoder if adapted is None else str(adapted.folder),
+            adaptation=None if adapted is None else adapted.adaptation,
             champion=teacher,
             augment=augment,
             student=teacher is not None,
@@ -205,7 +210,7 @@ def evaluate_command(
         },
         "recipe": training.recipe.model_dump(),
         "calibration": trained.calibration.model_dump(mode="json"),
-        "base_encoder": trained.manifest.base_encoder if adapted is None else base_encoder,
+        "base_encoder": trained.manifest.base_encoder,
         "teacher": trained.manifest.parent,
         "adaptation": None if adapted is None else adapted.adaptation.model_dump(),
         "seed": seed,

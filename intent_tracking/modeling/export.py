@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 import intent_tracking
-from intent_tracking.artifact import INTENT_MODEL, Manifest, write_manifest
+from intent_tracking.artifact import INTENT_MODEL, Manifest, require_place, write_manifest
 from intent_tracking.modeling.calibration import Calibration, calibrate, calibrate_label_sets, uncalibrated
 from intent_tracking.modeling.dataset import TokenizedDataset, prepare_dataset
 from intent_tracking.modeling.distillation import taught
@@ -26,6 +26,7 @@ from intent_tracking.modeling.onnx_backend import OnnxBackend
 from intent_tracking.modeling.onnx_export import ServedGraph, served_graph
 from intent_tracking.modeling.out_of_scope import ALLOWED_LOSS
 from intent_tracking.modeling.predicting import Backend, PredictionPipeline, TorchBackend
+from intent_tracking.modeling.pretraining import Adaptation
 from intent_tracking.modeling.recipe import Recipe
 from intent_tracking.modeling.training import fine_tune
 from intent_tracking.modeling.training_result import Progress, TrainingResult
@@ -79,12 +80,13 @@ def export_artifact(
     golden_inputs: Sequence[ModelInput],
     trained_until: datetime | None = None,
     feature_service: str | None = None,
+    adaptation: Adaptation | None = None,
     metrics: Mapping[str, float] | None = None,
 ) -> Manifest:
     """Write the artifact to `directory`, whole or not at all.
 
     Args:
-        directory: its place; an artifact that is there is replaced.
+        directory: its place; an intent model that is there is replaced.
         version: its unique name.
         dataset: what the model was trained on; gives tokenizer, labels and provenance.
         training: the trained model.
@@ -93,8 +95,13 @@ def export_artifact(
         golden_inputs: requests whose answers are recorded and replayed at load; stored texts only, which are scrubbed.
         trained_until: nothing later was seen.
         feature_service: name of the feature service whose features the outcome head reads.
+        adaptation: of an adapted encoder that does not last: the manifest names the one that it was made from.
         metrics: figures to carry in the manifest, besides those on validation.
+
+    Raises:
+        FileExistsError: `directory` holds anything else than an intent model.
     """
+    require_place(directory, INTENT_MODEL)
     model = training.model
     pipeline = PredictionPipeline(
         backend=TorchBackend(model, torch.device("cpu")),
@@ -113,6 +120,8 @@ def export_artifact(
         answers = replace(pipeline, backend=backend).predict(golden_inputs)
         cases += [golden_case(entry, answer, runtime) for entry, answer in zip(golden_inputs, answers, strict=True)]
     figures = {f"validation_{name}": value for name, value in _validation_scores(training).items() if name != "score"}
+    if adaptation is not None:
+        figures |= {"adaptation_texts": adaptation.texts, "adaptation_loss": adaptation.last_loss}
     with atomic_directory(directory) as building:
         save_file(
             {name: value.contiguous() for name, value in model.state_dict().items()}, building / "model.safetensors"
@@ -131,7 +140,7 @@ def export_artifact(
             building,
             kind=INTENT_MODEL,
             version=version,
-            base_encoder=dataset.info.base_encoder,
+            base_encoder=dataset.info.base_encoder if adaptation is None else adaptation.base_encoder,
             code_version=intent_tracking.__version__,
             dataset_fingerprint=dataset.info.fingerprint,
             trained_until=None if trained_until is None else trained_until.isoformat(),
@@ -161,6 +170,7 @@ def train_artifact(
     max_seconds: float | None = None,
     trained_until: datetime | None = None,
     feature_service: str | None = None,
+    adaptation: Adaptation | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> TrainedArtifact:
     """The whole way from examples to an artifact: tokenize, fine-tune, calibrate, export.
@@ -173,7 +183,11 @@ def train_artifact(
         augment: how often each training text is written anew, where `dataset` is not given.
         student: the champion is the teacher of a smaller model, which keeps `layers` of its layers (None: half).
         (the rest): as in `fine_tune` and `export_artifact`.
+
+    Raises:
+        FileExistsError: `directory` holds anything else than an intent model.
     """
+    require_place(directory, INTENT_MODEL)
     if dataset is None:
         dataset = prepare_dataset(examples, base_encoder, champion=champion, augment=augment)
     if student:
@@ -203,6 +217,7 @@ def train_artifact(
         golden_inputs=choose_golden(examples),
         trained_until=trained_until,
         feature_service=feature_service,
+        adaptation=adaptation,
     )
     return TrainedArtifact(directory, manifest, training, calibration)
 

@@ -29,9 +29,11 @@ from intent_tracking.modeling.model import SplitEmbedding, extend_rows
 from intent_tracking.modeling.predicting import pad
 from intent_tracking.modeling.tokenization import SessionTokenizer, added_rows, extend_vocabulary
 from intent_tracking.sessions.vocabulary import SPECIAL_TOKENS
-from intent_tracking.tables import atomic_directory
+from intent_tracking.tables import atomic_directory, require_replaceable
 
 _MAX_TOKENS = 96
+# An encoder that was adapted here, and nothing besides, may be replaced by another one.
+_FILES = ("config.json", "tokenizer.json", "model.safetensors", ADAPTATION_FILE)
 # Below this many texts there is nothing to learn a language from.
 _FEWEST_TEXTS = 32
 
@@ -156,7 +158,9 @@ def adapt_encoder(
     Raises:
         ValueError: there are fewer than 32 different texts.
         EncoderError: the base encoder cannot be had.
+        FileExistsError: `target_dir` holds anything else than an adapted encoder.
     """
+    require_replaceable(target_dir, _FILES if (target_dir / ADAPTATION_FILE).is_file() else ())
     different = list(dict.fromkeys(text for text in texts if text.strip()))
     if len(different) < _FEWEST_TEXTS:
         raise ValueError(f"{len(different)} different texts: an adaptation needs at least {_FEWEST_TEXTS}; ingest more")

@@ -19,7 +19,7 @@ from intent_tracking.artifact import sha256_of
 from intent_tracking.datasets.catalogue import DatasetError
 from intent_tracking.datasets.folders import DataFolders
 from intent_tracking.settings import SettingsError, load_settings
-from intent_tracking.tables import atomic_directory, atomic_write_text
+from intent_tracking.tables import atomic_directory, atomic_write_text, require_replaceable
 from intent_tracking.text.language import Language
 from intent_tracking.text.linguistics import SHIPPED, load_linguistics, parser_folder, write_pipeline
 from intent_tracking.text.linguistics_training import Treebank, train_parser, train_segmenter
@@ -30,6 +30,7 @@ from intent_tracking.text.treebank_scores import score_trees, segmentation_f1
 MOST_BYTES = 6_000_000
 SEED = 0
 COMMAND = "make linguistics"
+CARD_FILE = "card.json"
 
 
 @dataclass(frozen=True)
@@ -83,8 +84,12 @@ def make_pipeline(
 
     Raises:
         TreebankError, OSError: a treebank cannot be read.
+        FileExistsError: `out` holds anything else than a pipeline.
         ValueError: the pipeline is larger than MOST_BYTES.
     """
+    card_file = out / CARD_FILE
+    written = json.loads(card_file.read_text(encoding="utf-8")).get("sha256", {}) if card_file.is_file() else {}
+    require_replaceable(out, {CARD_FILE, *written} if written else ())
     plan, folder = PLANS[language], data / "ud"
     development = read_treebank(folder / plan.development)
     treebanks = []
@@ -98,10 +103,10 @@ def make_pipeline(
     segmenter = None
     if plan.segmenter_epochs:
         segmenter = train_segmenter(treebanks, epochs=plan.segmenter_epochs, seed=seed, progress=progress)
-    with atomic_directory(out) as written:
-        write_pipeline(written, language, parser, segmenter)
-        card = pipeline_card(language, written, data, treebanks, development, seed)
-        atomic_write_text(written / "card.json", json.dumps(card, indent=1, ensure_ascii=False) + "\n")
+    with atomic_directory(out) as building:
+        write_pipeline(building, language, parser, segmenter)
+        card = pipeline_card(language, building, data, treebanks, development, seed)
+        atomic_write_text(building / CARD_FILE, json.dumps(card, indent=1, ensure_ascii=False) + "\n")
     return card
 
 
@@ -115,7 +120,7 @@ def pipeline_card(
 ) -> dict[str, Any]:
     """What a user of the pipeline in `folder` has to know: scores as stored, data, licence, versions, size."""
     plan = PLANS[language]
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "card.json")
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != CARD_FILE)
     size = sum(path.stat().st_size for path in files)
     if size > MOST_BYTES:
         raise ValueError(f"{folder}: {size} bytes, more than {MOST_BYTES}; make the network's shape smaller")

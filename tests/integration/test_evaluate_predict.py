@@ -150,6 +150,21 @@ def test_a_bad_file_is_named_before_anything_is_trained(tmp_path: Path) -> None:
         evaluate_command(bad, bad, None, tmp_path / "report.json")
 
 
+def test_a_folder_that_holds_anything_but_a_model_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    """After minutes of training `--model ~/models` was exchanged for the new model, and all that it held was gone."""
+    (tmp_path / "models" / "v1").mkdir(parents=True)
+    kept = tmp_path / "models" / "v1" / "model.safetensors"
+    kept.write_text("weights")
+    absent = tmp_path / "absent.csv"
+    with pytest.raises(FileExistsError, match=r"models: holds v1/model\.safetensors"):
+        evaluate_command(absent, absent, None, tmp_path / "report.json", model_dir=tmp_path / "models")
+    work = tmp_path / "work"
+    with pytest.raises(FileExistsError, match=r"models: holds v1/model\.safetensors"):
+        train_artifact(tiny_examples(), tmp_path / "models", version="v2", work_dir=work, base_encoder="absent")
+    assert kept.read_text() == "weights"
+    assert not work.exists()
+
+
 def test_validation_is_held_back_only_where_labels_can_spare_it() -> None:
     many = [LabelledText(text=f"{intent} {n}", intent=intent) for intent in "ab" for n in range(40)]
     train, held = hold_back(many, 0)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from intent_tracking.artifact import read_manifest
 from intent_tracking.evaluation.commands import evaluate_command
 from intent_tracking.modeling.recipe import Recipe
 from tests.fakes.tiny_encoder import labelled, tiny_encoder
@@ -33,7 +34,12 @@ def test_the_encoder_reads_the_unlabelled_texts_first(tmp_path: Path) -> None:
         device="cpu",
         recipe=Recipe(epochs=2, batch_size=8, learning_rate=1e-3),
         unlabelled=texts,
+        model_dir=tmp_path / "model",
     )
+    # The adapted encoder is gone by then: the manifest named its folder below /tmp.
+    manifest = read_manifest(tmp_path / "model")
+    assert manifest.base_encoder == base
+    assert manifest.metrics["adaptation_texts"] == found["adaptation"]["texts"]
     assert found["adaptation"]["texts"] == 30 + len(rows[1::2])
     assert found["base_encoder"] == base
     assert json.loads((tmp_path / "report.json").read_text())["adaptation"] == found["adaptation"]

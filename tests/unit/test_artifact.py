@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from intent_tracking.artifact import ArtifactError, read_manifest, verify, write_manifest
+from intent_tracking.artifact import ArtifactError, read_manifest, require_place, verify, write_manifest
 
 pytestmark = pytest.mark.unit
 
@@ -50,6 +50,21 @@ def test_manifest_that_is_not_one_names_the_field(artifact: Path) -> None:
 def test_other_kind_is_refused(artifact: Path) -> None:
     with pytest.raises(ArtifactError, match="is a 'item_index', not a 'intent_model'"):
         verify(artifact, kind="intent_model")
+
+
+def test_an_artifact_takes_the_place_of_its_kind_alone(artifact: Path, tmp_path: Path) -> None:
+    """A folder of models, named where one model was meant, was exchanged for that model and removed."""
+    require_place(artifact, "item_index")
+    for kind, file in (("intent_model", None), ("item_index", "notes.txt")):
+        if file is not None:
+            (artifact / file).write_text("mine")
+        with pytest.raises(FileExistsError, match="which would be erased; give a folder that is new or empty"):
+            require_place(artifact, kind)
+    (tmp_path / "models" / "v1").mkdir(parents=True)
+    require_place(tmp_path / "models", "intent_model")
+    (tmp_path / "models" / "v1" / "manifest.json").write_text("{}")
+    with pytest.raises(FileExistsError, match=r"models: holds v1/manifest\.json"):
+        require_place(tmp_path / "models", "intent_model")
 
 
 def test_intent_model_without_its_files_is_unfinished(tmp_path: Path) -> None:

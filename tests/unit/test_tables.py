@@ -25,6 +25,7 @@ from intent_tracking.tables import (
     atomic_file,
     atomic_write_text,
     csv_text,
+    require_replaceable,
     write_csv,
 )
 
@@ -90,6 +91,19 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
         raise RuntimeError
     assert [entry.name for entry in target.iterdir()] == ["second.txt"]
     assert [entry.name for entry in tmp_path.iterdir()] == ["model"]
+
+
+def test_what_a_new_folder_would_erase_is_named(tmp_path: Path) -> None:
+    (tmp_path / "model" / "onnx").mkdir(parents=True)
+    for place in ("absent", "model"):
+        require_replaceable(tmp_path / place, ())
+    (tmp_path / "model" / "onnx" / "graph").write_text("")
+    require_replaceable(tmp_path / "model", {"onnx/graph", "weights"})
+    (tmp_path / "model" / "link").symlink_to(tmp_path)
+    with pytest.raises(FileExistsError, match=r"model: holds link, which would be erased; give a folder that is new"):
+        require_replaceable(tmp_path / "model", {"onnx/graph"})
+    with pytest.raises(FileExistsError, match="holds a file"):
+        require_replaceable(tmp_path / "model" / "onnx" / "graph", {"graph"})
 
 
 KILLED_EVERYWHERE = """

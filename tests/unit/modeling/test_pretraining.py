@@ -114,6 +114,13 @@ def test_too_few_texts_are_refused_by_number(base: Path, tmp_path: Path) -> None
         adapt_encoder(["hello"] * 50, str(base), tmp_path / "adapted")
 
 
+def test_a_folder_that_was_not_adapted_here_is_not_replaced(base: Path, texts: list[str], tmp_path: Path) -> None:
+    with pytest.raises(FileExistsError, match="which would be erased"):
+        adapt_encoder(texts, str(base), base, recipe=RECIPE, work_dir=tmp_path / "work")
+    assert (base / "tokenizer.json").is_file()
+    assert not (tmp_path / "work").exists()
+
+
 def test_a_batch_of_behaviour_without_words_teaches_nothing_and_breaks_nothing(base: Path, tmp_path: Path) -> None:
     steps = [" ".join(("<view>", *more)) for more in product(("<view>", "<search>", "<again>"), repeat=3)]
     words = [f"where is my {thing} {place}" for place in "abcdefgh" for thing in ("parcel", "order")]

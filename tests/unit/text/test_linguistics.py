@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from intent_tracking.text.linguistics import LinguisticsError, load_linguistics, write_pipeline
+from intent_tracking.text.make_pipelines import make_pipeline
 from intent_tracking.text.parsing_network import LONGEST_SENTENCE, NetworkError, NetworkShape, Parser, ParsingNetwork
 from intent_tracking.text.quantised_weights import read_quantised, write_quantised
 from intent_tracking.text.segmentation import SegmentationNetwork, Segmenter, SegmenterShape
@@ -43,6 +44,12 @@ def test_a_written_pipeline_is_read_from_its_folder(tmp_path: Path) -> None:
     assert "".join(token.text for token in analysis.tokens) == text.replace(" ", "")
     assert "<phone>" in [token.text for token in analysis.tokens]
     assert [token.head for token in analysis.tokens].count(-1) == 2
+
+
+def test_a_folder_of_anything_but_a_pipeline_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    write_pipeline(tmp_path / "en", "en", untrained_parser(), None)
+    with pytest.raises(FileExistsError, match=r"en: holds .*, which would be erased"):
+        make_pipeline("en", tmp_path, tmp_path / "en", print)
 
 
 def damaged(folder: Path) -> None:
