@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.dataset as ds
 import torch
 
 from intent_tracking.events.ingest import collect
@@ -69,19 +70,16 @@ def shop_examples(home: Path, size: Size) -> pa.Table:
     sessions = pa.concat_tables(sessionise(events, day) for day in days)
     texts = session_texts(sessions, {"en": _NoTrees(), "zh": _NoTrees()})
     texts = texts.filter(pc.equal(texts["kind"], "session"))
-    points = pa.table(
-        {
-            "session_id": texts["session_id"],
-            "event_timestamp": texts["cutoff_time"],
-            "entity": texts["shopper_id"],
-            "point_time": texts["cutoff_time"],
-        }
-    )
+
+    def known_then(points: pa.Table) -> pa.Table:
+        asked = points.rename_columns(["entity", "point_time"])
+        return features_at(events, asked, USER_FEATURES).drop_columns(["entity", "point_time"])
+
     built = build_examples(
-        texts,
+        ds.dataset(texts),
         read_annotations(sorted((home / "annotations").glob("*.jsonl"))),
-        features_at(events, points, USER_FEATURES).drop_columns(["entity", "point_time"]),
-        sessions=sessions,
+        known_then,
+        sessions=ds.dataset(sessions),
         until=datetime.combine(days[-1] + timedelta(days=1), time(), UTC),
         validation_days=max(1, size.days // 7),
         test_days=max(1, size.days // 7),

@@ -14,10 +14,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
+
+if TYPE_CHECKING:
+    from pyarrow.dataset import Dataset
 
 
 def _sync(path: Path) -> None:
@@ -223,3 +227,19 @@ class DayTable:
         # ParquetFile, not read_table: the latter adds the folder name `day=...` as a column.
         tables = [pq.ParquetFile(path).read(columns=columns) for path in self.paths(days)]
         return pa.concat_tables([schema.empty_table(), *(table.cast(schema) for table in tables)])
+
+    def dataset(self, days: Sequence[date]) -> Dataset:
+        """Rows of `days`, to be read a batch at a time; a day that was never written has no rows."""
+        from pyarrow.dataset import dataset
+
+        paths = [str(path) for path in self.paths(days)]
+        return dataset(paths, self.schema, format="parquet") if paths else dataset(self.schema.empty_table())
+
+
+def streamed(rows: Dataset, columns: list[str], chosen: pc.Expression | None = None) -> Iterator[pa.RecordBatch]:
+    """`columns` of the `chosen` rows, a batch at a time and one file after the other.
+
+    A scan of all files at once reads far ahead of whoever takes its batches slowly, up to a gigabyte.
+    """
+    for file in rows.get_fragments():
+        yield from file.to_batches(schema=rows.schema, columns=columns, filter=chosen, batch_size=8192)

@@ -15,6 +15,7 @@ from intent_tracking.evaluation.metrics import EvaluationError, Interval
 from intent_tracking.modeling.calibration import CALIBRATION_BINS
 from intent_tracking.modeling.prediction import Prediction
 from intent_tracking.modeling.scores import macro_f1_of
+from intent_tracking.modeling.splits import ENOUGH_TO_JUDGE
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class GatePolicy:
     margin: macro-F1 that a challenger may lie below the champion, as the lower end of the interval of the difference.
     floor_macro_f1, floor_accuracy: what a first model must reach, where there is no champion.
     max_ece: highest expected calibration error.
-    min_examples: fewer labelled held-out examples than this decide nothing, so they promote nothing.
+    min_examples: fewer labelled held-out examples than this decide nothing, so they promote nothing; so many labels by
+        people, and they alone decide.
     draws, level, seed: of the paired bootstrap.
     """
 
@@ -31,7 +33,7 @@ class GatePolicy:
     floor_macro_f1: float = 0.5
     floor_accuracy: float = 0.5
     max_ece: float = 0.1
-    min_examples: int = 100
+    min_examples: int = ENOUGH_TO_JUDGE
     draws: int = 1000
     level: float = 0.95
     seed: int = 0
@@ -106,7 +108,7 @@ def decide(
     """Promote the challenger when it is better, or not worse within the margin, and it behaves and is calibrated.
 
     Args:
-        truth: labels of recent held-out days that neither model was trained on.
+        truth: labels of held-out examples, of later days than either model was trained on.
         challenger, champion: predictions of those examples, in order; no champion: absolute floors apply. A champion
             that lacks a new label gets its examples wrong, as it does in service.
         challenger_labels: the challenger's label set.

@@ -4,26 +4,46 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from intent_tracking.modeling.annotations import Annotation, LabelledText, Slot
-from intent_tracking.modeling.session_keys import cutoffs_of, labelled_session, session_example_id
-from intent_tracking.modeling.splits import Split, Windows, share, split_shoppers, split_utterance
+from intent_tracking.modeling.annotations import Annotation, LabelledText
+from intent_tracking.modeling.session_keys import (
+    chosen_sessions,
+    cutoffs_of,
+    labelled_session,
+    labelled_sessions,
+    session_example_id,
+)
+from intent_tracking.modeling.slot_places import as_written, placed_slots
+from intent_tracking.modeling.splits import (
+    ENOUGH_TO_JUDGE,
+    MOST_BEHAVIOUR,
+    MOST_HELD_OUT,
+    Sample,
+    ShopperSplits,
+    Split,
+    Windows,
+    share,
+    split_utterance,
+)
 from intent_tracking.sessions.render import (
     ModelInput,
     SessionEvent,
-    free_text,
-    free_text_with_offsets,
     render_session,
     render_utterance,
 )
-from intent_tracking.sessions.vocabulary import PLACEHOLDER_TOKENS
+from intent_tracking.sessions.texts import SESSION
+from intent_tracking.tables import streamed
+
+if TYPE_CHECKING:
+    from pyarrow.dataset import Dataset
 
 EXAMPLE_SCHEMA = pa.schema(
     [
@@ -45,8 +65,8 @@ EXAMPLE_SCHEMA = pa.schema(
 )
 # What people say counts; what behaviour suggests is often right and plentiful.
 BEHAVIOUR_WEIGHT = 0.3
-# With this many labels by people in a held-out split, guesses from behaviour are no longer scored there.
-ENOUGH_ANNOTATED = 30
+# From `shopper_id` and `event_timestamp` to the features as they were then, a row each, in order.
+FeaturesAt = Callable[[pa.Table], pa.Table]
 
 
 @dataclass(frozen=True)
@@ -58,58 +78,82 @@ class BuiltExamples:
 
 
 def build_examples(
-    session_texts: pa.Table,
+    session_texts: Dataset,
     annotations: Iterable[Annotation | Mapping[str, Any]],
-    features: pa.Table | None = None,
+    features_at: FeaturesAt | None = None,
     *,
-    sessions: pa.Table | None = None,
+    sessions: Dataset | None = None,
     until: datetime,
     validation_days: int,
     test_days: int,
     seed: int,
-    most_behaviour: int = 20_000,
-    most_held_out: int = 2000,
+    most_behaviour: int = MOST_BEHAVIOUR,
+    most_held_out: int = MOST_HELD_OUT,
 ) -> BuiltExamples:
     """Build examples from everything known before `until`, and split them by time and shopper.
 
+    Each session that was read is a row of the table or in one of its counts. Texts are read of those chosen alone.
+
     Args:
-        session_texts: rows of `SESSION_TEXT_SCHEMA`.
+        session_texts: rows of `SESSION_TEXT_SCHEMA`; those of sessions are used.
         annotations: labels by people; those given before `until`, the newest for each thing.
-        features: `session_id`, `event_timestamp` (the session's cut-off) and numeric columns, as they were then.
+        features_at: numeric columns of the chosen sessions' shoppers at the cut-offs.
         sessions: rows of `SESSION_SCHEMA`, to find annotated messages in; without them such annotations need a `text`.
         until: UTC; nothing at or after it is used.
         validation_days: days before the test days.
         test_days: days before `until`.
         seed: of all choices.
-        most_behaviour: sessions labelled by behaviour alone to keep, the newest.
-        most_held_out: about how many examples validation and test take each.
+        most_behaviour: sessions labelled by behaviour alone to train on, drawn over all days.
+        most_held_out: about how many examples validation and test take each; at most so many by behaviour alone.
 
     Raises:
         pydantic.ValidationError: an annotation given as a mapping is not one.
     """
     counts: Counter[str] = Counter()
     known = _newest(annotations, session_texts, until, counts)
-    rows = _session_rows(session_texts, known, until, most_behaviour, counts)
-    rows += _message_rows(sessions, known, until, seed, counts)
-    rows += _utterance_rows(known, counts)
-    dated = [row for row in rows if row["shopper_id"] is not None]
-    windows = Windows.ending(until, validation_days, test_days)
-    splits: Sequence[Split | None] = split_shoppers(
-        [row["shopper_id"] for row in dated],
-        [row["time"] for row in dated],
-        windows,
+    rows = _message_rows(sessions, known, until, seed, counts) + _utterance_rows(known, counts)
+    messages = [row for row in rows if row["split"] is None]
+    dated = pa.RecordBatch.from_pylist(messages, pa.schema([EXAMPLE_SCHEMA.field(n) for n in ("shopper_id", "time")]))
+
+    by_people = frozenset(name for kind, name in known if kind == "session")
+    splits = ShopperSplits.drawn(
+        chain([dated], labelled_sessions(session_texts, by_people, until)),
+        Windows.ending(until, validation_days, test_days),
         seed=seed,
         most_held_out=most_held_out,
     )
-    for row, split in zip(dated, splits, strict=True):
+    for row, split in zip(messages, splits.of(dated["shopper_id"], dated["time"]), strict=True):
         row["split"] = split
-    counts["kept out by time or shopper"] = sum(row["split"] is None for row in rows)
+    counts["message kept out by time or shopper"] = sum(row["split"] is None for row in messages)
     rows = [row for row in rows if row["split"] is not None]
-    _judge_by_people(rows)
-    rows = [row for row in rows if row["intent"] is not None or row["outcome"] is not None]
+    samples: dict[Split, Sample] = {
+        "train": Sample(most_behaviour, seed),
+        "validation": Sample(most_held_out, seed),
+        "test": Sample(most_held_out, seed),
+    }
+    chosen = chosen_sessions(session_texts, by_people, until, splits, samples, counts)
+    rows += _session_rows(session_texts, chosen, known, counts)
     rows.sort(key=lambda row: (row["time"], row["example_id"]))
     table = pa.Table.from_pylist(rows, schema=EXAMPLE_SCHEMA)
-    return BuiltExamples(_with_features(table, features), dict(counts))
+    judged = judged_by_people(table, "validation", ENOUGH_TO_JUDGE)
+    counts["validation behaviour where people judge"] = table.num_rows - judged.num_rows
+    return BuiltExamples(_with_features(judged, chosen, features_at), dict(counts))
+
+
+def judged_by_people(examples: pa.Table, split: Split, enough: int) -> pa.Table:
+    """Where people labelled the intents of `enough` examples of `split`, they alone judge.
+
+    The intents that behaviour suggests there are forgotten then, and an example that is left without any label goes.
+    """
+    inside = pc.equal(examples["split"], split)
+    guessed = pc.and_(inside, pc.equal(examples["kind"], "behaviour"))
+    said = pc.and_(pc.and_not(inside, guessed), pc.is_valid(examples["intent"]))
+    if not (count := pc.sum(said).as_py()) or count < enough:
+        return examples
+    field = EXAMPLE_SCHEMA.field("intent")
+    intents = pc.if_else(guessed, pa.scalar(None, field.type), examples["intent"])
+    judged = examples.set_column(examples.schema.get_field_index("intent"), field, intents)
+    return judged.filter(pc.or_(pc.is_valid(judged["intent"]), pc.is_valid(judged["outcome"])))
 
 
 def examples_from_labelled(
@@ -123,7 +167,7 @@ def examples_from_labelled(
     counts = Counter() if counts is None else counts
     for number, row in enumerate(rows):
         rendered = render_utterance(row.text, row.scene)
-        found = None if row.slots is None else _slots(row.slots, row.text, rendered, counts)
+        found = None if row.slots is None else placed_slots(row.slots, row.text, rendered, counts)
         example = _row(f"{split}-{number}", rendered, row.intent, None, found, 1.0, "utterance", None, time)
         example["split"] = split
         if row.language is not None:
@@ -140,7 +184,7 @@ def model_inputs(examples: pa.Table) -> list[ModelInput]:
 
 def _newest(
     annotations: Iterable[Annotation | Mapping[str, Any]],
-    session_texts: pa.Table,
+    session_texts: Dataset,
     until: datetime,
     counts: Counter[str],
 ) -> dict[tuple[str, str], Annotation]:
@@ -171,35 +215,29 @@ def _newest(
 
 
 def _session_rows(
-    session_texts: pa.Table,
+    session_texts: Dataset,
+    chosen: Mapping[str, Split],
     known: Mapping[tuple[str, str], Annotation],
-    until: datetime,
-    most_behaviour: int,
     counts: Counter[str],
 ) -> list[dict[str, Any]]:
-    annotated: list[dict[str, Any]] = []
-    behaviour: list[dict[str, Any]] = []
-    for session in session_texts.to_pylist():
-        if session["cutoff_time"] >= until:
-            counts["session after the end"] += 1
+    rows: list[dict[str, Any]] = []
+    wanted = pa.array(sorted({example_id.rpartition("@")[0] for example_id in chosen}), pa.string())
+    for session in _sessions_of(session_texts, wanted):
+        example_id = session_example_id(session["session_id"], session["cutoff_time"])
+        if example_id not in chosen:
             continue
         rendered = ModelInput(
             session["text"], session["utterance_start"], session["utterance_end"], session["scene"], session["language"]
         )
-        example_id = session_example_id(session["session_id"], session["cutoff_time"])
         label = known.get(("session", example_id))
-        intent = session["behaviour_intent"] if label is None else label.intent
-        if intent is None and session["outcome"] is None:
-            counts["session without a label"] += 1
-            continue
         # A label of the whole session says nothing of its words, unless it marks some.
         found: list[dict[str, Any]] | None = None
         if label is not None and label.slots:
-            found = _slots(label.slots, label.text, rendered, counts)
+            found = placed_slots(label.slots, label.text, rendered, counts)
         row = _row(
             example_id,
             rendered,
-            intent,
+            session["behaviour_intent"] if label is None else label.intent,
             session["outcome"],
             found,
             BEHAVIOUR_WEIGHT if label is None else 1.0,
@@ -207,14 +245,21 @@ def _session_rows(
             session["shopper_id"],
             session["cutoff_time"],
         )
-        (behaviour if label is None else annotated).append(row)
-    behaviour.sort(key=lambda row: (row["time"], row["example_id"]), reverse=True)
-    counts["behaviour beyond the limit"] = max(0, len(behaviour) - most_behaviour)
-    return annotated + behaviour[:most_behaviour]
+        rows.append(row | {"split": chosen[example_id]})
+    return rows
+
+
+def _sessions_of(session_texts: Dataset, session_ids: pa.Array) -> Iterator[dict[str, Any]]:
+    names = ["session_id", "shopper_id", "scene", "language", "cutoff_time", "text", "utterance_start", "utterance_end"]
+    columns = [*names, "behaviour_intent", "outcome"]
+    for batch in streamed(
+        session_texts, columns, (pc.field("kind") == SESSION) & pc.field("session_id").isin(session_ids)
+    ):
+        yield from batch.to_pylist()
 
 
 def _message_rows(
-    sessions: pa.Table | None,
+    sessions: Dataset | None,
     known: Mapping[tuple[str, str], Annotation],
     until: datetime,
     seed: int,
@@ -235,8 +280,8 @@ def _message_rows(
                 continue
             alone = share(seed, "alone", event_id) < 0.5
             rendered = render_session(event.scene, events[place : place + 1] if alone else events[: place + 1])
-            written = label.text or _as_written(event.text, label.slots or ())
-            found = None if label.slots is None else _slots(label.slots, written, rendered, counts)
+            written = label.text or as_written(event.text, label.slots or ())
+            found = None if label.slots is None else placed_slots(label.slots, written, rendered, counts)
             del wanted[event_id]
             rows.append(
                 _row(
@@ -259,12 +304,12 @@ def _message_rows(
     return rows
 
 
-def _holding(sessions: pa.Table | None, event_ids: Iterable[str]) -> Iterator[dict[str, Any]]:
+def _holding(sessions: Dataset | None, event_ids: Collection[str]) -> Iterator[dict[str, Any]]:
     """The sessions among `sessions` that hold one of `event_ids`; the others are not made into Python objects."""
-    if sessions is None:
+    if sessions is None or not event_ids:
         return
     wanted = pa.array(sorted(event_ids), pa.string())
-    for batch in sessions.select(["shopper_id", "events"]).to_batches():
+    for batch in streamed(sessions, ["shopper_id", "events"]):
         events = batch.column("events")
         found = pc.is_in(pc.struct_field(pc.list_flatten(events), "event_id"), value_set=wanted)
         places = pc.unique(pc.list_parent_indices(events).filter(found))
@@ -283,7 +328,7 @@ def _lone(example_id: str, label: Annotation, counts: Counter[str]) -> dict[str,
     rendered = (
         render_utterance(label.text or "") if label.scene is None else render_utterance(label.text or "", label.scene)
     )
-    found = None if label.slots is None else _slots(label.slots, label.text, rendered, counts)
+    found = None if label.slots is None else placed_slots(label.slots, label.text, rendered, counts)
     row = _row(example_id, rendered, label.intent, None, found, 1.0, "utterance", None, label.annotated_at)
     row["language"] = label.language or rendered.language
     return row
@@ -319,62 +364,15 @@ def _row(
     }
 
 
-def _as_written(stored: str | None, slots: Sequence[Slot]) -> str | None:
-    """The stored message, where the offsets of `slots` hold in it: no placeholder stands before the end of a slot."""
-    if stored is None or any(slot.value is not None for slot in slots):
-        return None
-    first = min((place for token in PLACEHOLDER_TOKENS if (place := stored.find(token)) >= 0), default=len(stored))
-    return stored if all(slot.end <= first for slot in slots) else None
-
-
-def _slots(
-    slots: Sequence[Slot], written: str | None, rendered: ModelInput, counts: Counter[str]
-) -> list[dict[str, Any]]:
-    """Slots as offsets in the rendered text; those that cannot be kept are counted, by reason.
-
-    Slots inside one number or address, of which a placeholder is left, become one: of other names the first counts.
-    """
-    utterance = rendered.text[rendered.utterance_start : rendered.utterance_end]
-    mapped = free_text_with_offsets(written) if written is not None else None
-    found: list[dict[str, Any]] = []
-    for slot in slots:
-        place = None
-        if mapped is not None and mapped.text == utterance:
-            place = mapped.map_span(slot.start, slot.end)
-        elif slot.value is not None:
-            value = free_text(slot.value)
-            places = [i for i in range(len(utterance)) if value and utterance.startswith(value, i)]
-            if places:
-                start = min(places, key=lambda candidate: abs(candidate - slot.start))
-                place = (start, start + len(value))
-        if place is None or not place[0] < place[1] <= len(utterance):
-            counts["slot not found in its text"] += 1
-            continue
-        start, end = (rendered.utterance_start + edge for edge in place)
-        if any(start < other["end"] and other["start"] < end for other in found):
-            counts["slot in the same personal data as another"] += 1
-            continue
-        found.append({"name": slot.name, "start": start, "end": end})
-    return found
-
-
-def _judge_by_people(rows: list[dict[str, Any]]) -> None:
-    """In a held-out split with enough labels by people, forget the intents that behaviour suggests."""
-    for split in ("validation", "test"):
-        held_out = [row for row in rows if row["split"] == split]
-        if sum(row["kind"] != "behaviour" and row["intent"] is not None for row in held_out) >= ENOUGH_ANNOTATED:
-            for row in held_out:
-                if row["kind"] == "behaviour":
-                    row["intent"] = None
-
-
-def _with_features(table: pa.Table, features: pa.Table | None) -> pa.Table:
-    """Add the numeric columns of `features` by session and cut-off; an example without a session has nulls."""
-    if features is None:
+def _with_features(table: pa.Table, sessions: Collection[str], features_at: FeaturesAt | None) -> pa.Table:
+    """Add the numeric columns of `features_at` to the `sessions` among the examples; the others have nulls."""
+    if features_at is None:
         return table
-    keys = zip(features["session_id"].to_pylist(), features["event_timestamp"].to_pylist(), strict=True)
-    places = {session_example_id(*key): place for place, key in enumerate(keys)}
-    take = pa.array([places.get(name) for name in table["example_id"].to_pylist()], pa.int64())
+    is_session = pc.is_in(table["example_id"], value_set=pa.array(sorted(sessions), pa.string()))
+    points = table.filter(is_session).select(["shopper_id", "time"]).rename_columns(["shopper_id", "event_timestamp"])
+    features = features_at(points)
+    places = iter(range(points.num_rows))
+    take = pa.array([next(places) if each else None for each in is_session.to_pylist()], pa.int64())
     for field in features.schema:
         kind = field.type
         if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):

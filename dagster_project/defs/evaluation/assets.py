@@ -7,6 +7,7 @@ from pydantic import Field
 
 from dagster_project.metadata import picture, rows_as_markdown
 from dagster_project.versions import MODEL_VERSION, model_version
+from intent_tracking.modeling.splits import ENOUGH_TO_JUDGE
 from intent_tracking.settings import Settings
 
 if TYPE_CHECKING:
@@ -45,7 +46,11 @@ class EvaluationConfig(dg.Config):
     floor_macro_f1: float = Field(default=0.5, description="What a first model must reach.")
     floor_accuracy: float = Field(default=0.5, description="What a first model must reach.")
     max_ece: float = Field(default=0.1, description="Highest expected calibration error.")
-    min_examples: int = Field(default=100, description="Fewer labelled held-out examples promote nothing.")
+    min_examples: int = Field(
+        default=ENOUGH_TO_JUDGE,
+        ge=1,
+        description="Fewer labelled held-out examples promote nothing; so many labels by people, and they alone count.",
+    )
 
 
 @dg.asset(

@@ -11,6 +11,7 @@ from dagster_project.partitions import TABLES_POOL
 from dagster_project.resources.feature_store import FeastStore
 from dagster_project.resources.tables import Tables
 from dagster_project.versions import MODEL_VERSION, champion_directory
+from intent_tracking.modeling.splits import MOST_BEHAVIOUR, MOST_HELD_OUT
 from intent_tracking.settings import Settings
 
 OWNERS = ["team:machine-learning"]
@@ -25,6 +26,14 @@ class ExamplesConfig(dg.Config):
     window_days: int = Field(default=60, ge=3, description="Days that the training set covers.")
     validation_days: int = Field(default=2, ge=1, description="Days before the test days, for early stopping.")
     test_days: int = Field(default=2, ge=1, description="The last days: the gate compares the models on them.")
+    most_behaviour: int = Field(
+        default=MOST_BEHAVIOUR,
+        ge=0,
+        description="Sessions labelled by behaviour alone to train on, drawn over the whole window.",
+    )
+    most_held_out: int = Field(
+        default=MOST_HELD_OUT, ge=1, description="About how many examples validation and test take each."
+    )
     seed: int = Field(default=0, description="Of every choice that is drawn.")
 
 
@@ -44,30 +53,26 @@ def training_examples(
     """What the model learns from: one row an example, split by time and by shopper.
 
     Sessions of `session_texts` labelled by behaviour, sessions, messages and utterances labelled by people
-    (`annotations/`), and the features of each shopper as they were known at the cut-off of the session.
+    (`annotations/`), and the features of each shopper as they were known at the cut-off of the session. `left_out` says
+    where the other sessions went.
     """
-    import pyarrow.compute as pc
-
     from dagster_project.defs.training.examples import training_window, write_examples
     from intent_tracking.modeling.annotations import read_annotations
     from intent_tracking.modeling.examples import build_examples
 
     until = date.fromisoformat(config.until) if config.until else None
     window = training_window(tables.session_texts.days(), until, config.window_days)
-    texts = tables.session_texts.read(window.days)
-    texts = texts.filter(pc.equal(texts["kind"], "session"))
-    points = texts.select(["session_id", "shopper_id", "cutoff_time"]).rename_columns(
-        ["session_id", "shopper_id", "event_timestamp"]
-    )
     built = build_examples(
-        texts,
+        tables.session_texts.dataset(window.days),
         read_annotations(sorted(settings.annotations.glob("*.jsonl"))),
-        feature_store.point_in_time(points),
-        sessions=tables.sessions.read(window.days),
+        feature_store.point_in_time,
+        sessions=tables.sessions.dataset(window.days),
         until=window.end,
         validation_days=config.validation_days,
         test_days=config.test_days,
         seed=config.seed,
+        most_behaviour=config.most_behaviour,
+        most_held_out=config.most_held_out,
     )
     write_examples(settings, built.table, window)
     return dg.MaterializeResult(

@@ -1,23 +1,34 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from intent_tracking.evaluation.gate import GatePolicy
 from intent_tracking.modeling.annotations import LabelledText, Slot
 from intent_tracking.modeling.augmentation import augmented_examples
 from intent_tracking.modeling.examples import (
     BEHAVIOUR_WEIGHT,
-    ENOUGH_ANNOTATED,
     EXAMPLE_SCHEMA,
+    FeaturesAt,
     build_examples,
     examples_from_labelled,
+    judged_by_people,
     model_inputs,
 )
+from intent_tracking.modeling.splits import ENOUGH_TO_JUDGE, Split
 from intent_tracking.sessions.render import render_utterance
+from intent_tracking.sessions.texts import SESSION_TEXT_SCHEMA
+from intent_tracking.tables import DayTable
 
 pytestmark = pytest.mark.unit
 
@@ -31,6 +42,7 @@ def _session(
     return {
         "session_id": f"session-{number}",
         "shopper_id": f"shopper-{number}",
+        "kind": "session",
         "scene": "search",
         "language": "en",
         "cutoff_time": UNTIL - timedelta(days=days),
@@ -43,11 +55,7 @@ def _session(
 
 
 def _texts(*rows: dict[str, Any]) -> pa.Table:
-    return pa.Table.from_pylist(list(rows), schema=pa.schema([
-        ("session_id", pa.string()), ("shopper_id", pa.string()), ("scene", pa.string()), ("language", pa.string()),
-        ("cutoff_time", pa.timestamp("us", tz="UTC")), ("text", pa.string()), ("utterance_start", pa.int64()),
-        ("utterance_end", pa.int64()), ("behaviour_intent", pa.string()), ("outcome", pa.bool_()),
-    ]))  # fmt: skip
+    return pa.Table.from_pylist(list(rows), SESSION_TEXT_SCHEMA)
 
 
 def _event(event_id: str, minute: int, text: str | None, name: str = "message") -> dict[str, Any]:
@@ -73,9 +81,12 @@ def _sessions(events: list[dict[str, Any]]) -> pa.Table:
 
 
 def _build(
-    texts: pa.Table, annotations: list[dict[str, Any]], **options: Any
+    texts: pa.Table, annotations: list[dict[str, Any]], features_at: FeaturesAt | None = None, **options: Any
 ) -> tuple[list[dict[str, Any]], dict[str, int]]:
-    built = build_examples(texts, annotations, until=UNTIL, validation_days=1, test_days=1, seed=0, **options)
+    if "sessions" in options:
+        options["sessions"] = ds.dataset(options["sessions"])
+    options = {"until": UNTIL, "validation_days": 1, "test_days": 1, "seed": 0} | options
+    built = build_examples(ds.dataset(texts), annotations, features_at, **options)
     return built.table.to_pylist(), built.counts
 
 
@@ -168,45 +179,148 @@ def test_a_message_that_is_nowhere_is_counted() -> None:
     assert counts["annotated message not found"] == 1
 
 
-def test_held_out_intents_are_judged_by_people_where_there_are_enough() -> None:
-    guessed = [_session(place, days=0.5, outcome=True) for place in range(5)]
-    said = [_session(100 + place, days=0.5) for place in range(ENOUGH_ANNOTATED)]
+def _visits(number: int, days: Iterable[float], *, shoppers: int | None = None) -> Iterator[dict[str, Any]]:
+    """A session a day given, which are rendered once, of as many shoppers as sessions unless said otherwise."""
+    one = _session(0, days=1)
+    for place, ago in enumerate(days):
+        shopper = f"shopper-{number}-{place if shoppers is None else place % shoppers}"
+        yield one | {
+            "session_id": f"visit-{number}-{place}", "shopper_id": shopper, "cutoff_time": UNTIL - timedelta(days=ago)
+        }  # fmt: skip
+
+
+def test_a_busy_shop_trains_on_its_whole_window() -> None:
+    """The newest sessions were kept before the split: two busy days left the test split alone."""
+    days = [(place + 0.5) / 20 for place in range(60 * 20)]
+    rows, counts = _build(
+        _texts(*_visits(0, days)), [], validation_days=2, test_days=2, most_behaviour=100, most_held_out=10
+    )
+    assert Counter(row["split"] for row in rows) == {"train": 100, "validation": 10, "test": 10}
+    ages = [(UNTIL - row["time"]) / timedelta(days=1) for row in rows if row["split"] == "train"]
+    assert max(ages) > 50
+    assert min(ages) < 10
+    assert 24 < sum(ages) / len(ages) < 38
+    assert counts["train behaviour beyond the limit"] == 58 * 20 - 100 - 10
+    assert counts["session kept out by time or shopper"] == 40 - 10
+
+
+def test_one_shopper_with_many_sessions_does_not_fill_the_test() -> None:
+    texts = _texts(*_visits(0, [0.5] * 50, shoppers=1), *_visits(1, [0.5] * 50, shoppers=1), *_visits(2, [9.0] * 50))
+    rows, counts = _build(texts, [], most_held_out=20)
+    assert Counter(row["split"] for row in rows) == {"train": 50, "test": 20}
+    assert counts["test behaviour beyond the limit"] == 30
+
+
+_PAST = st.lists(st.tuples(st.floats(-1, 9), st.booleans(), st.booleans(), st.booleans()), max_size=30)
+
+
+@settings(max_examples=40, deadline=None)
+@given(_PAST, st.integers(0, 5), st.integers(1, 5))
+def test_each_session_is_an_example_or_counted_and_their_order_is_nothing(
+    past: list[tuple[float, bool, bool, bool]], most_behaviour: int, most_held_out: int
+) -> None:
+    sessions = list(_visits(0, [days for days, *_ in past], shoppers=9))
+    labels = []
+    for session, (_, guessed, ended, said) in zip(sessions, past, strict=True):
+        session |= {"behaviour_intent": "compare" if guessed else None, "outcome": True if ended else None}
+        if said:
+            labels.append({"session_id": session["session_id"], "intent": "complain", "annotated_at": _at(0.001)})
+    limits = {"most_behaviour": most_behaviour, "most_held_out": most_held_out}
+    rows, counts = _build(_texts(*sessions), labels, **limits)
+    reasons = [name for name in counts if not name.startswith(("annotated", "message"))]
+    assert len(rows) + sum(counts[name] for name in reasons) == len(sessions)
+    behaviour = Counter(row["split"] for row in rows if row["kind"] == "behaviour")
+    assert behaviour["train"] <= most_behaviour
+    assert max(behaviour["validation"], behaviour["test"]) <= most_held_out
+    assert _build(_texts(*reversed(sessions)), labels, **limits) == (rows, counts)
+
+
+def test_the_texts_of_a_table_of_days_are_those_of_a_table_in_memory(tmp_path: Path) -> None:
+    texts = _texts(*_visits(0, [(place + 1) / 3 for place in range(30)]))
+    days = DayTable(tmp_path, "session_texts", SESSION_TEXT_SCHEMA)
+    for ago in range(1, 11):
+        day = UNTIL - timedelta(days=ago)
+        inside = pc.and_(pc.greater_equal(texts["cutoff_time"], day), pc.less(texts["cutoff_time"], day + timedelta(1)))
+        days.write(day.date(), texts.filter(inside))
+    window = [UNTIL.date() - timedelta(days=ago) for ago in range(40)]
+    options: dict[str, Any] = {"until": UNTIL, "validation_days": 1, "test_days": 1, "seed": 0}
+    read = build_examples(days.dataset(window), [], **options)
+    assert (read.table.to_pylist(), read.counts) == _build(texts, [])
+    assert build_examples(days.dataset([]), [], **options).table.num_rows == 0
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_people_judge_alone_from_as_many_labels_as_are_enough(split: Split) -> None:
+    """From 30 on they did, and a gate that asks for 100 refused every model until there were as many."""
+    guessed = [_session(place, days=0.5, outcome=True if place else None) for place in range(5)]
+    said = [_session(100 + place, days=0.5) for place in range(40)]
     labels = [{"session_id": row["session_id"], "intent": "complain", "annotated_at": _at(0.1)} for row in said]
-    rows, _ = _build(_texts(*guessed, *said), labels)
-    assert {row["split"] for row in rows} == {"test"}
-    assert {row["intent"] for row in rows if row["kind"] == "behaviour"} == {None}
-    rows, _ = _build(_texts(*guessed, *said), labels[1:])
-    assert {row["intent"] for row in rows if row["kind"] == "behaviour"} == {"compare"}
+    built = build_examples(
+        ds.dataset(_texts(*guessed, *said)), labels, until=UNTIL, validation_days=1, test_days=1, seed=0
+    ).table
+    assert Counter(built["split"].to_pylist()) == {"test": 45}
+    assert Counter(built["intent"].to_pylist()) == {"compare": 5, "complain": 40}
+    held_out = built.set_column(built.schema.get_field_index("split"), "split", pa.array([split] * 45))
+
+    assert judged_by_people(held_out, split, 41) is held_out
+    assert judged_by_people(held_out, "train", 40) is held_out
+    judged = judged_by_people(held_out, split, 40)
+    assert judged.schema == held_out.schema
+    assert Counter(zip(judged["kind"].to_pylist(), judged["intent"].to_pylist(), strict=True)) == {
+        ("annotated", "complain"): 40, ("behaviour", None): 4
+    }  # fmt: skip
+
+
+def test_nobody_judges_alone_where_nobody_labelled() -> None:
+    table = build_examples(
+        ds.dataset(_texts(_session(1, days=0.5))), [], until=UNTIL, validation_days=1, test_days=1, seed=0
+    ).table
+    assert judged_by_people(table, "test", 0) is table
+
+
+@pytest.mark.parametrize(("labelled", "guesses"), [(ENOUGH_TO_JUDGE - 1, 110), (ENOUGH_TO_JUDGE, 0)])
+def test_validation_is_of_people_alone_from_as_many_labels_as_the_gate_asks(labelled: int, guesses: int) -> None:
+    assert GatePolicy().min_examples == ENOUGH_TO_JUDGE
+    said = list(_visits(0, [1.5] * labelled, shoppers=1))
+    guessed = [session | {"session_id": f"guessed-{place}"} for place, session in enumerate(said[:10])]
+    others = [*_visits(1, [1.5] * 300), *_visits(2, [9.0] * 1000)]
+    labels = [{"session_id": row["session_id"], "intent": "complain", "annotated_at": _at(0.1)} for row in said]
+    rows, counts = _build(_texts(*said, *guessed, *others), labels, most_held_out=500)
+    found = Counter((row["split"], row["kind"]) for row in rows)
+    assert (found["validation", "annotated"], found["validation", "behaviour"]) == (labelled, guesses)
+    assert len(rows) + counts["validation behaviour where people judge"] == labelled + 10 + 1300
 
 
 def test_features_join_their_session_and_are_missing_elsewhere() -> None:
-    features = pa.table(
-        {
-            "session_id": ["session-2"],
-            "event_timestamp": pa.array([UNTIL - timedelta(days=10)], pa.timestamp("us", tz="UTC")),
-            "user_id": ["u"],
-            "purchases": [3],
-            "is_new": [True],
-        }
+    events = [_event("m", 1, "hello")]
+    asked = []
+
+    def features_at(points: pa.Table) -> pa.Table:
+        asked.extend(points.to_pylist())
+        return points.append_column("purchases", pa.array([3])).append_column("is_new", pa.array([True]))
+
+    rows, _ = _build(
+        _texts(_session(1, days=10, intent=None), _session(2, days=11)),
+        [{"event_id": "m", "intent": "greet", "annotated_at": _at(9)}],
+        features_at,
+        sessions=_sessions(events),
     )
-    built = build_examples(
-        _texts(_session(1, days=10), _session(2, days=10)), [], features,
-        until=UNTIL, validation_days=1, test_days=1, seed=0,
-    )  # fmt: skip
-    assert built.table.column_names == [*EXAMPLE_SCHEMA.names, "purchases", "is_new"]
-    assert built.table["purchases"].to_pylist() == [None, 3.0]
+    assert asked == [{"shopper_id": "shopper-2", "event_timestamp": UNTIL - timedelta(days=11)}]
+    assert list(rows[0]) == [*EXAMPLE_SCHEMA.names, "purchases", "is_new"]
+    assert {row["example_id"][:9]: (row["purchases"], row["is_new"]) for row in rows} == {
+        "session-2": (3.0, 1.0),
+        "m": (None, None),
+    }
 
 
 def test_a_session_id_that_comes_back_days_later_is_another_example_with_its_own_features() -> None:
     first, second = _session(1, days=12), _session(1, days=5)
-    features = pa.table(
-        {
-            "session_id": ["session-1"] * 2,
-            "event_timestamp": pa.array([first["cutoff_time"], second["cutoff_time"]], pa.timestamp("us", tz="UTC")),
-            "purchases": [1, 9],
-        }
+    purchases = {first["cutoff_time"]: 1, second["cutoff_time"]: 9}
+    rows, _ = _build(
+        _texts(second, first),
+        [],
+        lambda points: pa.table({"purchases": [purchases[moment] for moment in points["event_timestamp"].to_pylist()]}),
     )
-    rows, _ = _build(_texts(first, second), [], features=features)
     assert len({row["example_id"] for row in rows}) == 2
     assert {row["time"]: row["purchases"] for row in rows} == {first["cutoff_time"]: 1.0, second["cutoff_time"]: 9.0}
 
@@ -222,11 +336,6 @@ def test_a_label_means_the_last_session_with_its_id_before_it() -> None:
     rows, counts = _build(texts, labels)
     assert [row["intent"] for row in rows] == ["complain", "return", "compare"]
     assert counts["annotated session not found"] == 1
-
-
-def test_same_input_gives_the_same_rows() -> None:
-    texts = _texts(*(_session(place, days=place / 3) for place in range(40)))
-    assert _build(texts, []) == _build(texts, [])
 
 
 def test_labelled_texts_become_inputs_of_the_predictor() -> None:
