@@ -22,7 +22,7 @@ from intent_tracking.evaluation.model_card import CardFacts, write_model_card
 from intent_tracking.evaluation.report import EvaluationReport, evaluate_predictions, write_report
 from intent_tracking.inference import IntentPredictor
 from intent_tracking.modeling.dataset import fingerprint
-from intent_tracking.modeling.examples import EXAMPLE_SCHEMA, model_inputs
+from intent_tracking.modeling.examples import EXAMPLE_SCHEMA, judged_by_people, model_inputs
 from intent_tracking.modeling.loading import load_config, load_tokenizer
 from intent_tracking.modeling.prediction import Prediction
 from intent_tracking.sessions.render import render_utterance
@@ -112,7 +112,8 @@ def compare(settings: Settings, version: str, policy: GatePolicy) -> Comparison:
             f"training_examples are {on_disk[:12]} now: what it learned from may be among the held-out ones; run "
             "retrain_job, or materialize tokenized_sessions and intent_model again and evaluate what they give"
         )
-    held_out = examples.filter(pc.equal(examples["split"], "test"))
+    judges = judged_by_people(examples, "test", policy.min_examples)
+    held_out = judges.filter(pc.equal(judges["split"], "test"))
     folder = settings.evaluations / version
 
     answers = predict_examples(challenger, held_out)
@@ -175,11 +176,13 @@ def seen_by_champion(champion: Manifest, on_disk: str, held_out: pa.Table) -> st
     """Why the held-out examples cannot be put to the champion too; None where they can.
 
     Trained on the very examples on disk, of the fingerprint `on_disk`, it has the same ones held out. Otherwise nothing
-    of its training window may be held out: it may have learned it, and would be harder to beat than it is.
+    of its training window may be held out: it may have learned it, and would be harder to beat than it is. What belongs
+    to no shopper is held out by its words, in every run.
     """
     if champion.dataset_fingerprint == on_disk or champion.trained_until is None:
         return None
-    oldest, until = pc.min(held_out["time"]).as_py(), datetime.fromisoformat(champion.trained_until)
+    dated = held_out.filter(pc.is_valid(held_out["shopper_id"]))
+    oldest, until = pc.min(dated["time"]).as_py(), datetime.fromisoformat(champion.trained_until)
     if oldest is None or until <= oldest:
         return None
     return (
@@ -199,8 +202,18 @@ def _facts(challenger: IntentPredictor, examples: pa.Table, held_out: pa.Table) 
         labels=manifest.labels,
         trained_on=_in_words(learned),
         evaluated_on=_in_words(held_out),
-        details={"parent": manifest.parent or "none", "trained until": manifest.trained_until or "unknown"},
+        details={
+            "tested on": _who_is_tested(manifest.parent),
+            "parent": manifest.parent or "none",
+            "trained until": manifest.trained_until or "unknown",
+        },
     )
+
+
+def _who_is_tested(parent: str | None) -> str:
+    tested = "later days, of shoppers that its training split does not hold"
+    seen = f"; {parent}, which it starts from, may have learned from earlier sessions of theirs" if parent else ""
+    return tested + seen
 
 
 def _in_words(examples: pa.Table) -> str:

@@ -17,7 +17,10 @@ def training_examples_valid(settings: dg.ResourceParam[Settings]) -> dg.AssetChe
 
 @dg.asset_check(asset="training_examples", blocking=True)
 def training_examples_unleaked(settings: dg.ResourceParam[Settings]) -> dg.AssetCheckResult:
-    """The test judges later days and unseen people: no shopper of it, and nothing as young, is learned from."""
+    """Of the shoppers in the test split, and of days as late as its, nothing is in the splits that are learned from.
+
+    It compares the splits of this table: what the champion, from which a training may start, saw before is not in it.
+    """
     from dagster_project.defs.training.examples import read_examples
 
     examples = read_examples(settings)

@@ -27,7 +27,7 @@ def checked(tmp_path, *rows: dict[str, object]) -> bool:
     return bool(training_examples_unleaked(settings).passed)
 
 
-def test_later_days_of_unseen_shoppers_pass(tmp_path):
+def test_later_days_of_other_shoppers_pass(tmp_path):
     assert checked(
         tmp_path,
         example("train", "a", 0),
