@@ -124,7 +124,7 @@ def search_recipe(
             progress=report,
         )
         score = math.nan if result.validation is None else scores_of(result.validation).get("score", math.nan)
-        history = tuple(figures.scores.get("score", math.nan) for figures in result.history)
+        history = {figures.epoch + 1: figures.scores.get("score", math.nan) for figures in result.history}
         return Trained(result.recipe, score, history, result.seconds)
 
     return search_with(
@@ -325,7 +325,8 @@ class _Search:
         return self._max_seconds is not None and spent >= self._max_seconds
 
     def _forget_checkpoints(self, place: int) -> None:
-        shutil.rmtree(self._folder / str(place) / "checkpoints", ignore_errors=True)  # TensorBoard's files stay
+        for of_run in (self._folder / str(place)).glob("checkpoints*"):
+            shutil.rmtree(of_run, ignore_errors=True)  # TensorBoard's files stay
 
     def _say(self, place: int, *, training: Progress | None = None, ended: str | None = None) -> None:
         if self._progress is None:
@@ -377,11 +378,10 @@ def _records(study: optuna.Study) -> list[TrialRecord]:
 
 def _result(study: optuna.Study, info: DatasetInfo, name: str, seed: int) -> SearchResult:
     records = tuple(_records(study))
-    default = _default_of(study)
     complete = [record for record in records if record.state == "complete"]
     best = max(complete, key=rank)
     found = FoundRecipe(
-        recipe=recipe_of(default, best.choices),
+        recipe=recipe_of(_default_of(study), best.choices),
         study=name,
         base_encoder=info.base_encoder,
         dataset_fingerprint=info.fingerprint,

@@ -136,18 +136,25 @@ class SearchProgress:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a search needs to know of a training: its recipe, its score on validation, those of its passes, seconds."""
+    """What a search needs to know of a training.
+
+    Attributes:
+        recipe: that it was trained by.
+        score: of the model on validation.
+        history: score after each pass, by the passes ended, which count on over the runs of the recipe.
+        seconds: spent on all runs.
+    """
 
     recipe: Recipe
     score: float
-    history: tuple[float, ...]
+    history: Mapping[int, float]
     seconds: float
 
     def curve(self, known: Mapping[int, float]) -> dict[int, float]:
         """Score by tenth of the passes, without the tenths that are `known`."""
         scores = dict(known)
-        for ended, score in enumerate(self.history, start=1):
-            note_pass(ended, self.recipe.epochs, score, scores)
+        for ended, score in self.history.items():
+            note_pass(ended, self.recipe.epochs * self.recipe.runs, score, scores)
         return {tenth: score for tenth, score in scores.items() if tenth not in known}
 
 

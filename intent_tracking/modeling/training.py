@@ -105,7 +105,7 @@ def fine_tune(
         stopped = trainer.run(checkpoint_seconds, progress)
         for run in range(1, trainer.recipe.runs):
             another = _Trainer(dataset, work_dir, champion, trainer.recipe, seed, processes, max_seconds, run=run)
-            another.run(checkpoint_seconds, progress)
+            another.run(checkpoint_seconds, progress, before=trainer.seconds)
             trainer.take_in(another)
     processes.part()
     return trainer.result(stopped)
@@ -214,9 +214,9 @@ class _Trainer:
         self._steps = self._recipe.epochs * -(-per_pass // self._recipe.batch_size)
 
     def run(
-        self, checkpoint_seconds: float, progress: Callable[[Progress], None] | None
+        self, checkpoint_seconds: float, progress: Callable[[Progress], None] | None, *, before: float = 0.0
     ) -> Literal["finished", "no improvement", "time"]:
-        """Train to the end; why it ended."""
+        """Train to the end, after runs that took `before` seconds; why it ended."""
         state, recipe, main = self._state, self._recipe, self._processes.main
         board = Board(self._board if main else None, state.step)
         self._began = time.monotonic() - state.seconds
@@ -248,7 +248,7 @@ class _Trainer:
                         saved = time.monotonic()
                     if now - looked >= _LOOK:
                         if main and progress is not None:
-                            progress(self._progress())
+                            progress(self._progress(before))
                         looked = now
                     if self._max_seconds is not None and state.seconds >= self._max_seconds:
                         break
@@ -259,7 +259,7 @@ class _Trainer:
                     board.write(f"validation/{name}", value, state.step)
                 board.write("train/learning_rate", self._rate(), state.step)
                 if main and progress is not None:
-                    progress(self._progress())
+                    progress(self._progress(before))
                 if main and time.monotonic() - saved >= checkpoint_seconds:
                     self._save()
                     saved = time.monotonic()
@@ -274,6 +274,11 @@ class _Trainer:
     def recipe(self) -> Recipe:
         """How it trains."""
         return self._recipe
+
+    @property
+    def seconds(self) -> float:
+        """Spent so far on this run and those that it took in."""
+        return sum(trainer._state.seconds for trainer in (self, *self._others))
 
     def take_in(self, other: _Trainer) -> None:
         """Count the weights of another run, which has ended, for the mean."""
@@ -328,7 +333,7 @@ class _Trainer:
             Checkpoint(self._state, snapshot(self._model), optimizer_tensors(self._model, self._optimizer), self._best),
         )
 
-    def _progress(self) -> Progress:
+    def _progress(self, before: float) -> Progress:
         state, runs = self._state, self._recipe.runs
         return Progress(
             epoch=state.epoch + self._run * self._recipe.epochs,
@@ -336,7 +341,7 @@ class _Trainer:
             step=state.step + self._run * self._steps,
             steps=runs * self._steps,
             loss=state.loss_sum / state.batch if state.batch else (state.history[-1].loss if state.history else 0.0),
-            seconds=state.seconds,
+            seconds=before + state.seconds,
             scores=state.history[-1].scores if state.history else {},
             rate=self._rate(),
         )
@@ -368,8 +373,8 @@ class _Trainer:
             ),
             best_epoch=state.best_epoch,
             steps=sum(of_run.step for of_run in states),
-            seconds=sum(of_run.seconds for of_run in states),
-            tokens_per_second=sum(of_run.tokens for of_run in states) / max(sum(s.seconds for s in states), 1e-9),
+            seconds=self.seconds,
+            tokens_per_second=sum(of_run.tokens for of_run in states) / max(self.seconds, 1e-9),
             stopped=stopped,
         )
 

@@ -107,7 +107,8 @@ def train_version(
         feature_service=feature_store.feature_service(version) if dataset.info.features else None,
         progress=progress,
     )
-    shutil.rmtree(work / "checkpoints", ignore_errors=True)  # TensorBoard's files stay
+    for of_run in work.glob("checkpoints*"):
+        shutil.rmtree(of_run, ignore_errors=True)  # TensorBoard's files stay
     return TrainedVersion(trained.manifest, directory, work, trained, _learning_curve(trained, work), origin)
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import optuna
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from intent_tracking.modeling.dataset import DatasetInfo
 from intent_tracking.modeling.recipe import Recipe, choose_recipe
@@ -18,6 +20,7 @@ from intent_tracking.modeling.search_result import (
     SearchProgress,
     SearchResult,
     Trained,
+    note_pass,
     read_found_recipe,
     recipe_of,
 )
@@ -122,7 +125,7 @@ class Trainer:
                 continue
             report(Progress(epoch, chosen.epochs, epoch, chosen.epochs, 1.0, float(epoch), {"score": score}, 1.0))
         score = math.nan if work.name in self.diverges_in else best
-        history = tuple(best * epoch / chosen.epochs for epoch in range(1, chosen.epochs + 1))
+        history = {epoch: best * epoch / chosen.epochs for epoch in range(1, chosen.epochs + 1)}
         return Trained(chosen, score, history, float(chosen.epochs))
 
 
@@ -181,6 +184,21 @@ def test_curves_of_few_and_of_many_passes_are_compared_at_the_same_share_of_thei
             for tenth, score in trial.curve:
                 ended = epochs * tenth // 10
                 assert score == pytest.approx(best * ended / epochs)
+
+
+@given(epochs=st.integers(1, 12), runs=st.integers(1, 3), data=st.data())
+def test_the_curve_of_a_training_is_that_of_its_reports(epochs: int, runs: int, data: st.DataObject) -> None:
+    """The default is judged by its history and the other trials by what they report: runs may stop early in both."""
+    lasted = [data.draw(st.integers(1, epochs)) for _ in range(runs)]
+    ended = [run * epochs + place for run, passes in enumerate(lasted) for place in range(1, passes + 1)]
+    history = {passes: float(passes) for passes in ended}
+    live: dict[int, float] = {}
+    for passes, score in history.items():
+        note_pass(passes, epochs * runs, score, live)
+    recipe = DEFAULT.model_copy(update={"epochs": epochs, "runs": runs})
+    curve = Trained(recipe, 1.0, history, 1.0).curve({})
+    assert curve == live
+    assert all(score <= epochs * runs * tenth / 10 for tenth, score in curve.items())
 
 
 def test_a_search_that_died_goes_on_with_its_trial_and_draws_what_it_would_have_drawn(tmp_path: Path) -> None:

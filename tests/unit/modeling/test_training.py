@@ -99,6 +99,10 @@ def test_several_runs_give_the_mean_of_their_weights_and_are_not_run_again(
     torch.testing.assert_close(result.model.intent.weight, (runs[0]["intent.weight"] + runs[1]["intent.weight"]) / 2)
     assert [figures.epoch for figures in result.history] == [0, 1, 2, 3]
     assert seen[-1].step == seen[-1].steps == result.steps
+    # What is told of the passes and of the time while it trains is what the result says.
+    told = {entry.epoch: entry.scores for entry in seen if entry.scores}
+    assert told == {figures.epoch + 1: figures.scores for figures in result.history}
+    assert seen[-1].seconds == result.seconds
     seen.clear()
     again = fine_tune(dataset, work_dir=tmp_path, recipe=recipe, device="cpu", progress=seen.append)
     assert seen == []
