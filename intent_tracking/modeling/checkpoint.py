@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -14,6 +15,7 @@ from intent_tracking.modeling.recipe import Recipe
 from intent_tracking.tables import atomic_directory
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")
+State = TypeVar("State", bound="WorkState")
 
 
 class EpochFigures(BaseModel):
@@ -26,14 +28,26 @@ class EpochFigures(BaseModel):
     scores: dict[str, float]
 
 
-class TrainingState(BaseModel):
-    """Where a training stands; with the tensors beside it, all that going on needs.
+class WorkState(BaseModel):
+    """Where work on weights stands.
 
     Attributes:
         key: what is being trained, from what; a checkpoint of another key is not used.
+        step: optimiser steps done.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    key: str
+    step: int = 0
+
+
+class TrainingState(WorkState):
+    """Where a training stands; with the tensors beside it, all that going on needs.
+
+    Attributes:
         epoch: passes finished.
         batch: batches of the current pass done.
-        step: optimiser steps done.
         loss_sum: of the current pass, over its batches so far.
         seconds: spent training so far.
         tokens: trained on so far, padding left out.
@@ -41,13 +55,9 @@ class TrainingState(BaseModel):
         best_score: that score; None before the first.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
-    key: str
     recipe: Recipe
     epoch: int = 0
     batch: int = 0
-    step: int = 0
     loss_sum: float = 0.0
     seconds: float = 0.0
     tokens: int = 0
@@ -66,15 +76,19 @@ class Checkpoint:
     best: dict[str, torch.Tensor]
 
 
-def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
-    """Write `folder/step-<n>`, then remove older ones; a kill at any moment leaves a whole checkpoint."""
-    target = folder / f"step-{checkpoint.state.step:08d}"
+def save_step(folder: Path, state: WorkState, **tensors: dict[str, torch.Tensor]) -> None:
+    """Write `folder/step-<n>`, then remove older ones; a kill at any moment leaves a whole checkpoint.
+
+    Args:
+        folder: of the checkpoints of this work.
+        state: goes into `state.json`.
+        tensors: each goes into `<its name>.safetensors`.
+    """
+    target = folder / f"step-{state.step:08d}"
     with atomic_directory(target) as building:
-        save_file(checkpoint.weights, building / "weights.safetensors")
-        save_file(checkpoint.optimizer, building / "optimizer.safetensors")
-        if checkpoint.best:
-            save_file(checkpoint.best, building / "best.safetensors")
-        (building / "state.json").write_text(checkpoint.state.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        for name, values in tensors.items():
+            save_file(values, building / f"{name}.safetensors")
+        (building / "state.json").write_text(state.model_dump_json(indent=2) + "\n", encoding="utf-8")
     for old in folder.glob("step-*"):
         if old != target:
             shutil.rmtree(old)
@@ -83,24 +97,38 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
         shutil.rmtree(torn, ignore_errors=True)
 
 
-def load_checkpoint(folder: Path, key: str) -> Checkpoint | None:
-    """The newest checkpoint of `key`, or None where there is none."""
+def newest_step(folder: Path, kind: type[State], key: str) -> tuple[Path, State] | None:
+    """The newest checkpoint of `key` and its state, or None where there is none."""
     for place in sorted(folder.glob("step-*"), reverse=True):
         try:
-            state = TrainingState.model_validate_json((place / "state.json").read_text(encoding="utf-8"))
+            state = kind.model_validate_json((place / "state.json").read_text(encoding="utf-8"))
         except ValidationError:
-            # Written by another version of this code: it cannot be continued, so the training starts over.
+            # Written by another version of this code: it cannot be continued, so the work starts over.
             continue
-        if state.key != key:
-            continue
-        best = place / "best.safetensors"
-        return Checkpoint(
-            state=state,
-            weights=load_file(place / "weights.safetensors"),
-            optimizer=load_file(place / "optimizer.safetensors"),
-            best=load_file(best) if best.exists() else {},
-        )
+        if state.key == key:
+            return place, state
     return None
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
+    """Write the checkpoint of a training as `save_step` does."""
+    best = {"best": checkpoint.best} if checkpoint.best else {}
+    save_step(folder, checkpoint.state, weights=checkpoint.weights, optimizer=checkpoint.optimizer, **best)
+
+
+def load_checkpoint(folder: Path, key: str) -> Checkpoint | None:
+    """The newest checkpoint of the training `key`, or None where there is none."""
+    found = newest_step(folder, TrainingState, key)
+    if found is None:
+        return None
+    place, state = found
+    best = place / "best.safetensors"
+    return Checkpoint(
+        state=state,
+        weights=load_file(place / "weights.safetensors"),
+        optimizer=load_file(place / "optimizer.safetensors"),
+        best=load_file(best) if best.exists() else {},
+    )
 
 
 def trainable(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:

@@ -22,17 +22,23 @@ IntArray = npt.NDArray[np.int64]
 
 # 0: no lexical head. The decisions of the linear model lie around -1 and 1.
 _WEIGHTS = (0.0, 1.0, 2.0, 4.0)
-# With fewer validation texts a weight would be chosen by luck; more training texts than this take minutes to fit.
+# With fewer validation texts a weight would be chosen by luck.
 FEWEST_VALIDATION_TEXTS = 200
+# Of so many labels the table is 16 MiB, which the weights and the graph both carry; serving reads a row of it for each
+# token and each pair. With more labels it would outgrow the encoder.
+MOST_LABELS = 256
+# What is fitted comes after the time of the training is over, so it is bounded: each label is a problem of its own over
+# all tokens. On one core of 2024 this many take half a minute.
+MOST_TOKENS_TIMES_LABELS = 100_000_000
 _MOST_TEXTS = 30_000
 _BATCH = 64
 
 
 def fit_lexical_head(train: ExampleArrays, validation: ExampleArrays, outputs: SplitOutputs) -> LexicalHead | None:
-    """The head for a trained model, or None where the validation intents are no likelier with one.
+    """The head for a trained model, or None where there are too many labels or it makes validation no likelier.
 
     Args:
-        train: its examples with an intent are learned from.
+        train: its examples with an intent are learned from, or some of them: see `learned_from`.
         validation: the examples that `outputs` are of.
         outputs: of the model without a lexical head, by `run_split`.
     """
@@ -42,9 +48,10 @@ def fit_lexical_head(train: ExampleArrays, validation: ExampleArrays, outputs: S
     logits, targets = outputs.intent_logits, outputs.intent_targets
     if logits is None or outputs.label_sets is not None or len(targets) < FEWEST_VALIDATION_TEXTS:
         return None
-    places = np.flatnonzero(train.intents != IGNORED)
-    if len(places) > _MOST_TEXTS:
-        places = np.sort(np.random.default_rng(0).permutation(places)[:_MOST_TEXTS])
+    if logits.shape[1] > MOST_LABELS:
+        logger.info("no lexical head: its table is for %d labels at most, not for %d", MOST_LABELS, logits.shape[1])
+        return None
+    places = learned_from(train, logits.shape[1])
     intents = train.intents[places]
     if len(np.unique(intents)) < 3:
         return None
@@ -73,6 +80,17 @@ def fit_lexical_head(train: ExampleArrays, validation: ExampleArrays, outputs: S
     head.weight.copy_((head.weight.float() * best).half())
     head.bias.mul_(best)
     return head
+
+
+def learned_from(train: ExampleArrays, labels: int) -> IntArray:
+    """Places of the examples with an intent; where fitting them would take too long, of as many as there is time for.
+
+    Those are drawn, the same ones each time.
+    """
+    places = np.flatnonzero(train.intents != IGNORED)
+    drawn = np.random.default_rng(0).permutation(places)[:_MOST_TEXTS]
+    tokens = np.cumsum(np.asarray(train.lengths)[drawn])
+    return np.sort(drawn[tokens * labels <= MOST_TOKENS_TIMES_LABELS])
 
 
 def decisions(head: LexicalHead, examples: ExampleArrays) -> FloatArray:

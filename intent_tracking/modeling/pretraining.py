@@ -21,7 +21,16 @@ from torch import nn
 from torch.nn import functional
 
 from intent_tracking.modeling.batching import plan_pass
-from intent_tracking.modeling.checkpoint import optimizer_tensors, restore, restore_optimizer, snapshot, trainable
+from intent_tracking.modeling.checkpoint import (
+    WorkState,
+    newest_step,
+    optimizer_tensors,
+    restore,
+    restore_optimizer,
+    save_step,
+    snapshot,
+    trainable,
+)
 from intent_tracking.modeling.encoder import ADAPTATION_FILE, allowed_config, attend_for, find_encoder, load_encoder
 from intent_tracking.modeling.hardware import choose_device, has_fast_bf16
 from intent_tracking.modeling.masking import MaskingTable, guessable, mask_token, mask_words
@@ -110,15 +119,13 @@ class _Guess(nn.Module):
         return functional.linear(self.norm(self.dense(states)), rows, self.bias)
 
 
-class _State(BaseModel):
+class _State(WorkState):
     """Where an adaptation stands, beside the tensors of its checkpoint."""
 
-    key: str
-    step: int = 0
     awake: int = 0  # steps in which the encoder was trained too
     seconds: float = 0.0
     tokens: int = 0
-    losses: list[float] = []
+    losses: list[float] = Field(default_factory=list)
 
 
 def adapt_encoder(
@@ -224,28 +231,21 @@ class _Adapter:
 
     def resume(self, folder: Path) -> None:
         """Go on from the newest checkpoint of the same work, if there is one."""
-        for place in sorted(folder.glob("step-*"), reverse=True):
-            state = _State.model_validate_json((place / "state.json").read_text(encoding="utf-8"))
-            if state.key == self._state.key:
-                self._state = state
-                restore(self._network, load_file(place / "weights.safetensors"))
-                moments = load_file(place / "optimizer.safetensors")
-                restore_optimizer(self._network, self._optimizer, moments, state.step)
-                for group in self._optimizer.param_groups:
-                    for value in group["params"]:
-                        if group["waits"] and value in self._optimizer.state:
-                            self._optimizer.state[value]["step"].fill_(state.awake)
-                return
+        found = newest_step(folder, _State, self._state.key)
+        if found is None:
+            return
+        place, self._state = found
+        restore(self._network, load_file(place / "weights.safetensors"))
+        moments = load_file(place / "optimizer.safetensors")
+        restore_optimizer(self._network, self._optimizer, moments, self._state.step)
+        for group in self._optimizer.param_groups:
+            for value in group["params"]:
+                if group["waits"] and value in self._optimizer.state:
+                    self._optimizer.state[value]["step"].fill_(self._state.awake)
 
     def _checkpoint(self, folder: Path) -> None:
-        target = folder / f"step-{self._state.step:08d}"
-        with atomic_directory(target) as building:
-            save_file(snapshot(self._network), building / "weights.safetensors")
-            save_file(optimizer_tensors(self._network, self._optimizer), building / "optimizer.safetensors")
-            (building / "state.json").write_text(self._state.model_dump_json() + "\n", encoding="utf-8")
-        for old in folder.glob("step-*"):
-            if old != target:
-                shutil.rmtree(old)
+        moments = optimizer_tensors(self._network, self._optimizer)
+        save_step(folder, self._state, weights=snapshot(self._network), optimizer=moments)
 
     def run(
         self, work_dir: Path | None, checkpoint_seconds: float, progress: Callable[[AdaptationProgress], None] | None
@@ -376,10 +376,7 @@ class _Adapter:
 
 
 def _fingerprint(texts: Sequence[str]) -> str:
-    digest = hashlib.sha256()
-    for text in texts:
-        digest.update(text.encode() + b"\x00")
-    return digest.hexdigest()
+    return hashlib.sha256(b"".join(text.encode() + b"\x00" for text in texts)).hexdigest()
 
 
 def _optimizer(network: nn.Module, recipe: AdaptationRecipe) -> torch.optim.Optimizer:

@@ -1,8 +1,9 @@
-"""How to train, chosen from the data alone."""
+"""How to train, chosen from the data, the time and how fast the device is."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -48,6 +49,14 @@ class Recipe(BaseModel):
     consistency_weight: float = 1.0
     lexical_head: bool = True
     runs: int = 1
+
+    def identity(self) -> dict[str, Any]:
+        """What names the work of training by it: all but `bf16`, which is measured on each start.
+
+        On a borderline or busy processor the next start may measure otherwise: it must find its checkpoint all the
+        same, and goes on in the arithmetic that it began in.
+        """
+        return self.model_dump(mode="json", exclude={"bf16"})
 
 
 def _texts_of_a_pass(n_examples: int, doubtful: Sequence[bool], share: float) -> float:

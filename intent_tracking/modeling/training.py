@@ -385,7 +385,7 @@ def _key(dataset: TokenizedDataset, recipe: Recipe | None, seed: int, max_second
         dataset.info.model_dump(mode="json"),
         dataset.labels.model_dump(mode="json"),
         dataset.tokenizer.vocabulary_size,
-        None if recipe is None else recipe.model_dump(mode="json"),
+        None if recipe is None else recipe.identity(),
         seed,
         max_seconds,
     ]

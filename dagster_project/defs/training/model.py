@@ -51,7 +51,7 @@ def version_name(
     """
     decides = [info.model_dump(mode="json"), seed, max_seconds]
     if recipe is not None:
-        decides.append(recipe.model_dump(mode="json"))
+        decides.append(recipe.identity())
     digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
     return f"{until - timedelta(days=1):%Y%m%d}-{digest[:8]}"
 

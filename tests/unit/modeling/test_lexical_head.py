@@ -1,13 +1,24 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn.svm import LinearSVC
 
 from intent_tracking.modeling.batching import ExampleArrays
 from intent_tracking.modeling.intent_head import IntentHead
-from intent_tracking.modeling.lexical_fit import FEWEST_VALIDATION_TEXTS, decisions, fit_lexical_head
+from intent_tracking.modeling.lexical_fit import (
+    FEWEST_VALIDATION_TEXTS,
+    MOST_LABELS,
+    MOST_TOKENS_TIMES_LABELS,
+    decisions,
+    fit_lexical_head,
+    learned_from,
+)
 from intent_tracking.modeling.lexical_head import ROWS, LexicalHead, rows_of_pairs, rows_of_tokens
 from intent_tracking.modeling.validation import SplitOutputs
 
@@ -75,6 +86,24 @@ def test_a_model_that_is_right_and_sure_gets_none() -> None:
 def test_few_validation_texts_choose_no_weight() -> None:
     train, validation = _examples(600, 1), _examples(FEWEST_VALIDATION_TEXTS - 1, 2)
     assert fit_lexical_head(train, validation, _outputs(validation, np.zeros((len(validation), LABELS)))) is None
+
+
+def test_the_table_of_very_many_labels_is_not_made() -> None:
+    train, validation = _examples(600, 1), _examples(FEWEST_VALIDATION_TEXTS, 2)
+    unsure = np.random.default_rng(3).normal(size=(len(validation), MOST_LABELS + 1))
+    assert fit_lexical_head(train, validation, _outputs(validation, unsure)) is None
+    head = fit_lexical_head(train, validation, _outputs(validation, unsure[:, :-1]))
+    assert head is not None
+    assert head.weight.nbytes <= 16 * 2**20
+
+
+@given(count=st.integers(1, 3000), tokens=st.integers(1, 400), labels=st.integers(3, MOST_LABELS))
+def test_what_is_fitted_is_bounded_whatever_the_texts(count: int, tokens: int, labels: int) -> None:
+    few = _examples(count, 0)
+    train = replace(few, ids=[np.zeros(tokens, dtype=np.int32)] * count)
+    places = learned_from(train, labels)
+    assert len(set(places)) == len(places) == min(count, MOST_TOKENS_TIMES_LABELS // (tokens * labels))
+    assert np.array_equal(places, np.sort(places))
 
 
 def test_the_head_says_what_the_linear_model_decides() -> None:

@@ -102,6 +102,20 @@ def test_a_killed_adaptation_ends_as_it_would_have(
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+def test_a_checkpoint_of_another_version_of_the_code_is_not_gone_on_with(
+    base: Path, texts: list[str], tmp_path: Path
+) -> None:
+    seen: list[AdaptationProgress] = []
+    step = tmp_path / "checkpoints" / "step-00000007"
+    step.mkdir(parents=True)
+    (step / "state.json").write_text('{"step": 7}', encoding="utf-8")
+    recipe = RECIPE.model_copy(update={"passes": 1})
+    made = adapt_encoder(
+        texts, str(base), tmp_path / "adapted", recipe=recipe, device="cpu", work_dir=tmp_path, progress=seen.append
+    )
+    assert seen[-1].step == made.adaptation.steps == -(-len(set(texts)) // recipe.batch_size)
+
+
 def test_an_adaptation_stops_when_its_time_is_over(base: Path, texts: list[str], tmp_path: Path) -> None:
     recipe = RECIPE.model_copy(update={"passes": 100_000})
     made = adapt_encoder(texts, str(base), tmp_path / "adapted", recipe=recipe, max_seconds=0.3, device="cpu")

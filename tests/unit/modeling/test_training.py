@@ -178,6 +178,18 @@ def test_checkpoint_of_other_work_is_not_continued(dataset: TokenizedDataset, tm
     assert again.history == fresh.history
 
 
+def test_a_checkpoint_is_gone_on_with_where_bf16_is_measured_otherwise(
+    dataset: TokenizedDataset, tmp_path: Path
+) -> None:
+    began = RECIPE.model_copy(update={"epochs": 1})
+    again = began.model_copy(update={"bf16": True})
+    first, second = (
+        fine_tune(dataset, work_dir=tmp_path, recipe=recipe, device="cpu", checkpoint_seconds=0.0)
+        for recipe in (began, again)
+    )
+    assert (second.recipe, second.history) == (began, first.history)
+
+
 def test_padding_changes_no_answer(dataset: TokenizedDataset) -> None:
     model = assemble(dataset, champion=None, dropout=0.1, seed=0).eval()
     examples = ExampleArrays.of(dataset.split("train"), 0)
