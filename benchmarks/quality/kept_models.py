@@ -19,16 +19,12 @@ EXPLAINED_TEXTS = 200
 
 
 def model_folder(workplace: Workplace, name: str, seed: int) -> Path:
-    """Where the model of a task and seed is kept; one that other code trained lies elsewhere."""
-    return workplace.models / f"{name}-seed{seed}-{_modeling_code()}"
-
-
-def _modeling_code() -> str:
-    """Names the code that makes models by its content."""
-    digest = sha256()
-    for path in sorted((ROOT / "intent_tracking" / "modeling").glob("*.py")):
+    """Where the model of a task and seed is kept; one of other code, encoder or training time lies elsewhere."""
+    digest = sha256(f"{workplace.base_encoder}\n{workplace.max_seconds}\n".encode())
+    package = ROOT / "intent_tracking"
+    for path in (*sorted((package / "modeling").glob("*.py")), package / "evaluation" / "commands.py"):
         digest.update(path.read_bytes())
-    return digest.hexdigest()[:12]
+    return workplace.models / f"{name}-seed{seed}-{digest.hexdigest()[:12]}"
 
 
 def evaluate_and_keep(workplace: Workplace, seed: int, *, name: str) -> Measured:

@@ -45,6 +45,7 @@ def evaluate_label_sets(workplace: Workplace, seed: int, *, name: str) -> Measur
             base_encoder=workplace.base_encoder,
             seed=seed,
             device=workplace.device,
+            max_seconds=workplace.max_seconds,
             model_dir=folder / "model",
         )
         several = [row for row in rows.test if len(names_in(row.intent)) > 1]

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.quality.training_times import other_times
 from intent_tracking.datasets.dialogues import MULTIDOGO_DOMAINS
 from intent_tracking.tables import atomic_write_text
 
@@ -60,11 +61,14 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 def render(results: Results) -> str:
     """The section as Markdown, without the marks."""
     found = Figures(results)
+    times = _times(results)
+    exception = ", but for the time of some trainings: [see there](#how-it-was-measured)" if times else ""
     lines = [
         "Each figure is a mean over seeds ± their standard deviation (n seeds); `n=1` where nothing depends on a seed,",
         "or where only one is measured so far. Models are what `intent-tracking evaluate` gives with its defaults on",
-        "the files of `intent-tracking datasets export`. `make bench-quality ARGS=--list` names the units; each result",
-        "in `benchmarks/quality/results` says its command, machine and commit.",
+        f"the files of `intent-tracking datasets export`{exception}.",
+        "`make bench-quality ARGS=--list` names the units; each result in `benchmarks/quality/results` says its",
+        "command, machine and commit.",
         "",
         "### Intent, English",
         *_intent(found),
@@ -82,6 +86,7 @@ def render(results: Results) -> str:
         *_kept(found),
         "### How it was measured",
         *_origin(results),
+        *times,
     ]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -329,6 +334,21 @@ def _origin(results: Results) -> list[str]:
         *_table(("machine", "units", "minutes", "commits (`+`: with changes)"), rows),
         "Seconds of units that ran beside other work say nothing about speed; see `make bench-training` for that.",
         "",
+    ]
+
+
+def _times(results: Results) -> list[str]:
+    rows, untold = other_times(results)
+    if not rows:
+        return []
+    head = ("training, in seconds", "was given", "took", "`evaluate` gives itself")
+    return [
+        "These trainings were given another time than `evaluate` gives itself on a CPU (`--max-seconds`, for machines",
+        "that do other work too), or took more than that, which tells the same. Left to itself it plans fewer passes",
+        "on such a machine, or ends them earlier. Int8, explanations and students stand on the models of their set.",
+        "",
+        *_table(head, rows),
+        *([f"{untold} more took no longer than that; what they were given is not recorded.", ""] if untold else []),
     ]
 
 

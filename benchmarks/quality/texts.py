@@ -1,4 +1,4 @@
-"""Text sets: what `intent-tracking evaluate` gives with its defaults, and TF-IDF + linear SVM on the same rows."""
+"""Text sets: what `intent-tracking evaluate` gives, and TF-IDF + linear SVM on the same rows."""
 
 from __future__ import annotations
 
@@ -59,6 +59,8 @@ def evaluate_rows(
     keep: Path | None = None,
 ) -> Measured:
     """Train and score as `intent-tracking evaluate` does when it is given nothing but the files and a seed.
+
+    The training time alone may be another, that of the workplace.
 
     Figures: `accuracy` and `macro_f1` of its report; `..._unseen` without the test texts that stand in train; `slot_f1`
     where key information is marked. With out-of-scope queries: `in_scope_accuracy` (a rejection is wrong), `oos_recall`

@@ -79,8 +79,12 @@ class Unit:
 
 
 def measure(unit: Unit, workplace: Workplace, results: Path) -> dict[str, Any]:
-    """Run `unit` and write its result, whole or not at all."""
+    """Run `unit` and write its result, whole or not at all.
+
+    `max_seconds` of its details is the training time that was asked for; None: units that train took their own.
+    """
     began = time.perf_counter()
+    budget = "" if workplace.max_seconds is None else f" --max-seconds {workplace.max_seconds:g}"
     measured = unit.run(workplace, unit.seed)
     content: dict[str, Any] = {
         "set": unit.set,
@@ -88,10 +92,10 @@ def measure(unit: Unit, workplace: Workplace, results: Path) -> dict[str, Any]:
         "seed": unit.seed,
         "figures": {name: round(value, 6) for name, value in measured.figures.items()},
         "seconds": round(time.perf_counter() - began, 1),
-        "command": f"make bench-quality ARGS='--only {unit.name} --force'",
+        "command": f"make bench-quality ARGS='--only {unit.name} --force{budget}'",
         "code_version": code_version(),
         "machine": machine(),
-        "details": dict(measured.details),
+        "details": {**measured.details, "max_seconds": workplace.max_seconds},
     }
     atomic_write_text(results / unit.result_file, json.dumps(content, ensure_ascii=False, indent=2) + "\n")
     return content

@@ -38,6 +38,11 @@ _STREAM = 1024
 _LEAST_BUDGET, _SECONDS_A_TEXT = 480.0, 0.048
 
 
+def default_seconds(texts: int) -> float:
+    """Training time that `evaluate` gives itself on a CPU for so many training texts."""
+    return max(_LEAST_BUDGET, _SECONDS_A_TEXT * texts)
+
+
 def evaluate_command(
     train: Path,
     test: Path,
@@ -113,7 +118,7 @@ def evaluate_command(
     if dev_rows is None:
         train_rows, dev_rows = hold_back(train_rows, seed)
     if max_seconds is None and recipe is None and choose_device(device).type == "cpu":
-        max_seconds = max(_LEAST_BUDGET, _SECONDS_A_TEXT * len(train_rows))
+        max_seconds = default_seconds(len(train_rows))
     # Labelled files carry no times: a fixed one keeps the dataset's fingerprint a function of the files.
     moment = datetime(1970, 1, 1, tzinfo=UTC)
     lost: Counter[str] = Counter()

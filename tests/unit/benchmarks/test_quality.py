@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.quality.kept_models import model_folder
 from benchmarks.quality.label_sets import as_label_sets
 from benchmarks.quality.plan import SEEDS, units
 from benchmarks.quality.render import BEGIN, END, MISSING, render, write_section
 from benchmarks.quality.texts import accuracy_unseen, few_shot, scope_figures
+from benchmarks.quality.training_times import other_times
 from benchmarks.quality.unit import RESULTS, ROOT, Measured, Unit, Workplace, measure, read_results
 from intent_tracking.datasets.folders import DataFolders
 from intent_tracking.datasets.rows import Utterance, UtteranceSet
@@ -36,6 +38,31 @@ def test_the_page_says_what_the_results_say() -> None:
     page = (ROOT / "docs" / "model.md").read_text(encoding="utf-8")
     section = page.split(BEGIN + "\n")[1].split(END)[0]
     assert section == render(read_results(RESULTS))
+
+
+def trained(took: float, *, texts: int = 10_000, seed: int = 0, **given: float | None) -> dict[str, object]:
+    details = {"examples": {"train": texts}, **given}
+    return {**result("banking77", "evaluate", seed, training_seconds=took), "details": details}
+
+
+def test_the_page_says_which_trainings_had_another_time_than_evaluate_gives_itself() -> None:
+    """What does not record its time tells by taking more: ten thousand texts have 480 s, twenty thousand twice that."""
+    assert other_times([trained(479), trained(900, texts=20_000)]) == ([], 2)
+    assert other_times([trained(500, max_seconds=None), trained(1, max_seconds=None)]) == ([], 0)
+    longer = [trained(500), trained(1_600, seed=1), trained(300, seed=2, max_seconds=3_000.0)]
+    rows = [("banking77.evaluate", "not recorded, 3,000", "300 to 1,600", "480")]
+    assert other_times([*longer, trained(479)]) == (rows, 1)
+    text = render(longer)
+    assert "| banking77.evaluate | not recorded, 3,000 | 300 to 1,600 | 480 |" in text
+    assert "but for the time of some trainings" in text
+    assert "but for the time" not in render([trained(479)])
+
+
+def test_a_kept_model_is_of_its_encoder_and_its_training_time(tmp_path: Path) -> None:
+    place = Workplace(DataFolders(None, tmp_path), tmp_path, "cpu", "one", print)
+    places = [place, replace(place, base_encoder="other"), replace(place, max_seconds=60.0)]
+    assert len({model_folder(each, "banking77", 0) for each in places}) == 3
+    assert model_folder(place, "banking77", 0) == model_folder(replace(place), "banking77", 0)
 
 
 def test_each_result_belongs_to_a_unit_of_the_plan() -> None:
@@ -94,8 +121,11 @@ def test_a_result_is_written_when_the_unit_is_done(tmp_path: Path) -> None:
     good = Unit("set", "variant", 1, 0.0, lambda _, seed: Measured({"accuracy": 0.5 + seed / 10}, {"texts": 3}))
     measure(good, place, tmp_path)
     [found] = read_results(tmp_path)
-    assert (found["figures"], found["details"]) == ({"accuracy": 0.6}, {"texts": 3})
+    assert (found["figures"], found["details"]) == ({"accuracy": 0.6}, {"texts": 3, "max_seconds": None})
     assert found["command"] == "make bench-quality ARGS='--only set.variant.seed1 --force'"
+    timed = measure(good, replace(place, max_seconds=3000.0), tmp_path)
+    assert timed["details"]["max_seconds"] == 3000.0
+    assert timed["command"] == "make bench-quality ARGS='--only set.variant.seed1 --force --max-seconds 3000'"
 
     def breaks(_: Workplace, seed: int) -> Measured:
         raise ValueError(f"seed {seed}")
