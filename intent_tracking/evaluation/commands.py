@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Device = Literal["auto", "cpu", "cuda"]
 
-# Below this many texts a label, holding some back for validation costs more than it tells.
+# Of a label with fewer texts, holding some back for validation costs more than it tells.
 _ENOUGH_FOR_VALIDATION = 20
 _VALIDATION_SHARE = 0.1
 # More than this tells little more, and would be missed in training.
@@ -63,8 +63,8 @@ def evaluate_command(
 ) -> dict[str, Any]:
     """Fine-tune on `train`, choose and calibrate on `dev`, score on `test`, and write `report` and pictures beside it.
 
-    Without `dev`, a tenth of each label of `train`, and at most about 500 texts, is held back where labels have 20
-    texts or more; with fewer all of them train, and nothing is calibrated.
+    Without `dev`, a tenth of each label of `train` that has 20 texts or more is held back, and at most about 500 texts
+    of it; where most texts have a label with fewer all of them train, and nothing is calibrated.
 
     A rejection counts as the answer `oos` only where `train`, `dev` or the teacher know that label; else the figures
     are those of the best label. `rejection` of the report says which, what the artifact rejects, and how good it is.
@@ -258,32 +258,36 @@ def _value(figure: Any) -> float:
 
 
 def hold_back(rows: Sequence[LabelledText], seed: int) -> tuple[list[LabelledText], list[LabelledText]]:
-    """Training and validation rows: about a tenth of each label, or nothing where labels are few-shot.
+    """Training and validation rows: about a tenth of each label that can spare it, or nothing where most rows cannot.
 
-    Rows of the same words stand on one side, whatever their labels: what was learned by heart would judge itself.
+    A text of several labels counts for each of them, and is spared where all of them can. Rows of the same words stand
+    on one side, whatever their labels: what was learned by heart would judge itself.
     """
+    from intent_tracking.modeling.multi_label import names_in
     from intent_tracking.modeling.splits import share, words_of
 
-    if len(rows) < _ENOUGH_FOR_VALIDATION * len({row.intent for row in rows}):
+    # A text without any label is one of those that are out of scope.
+    names = [names_in(row.intent) or (OUT_OF_SCOPE_LABEL,) for row in rows]
+    had = Counter(name for each in names for name in each)
+    spare = [all(had[name] >= _ENOUGH_FOR_VALIDATION for name in each) for each in names]
+    if 2 * sum(spare) < len(rows):
         return list(rows), []
-    counts = Counter(words_of(row.text) for row in rows)
-    by_label: dict[str, list[str]] = {}
-    for words, intent in {words_of(row.text): row.intent for row in rows}.items():
-        by_label.setdefault(intent, []).append(words)
     part = min(_VALIDATION_SHARE, _MOST_VALIDATION_TEXTS / len(rows))
+    wanted = {name: round(count * part) if count >= _ENOUGH_FOR_VALIDATION else 0 for name, count in had.items()}
+    words = [words_of(row.text) for row in rows]
+    together: dict[str, Counter[str]] = {}
+    for text, each in zip(words, names, strict=True):
+        together.setdefault(text, Counter()).update(each)
     held: set[str] = set()
-    for texts in by_label.values():
-        wanted, taken = round(sum(counts[words] for words in texts) * part), 0
-        for words in sorted(texts, key=lambda words: share(seed, "held back", words)):
-            # Up to half of a text's rows too many, so at most twice what is wanted: a label is never all held back.
-            if taken + counts[words] / 2 <= wanted:
-                held.add(words)
-                taken += counts[words]
-            if taken >= wanted:
-                break
+    taken: Counter[str] = Counter()
+    for text in sorted(together, key=lambda text: share(seed, "held back", text)):
+        # Up to half of a text's rows too many, so at most twice what is wanted: a label is never all held back.
+        if all(taken[name] + count / 2 <= wanted[name] for name, count in together[text].items()):
+            held.add(text)
+            taken.update(together[text])
     return (
-        [row for row in rows if words_of(row.text) not in held],
-        [row for row in rows if words_of(row.text) in held],
+        [row for row, text in zip(rows, words, strict=True) if text not in held],
+        [row for row, text in zip(rows, words, strict=True) if text in held],
     )
 
 

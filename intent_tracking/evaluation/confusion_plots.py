@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from intent_tracking.evaluation.report import Confusion
 
 READABLE_CLASSES = 25
+# Names of more labels than these are too small to read on the widest map, and to order them takes minutes.
+MOST_MAPPED_CLASSES = 600
 LISTED_PAIRS = 25
 _WIDEST_MAP = 40.0
 
@@ -26,7 +28,7 @@ _WIDEST_MAP = 40.0
 def confusion_matrix(confusion: Confusion) -> Figure:
     """Up to 25 labels: each cell with its count. More: the labels that are confused most, and the worst pairs beside.
 
-    `full_confusion_matrix` shows all of many labels.
+    `full_confusion_matrix` shows all of up to 600 labels.
     """
     counts = np.array(confusion.counts, dtype=np.int64)
     used = np.flatnonzero(counts.sum(axis=0) + counts.sum(axis=1))
@@ -35,10 +37,11 @@ def confusion_matrix(confusion: Confusion) -> Figure:
     return _worst(confusion, counts)
 
 
-def is_large(confusion: Confusion) -> bool:
-    """Whether the labels are too many for one readable matrix, so that there is a full map besides."""
+def is_mapped(confusion: Confusion) -> bool:
+    """Whether the labels are too many for one readable matrix, and not for a full map besides."""
     counts = np.array(confusion.counts)
-    return int(((counts.sum(axis=0) + counts.sum(axis=1)) > 0).sum()) > READABLE_CLASSES
+    used = int(((counts.sum(axis=0) + counts.sum(axis=1)) > 0).sum())
+    return READABLE_CLASSES < used <= MOST_MAPPED_CLASSES
 
 
 def alike_first(counts: Counts) -> Counts:

@@ -14,7 +14,7 @@ from intent_tracking.evaluation.behavioural import BehaviouralReport
 from intent_tracking.evaluation.metrics import EvaluationError, Interval
 from intent_tracking.modeling.calibration import CALIBRATION_BINS
 from intent_tracking.modeling.prediction import Prediction
-from intent_tracking.modeling.scores import macro_f1_of
+from intent_tracking.modeling.scores import macro_f1
 from intent_tracking.modeling.splits import ENOUGH_TO_JUDGE
 
 
@@ -76,18 +76,13 @@ def paired_difference(
         raise EvaluationError("no held-out example to compare the models on")
     labels = sorted({*truth, *challenger, *champion})
     place = {label: i for i, label in enumerate(labels)}
-    size = len(labels)
     cells = np.array([[place[name] for name in row] for row in zip(truth, challenger, champion, strict=True)])
     kinds, counts = np.unique(cells, axis=0, return_counts=True)
 
-    macro_f1 = label_sets.macro_f1_over(labels) if multi_label else macro_f1_of
+    mean_f1 = label_sets.macro_f1_over(labels) if multi_label else macro_f1
 
     def difference(weights: NDArray[np.int64]) -> float:
-        found = []
-        for column in (1, 2):
-            flat = np.bincount(kinds[:, 0] * size + kinds[:, column], weights=weights, minlength=size * size)
-            found.append(macro_f1(flat.reshape(size, size).astype(np.int64)))
-        return found[0] - found[1]
+        return mean_f1(kinds[:, 0], kinds[:, 1], weights) - mean_f1(kinds[:, 0], kinds[:, 2], weights)
 
     generator = np.random.default_rng(seed)
     drawn = generator.multinomial(len(truth), counts / counts.sum(), size=draws)
@@ -129,9 +124,9 @@ def decide(
 
     said = [p.label for p in challenger]
     answered = sorted({*truth, *said})
-    matrix = metrics.confusion_matrix(truth, said, answered)
-    macro_f1 = label_sets.macro_f1_over(answered) if multi_label else macro_f1_of
-    f1, accuracy = macro_f1(matrix), metrics.accuracy_of(matrix)
+    cells = metrics.cells_of(truth, said, answered)
+    mean_f1 = label_sets.macro_f1_over(answered) if multi_label else macro_f1
+    f1, accuracy = mean_f1(*cells), metrics.accuracy_of(*cells)
     figures: dict[str, float | None] = {
         "examples": float(len(truth)),
         "challenger_macro_f1": f1,

@@ -1,20 +1,29 @@
 """Figures of a model that gives a text several labels, written `a|b`, or none of them, `oos`.
 
-Sets are counted in one confusion matrix, as single labels are (`metrics.confusion_matrix`); what is said of one label
-is counted from it, so that the figures of a report cannot contradict each other.
+Sets are counted in the cells of one confusion matrix, as single labels are (`metrics.cells_of`); what is said of one
+label is counted from them, so that the figures of a report cannot contradict each other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from intent_tracking.evaluation.metrics import CalibrationFigures, ClassFigures, Counts, figures_of, score_matrix
+from intent_tracking.evaluation.metrics import (
+    CalibrationFigures,
+    Cells,
+    ClassFigures,
+    Counts,
+    Figure,
+    figures_of,
+    score_matrix,
+)
 from intent_tracking.modeling.calibration import CALIBRATION_BINS, expected_calibration_error, reliability_bins
 from intent_tracking.modeling.multi_label import names_in
 from intent_tracking.modeling.prediction import Prediction
+from intent_tracking.modeling.scores import mean_f1
 
 
 def membership(sets: Sequence[str], labels: Sequence[str]) -> NDArray[np.int64]:
@@ -24,28 +33,29 @@ def membership(sets: Sequence[str], labels: Sequence[str]) -> NDArray[np.int64]:
     )
 
 
-def class_figures(matrix: Counts, sets: Sequence[str], labels: Sequence[str]) -> tuple[ClassFigures, ...]:
+def class_figures(cells: Cells, sets: Sequence[str], labels: Sequence[str]) -> tuple[ClassFigures, ...]:
     """Figures of each label over the texts that have it or were given it, in the order of `labels`."""
-    right, support, said = _by_label(matrix, membership(sets, labels))
+    right, support, said = _by_label(membership(sets, labels), *cells)
     return tuple(figures_of(label, int(right[i]), int(said[i]), int(support[i])) for i, label in enumerate(labels))
 
 
-def macro_f1_over(sets: Sequence[str]) -> Callable[[Counts], float]:
+def macro_f1_over(sets: Sequence[str]) -> Figure:
     """Mean F1 over the labels that occur, as a figure of confusion matrices whose rows and columns are `sets`."""
     held = membership(sets, sorted({name for each in sets for name in names_in(each)}))
 
-    def figure(matrix: Counts) -> float:
-        right, support, said = _by_label(matrix, held)
-        both = support + said
-        present = both > 0
-        return float((2.0 * right[present] / both[present]).mean()) if present.any() else float("nan")
+    def figure(truth: Counts, predicted: Counts, counts: Counts) -> float:
+        right, support, said = _by_label(held, truth, predicted, counts)
+        return mean_f1(right, support + said)
 
     return figure
 
 
-def _by_label(matrix: Counts, held: NDArray[np.int64]) -> tuple[Counts, Counts, Counts]:
+def _by_label(
+    held: NDArray[np.int64], truth: Counts, predicted: Counts, counts: Counts
+) -> tuple[Counts, Counts, Counts]:
     """For each label the texts that have it and were given it, that have it, and that were given it."""
-    return np.einsum("ik,ij,jk->k", held, matrix, held), matrix.sum(axis=1) @ held, matrix.sum(axis=0) @ held
+    true, given = held[truth], held[predicted]
+    return counts @ (true & given), counts @ true, counts @ given
 
 
 def calibration_figures(

@@ -1,7 +1,7 @@
 """Figures of a classifier, computed once here and read by the report, the gate and the drift check.
 
-Labels are strings; `Prediction.label` reduces a prediction to one. Everything that can be counted is counted from one
-confusion matrix, so that the figures of a report cannot contradict each other.
+Labels are strings; `Prediction.label` reduces a prediction to one. Everything that can be counted is counted from the
+cells of one confusion matrix, so that the figures of a report cannot contradict each other.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,20 @@ _ROUNDING = 1e-5
 
 class EvaluationError(ValueError):
     """The data cannot be evaluated; the message says why and what to do."""
+
+
+class Cells(NamedTuple):
+    """The cells of a confusion matrix that are not empty: K labels make K * K of them, of which N examples fill N.
+
+    Labels by number, and how often the two met; each [C].
+    """
+
+    truth: Counts
+    predicted: Counts
+    counts: Counts
+
+
+Figure = Callable[[Counts, Counts, Counts], float]
 
 
 @dataclass(frozen=True)
@@ -112,8 +127,8 @@ def score_matrix(predictions: Sequence[Prediction], labels: Sequence[str]) -> Fl
     return scores
 
 
-def confusion_matrix(truth: Sequence[str], predicted: Sequence[str], labels: Sequence[str]) -> Counts:
-    """Counts as `[truth, predicted]` in the order of `labels`.
+def cells_of(truth: Sequence[str], predicted: Sequence[str], labels: Sequence[str]) -> Cells:
+    """What is true and what was predicted, counted; labels are numbered in the order of `labels`.
 
     Raises:
         EvaluationError: the lengths differ, or a label is not among `labels`.
@@ -127,46 +142,49 @@ def confusion_matrix(truth: Sequence[str], predicted: Sequence[str], labels: Seq
     if unknown:
         raise EvaluationError(f"labels {unknown} are not in the label set; add them to `labels`")
     size = len(labels)
-    cells = np.fromiter((place[t] * size + place[p] for t, p in zip(truth, predicted, strict=True)), np.int64)
-    return np.bincount(cells, minlength=size * size).reshape(size, size).astype(np.int64)
+    met = np.fromiter((place[t] * size + place[p] for t, p in zip(truth, predicted, strict=True)), np.int64)
+    cells, counts = np.unique(met, return_counts=True)
+    return Cells(*np.divmod(cells, max(size, 1)), counts)
 
 
-def accuracy_of(matrix: Counts) -> float:
-    """Share of the diagonal; NaN for an empty matrix."""
-    total = int(matrix.sum())
-    return float(np.trace(matrix) / total) if total else float("nan")
+def confusion_matrix(cells: Cells, labels: int) -> Counts:
+    """All cells, as counts `[truth, predicted]`."""
+    matrix = np.zeros((labels, labels), dtype=np.int64)
+    matrix[cells.truth, cells.predicted] = cells.counts
+    return matrix
 
 
-def class_figures(matrix: Counts, labels: Sequence[str]) -> tuple[ClassFigures, ...]:
+def accuracy_of(truth: Counts, predicted: Counts, counts: Counts) -> float:
+    """Share of the cells on the diagonal; NaN where nothing was counted."""
+    total = int(counts.sum())
+    return float(counts[truth == predicted].sum() / total) if total else float("nan")
+
+
+def class_figures(cells: Cells, labels: Sequence[str]) -> tuple[ClassFigures, ...]:
     """Figures of each label, in the order of `labels`; a figure with an empty denominator is 0, as in scikit-learn."""
-    hits, support, named = np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
-    return tuple(figures_of(label, int(hits[i]), int(named[i]), int(support[i])) for i, label in enumerate(labels))
+    truth, predicted, counts = cells
+    same = truth == predicted
+    columns = ((truth[same], counts[same]), (predicted, counts), (truth, counts))
+    hits, named, support = (np.bincount(place, met, len(labels)).astype(int).tolist() for place, met in columns)
+    return tuple(map(figures_of, labels, hits, named, support))
 
 
-def bootstrap_matrices(matrix: Counts, draws: int, seed: int) -> Iterable[Counts]:
-    """Confusion matrices of `draws` resamples with replacement.
+def bootstrap(cells: Cells, figure: Figure, *, draws: int = 500, level: float = 0.95, seed: int = 0) -> Interval:
+    """Interval of a figure of a confusion matrix, e.g. `bootstrap(cells, macro_f1)`.
 
-    Resampling examples and counting cells is a multinomial draw over the cells, which needs no pass over the examples.
-    """
-    total = int(matrix.sum())
-    share = matrix.ravel() / total
-    for drawn in np.random.default_rng(seed).multinomial(total, share, size=draws):
-        yield drawn.reshape(matrix.shape)
-
-
-def bootstrap(
-    matrix: Counts, figure: Callable[[Counts], float], *, draws: int = 500, level: float = 0.95, seed: int = 0
-) -> Interval:
-    """Interval of a figure of a confusion matrix, e.g. `bootstrap(matrix, macro_f1_of)`.
+    Resampling examples with replacement and counting them is a multinomial draw over the cells that are not empty.
 
     Raises:
-        EvaluationError: the matrix is empty.
+        EvaluationError: there is no example.
     """
-    if not matrix.sum():
+    total = int(cells.counts.sum())
+    if not total:
         raise EvaluationError("no examples to evaluate; give at least one labelled example")
-    values = np.array([figure(drawn) for drawn in bootstrap_matrices(matrix, draws, seed)])
+    generator, share = np.random.default_rng(seed), cells.counts / total
+    drawn = (generator.multinomial(total, share) for _ in range(draws))
+    values = [figure(cells.truth, cells.predicted, counts) for counts in drawn]
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(figure(matrix), float(low), float(high))
+    return Interval(figure(*cells), float(low), float(high))
 
 
 def calibration_figures(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ from intent_tracking.evaluation.metrics import (
 from intent_tracking.modeling.calibration import Calibration
 from intent_tracking.modeling.multi_label import names_in
 from intent_tracking.modeling.prediction import OUT_OF_SCOPE_LABEL, Prediction
-from intent_tracking.modeling.scores import macro_f1_of
+from intent_tracking.modeling.scores import macro_f1
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -52,6 +52,11 @@ class Confusion:
 
     labels: tuple[str, ...]
     counts: tuple[tuple[int, ...], ...]
+
+    @classmethod
+    def of(cls, cells: metrics.Cells, labels: Sequence[str]) -> Confusion:
+        """The matrix of `cells`, whose numbers are places in `labels`."""
+        return cls(tuple(labels), tuple(map(tuple, metrics.confusion_matrix(cells, len(labels)).tolist())))
 
     def worst_pairs(self, limit: int = 10) -> list[tuple[str, str, int]]:
         """The most frequent confusions as (truth, predicted, count), most frequent first."""
@@ -134,7 +139,7 @@ def _slices(
     predicted: list[str],
     labels: Sequence[str],
     areas: Mapping[str, Sequence[GroupCurves]],
-    macro_f1: Callable[[metrics.Counts], float],
+    mean_f1: metrics.Figure,
 ) -> tuple[SliceFigures, ...]:
     found = []
     for column, groups in areas.items():
@@ -142,14 +147,14 @@ def _slices(
         area = {group.group: group for group in groups}
         for value in sorted({v for v in values if v is not None}):
             rows = [i for i, v in enumerate(values) if v == value]
-            matrix = metrics.confusion_matrix([truth[i] for i in rows], [predicted[i] for i in rows], labels)
+            cells = metrics.cells_of([truth[i] for i in rows], [predicted[i] for i in rows], labels)
             found.append(
                 SliceFigures(
                     column,
                     value,
                     len(rows),
-                    metrics.bootstrap(matrix, metrics.accuracy_of),
-                    metrics.bootstrap(matrix, macro_f1),
+                    metrics.bootstrap(cells, metrics.accuracy_of),
+                    metrics.bootstrap(cells, mean_f1),
                     area[value].roc.area if value in area else None,
                     area[value].precision_recall.area if value in area else None,
                 )
@@ -220,15 +225,15 @@ def evaluate_predictions(
         unknown = sorted({name for intent in truth for name in names_in(intent)} - set(labels))
         every = [*labels, *unknown]
         answered = sorted({*truth, *predicted})
-        macro_f1, calibrated = label_sets.macro_f1_over(answered), label_sets.calibration_figures
-        matrix = metrics.confusion_matrix(truth, predicted, answered)
-        classes = label_sets.class_figures(matrix, answered, every)
+        mean_f1, calibrated = label_sets.macro_f1_over(answered), label_sets.calibration_figures
+        cells = metrics.cells_of(truth, predicted, answered)
+        classes = label_sets.class_figures(cells, answered, every)
     else:
         unknown = sorted(set(truth) - set(labels) - {OUT_OF_SCOPE_LABEL})
         answered = every = [*labels, *sorted((set(truth) | set(predicted)) - set(labels))]
-        macro_f1, calibrated = macro_f1_of, metrics.calibration_figures
-        matrix = metrics.confusion_matrix(truth, predicted, answered)
-        classes = metrics.class_figures(matrix, every)
+        mean_f1, calibrated = macro_f1, metrics.calibration_figures
+        cells = metrics.cells_of(truth, predicted, answered)
+        classes = metrics.class_figures(cells, every)
     scores = metrics.score_matrix(answers, every)
     roc = curves.roc_curves(truth, scores, every)
     pr = curves.precision_recall_curves(truth, scores, every)
@@ -246,10 +251,10 @@ def evaluate_predictions(
     in_scope = [t == p for t, p in zip(truth, predicted, strict=True) if t != OUT_OF_SCOPE_LABEL]
     report = EvaluationReport(
         count=len(truth),
-        accuracy=metrics.bootstrap(matrix, metrics.accuracy_of),
-        macro_f1=metrics.bootstrap(matrix, macro_f1),
+        accuracy=metrics.bootstrap(cells, metrics.accuracy_of),
+        macro_f1=metrics.bootstrap(cells, mean_f1),
         classes=classes,
-        confusion=Confusion(tuple(answered), tuple(tuple(map(int, row)) for row in matrix)),
+        confusion=Confusion.of(cells, answered),
         roc_auc_macro=roc.macro.area if roc else None,
         roc_auc_micro=roc.micro.area if roc else None,
         average_precision_macro=pr.macro.area if pr else None,
@@ -266,7 +271,7 @@ def evaluate_predictions(
         abstention=abstention_curve([p.familiarity for p in answers], right, rejected),
         spans=_spans(kept, answers),
         outcome_auc=curves.outcome_auc(outcomes, buys),
-        slices=_slices(kept, truth, predicted, answered, groups, macro_f1),
+        slices=_slices(kept, truth, predicted, answered, groups, mean_f1),
         unknown_labels=tuple(unknown),
         pictures={},
     )
@@ -290,7 +295,7 @@ def _draw(
     from intent_tracking.evaluation import confusion_plots, curve_plots, plots
 
     drawn = {"confusion_matrix": confusion_plots.confusion_matrix(report.confusion)}
-    if confusion_plots.is_large(report.confusion):
+    if confusion_plots.is_mapped(report.confusion):
         drawn["confusion_matrix_full"] = confusion_plots.full_confusion_matrix(report.confusion)
     if roc is not None:
         drawn["roc"] = curve_plots.roc(roc)

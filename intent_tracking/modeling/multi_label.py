@@ -86,7 +86,7 @@ def _best_threshold(probabilities: FloatArray, truth: BoolArray) -> float:
 def label_set_scores(truth: BoolArray, chosen: BoolArray) -> dict[str, float]:
     """Scores of sets of labels [N, K]: F1 over all decisions, its mean over the labels that occur, and equal sets.
 
-    A label occurs where it is true or chosen, as in `scores.macro_f1_of`.
+    A label occurs where it is true or chosen, as in `scores.macro_f1`.
     """
     right = (truth & chosen).sum(0)
     total = truth.sum(0) + chosen.sum(0)

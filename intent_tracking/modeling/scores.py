@@ -9,28 +9,31 @@ Counts = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.floating]
 
 
-def macro_f1_of(matrix: Counts) -> float:
-    """Mean F1 over the labels that occur in the truth or among the predictions; NaN for an empty matrix.
+def macro_f1(truth: Counts, predicted: Counts, counts: Counts | None = None) -> float:
+    """Mean F1 over the labels that occur in the truth or among the predictions; NaN where none does.
 
     That is scikit-learn's default `macro`: a label that is predicted and never true counts 0, so that answers scattered
     over labels that the examples do not have cost something.
 
     Args:
-        matrix: counts as [truth, predicted].
+        truth, predicted: labels by number, from 0 [N].
+        counts: how often each pair occurred [N]; None: once.
     """
-    both = matrix.sum(axis=1) + matrix.sum(axis=0)
-    present = both > 0
-    if not present.any():
-        return float("nan")
-    return float((2.0 * np.diag(matrix)[present] / both[present]).mean())
+    size = int(max(truth.max(initial=0), predicted.max(initial=0))) + 1
+    same = truth == predicted
+    right = np.bincount(truth[same], None if counts is None else counts[same], size)
+    return mean_f1(right, np.bincount(truth, counts, size) + np.bincount(predicted, counts, size))
 
 
-def macro_f1(truth: Counts, predicted: Counts) -> float:
-    """`macro_f1_of` for classes, counted from 0 [N]; 0 without any."""
-    if not len(truth):
-        return 0.0
-    size = int(max(truth.max(), predicted.max())) + 1
-    return macro_f1_of(np.bincount(truth * size + predicted, minlength=size * size).reshape(size, size))
+def mean_f1(right: npt.NDArray[np.number], occurs: npt.NDArray[np.number]) -> float:
+    """Mean F1 over the labels that occur, NaN where none does.
+
+    Args:
+        right: how often each label is true and predicted at once [labels].
+        occurs: how often it is true plus how often it is predicted [labels].
+    """
+    present = occurs > 0
+    return float((2.0 * right[present] / occurs[present]).mean()) if present.any() else float("nan")
 
 
 def roc_auc(truth: npt.NDArray[np.bool_], scores: Scores) -> float:

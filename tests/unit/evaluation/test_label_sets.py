@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.metrics import f1_score, precision_recall_fscore_support
 
 from intent_tracking.evaluation import gate, label_sets
 from intent_tracking.evaluation.behavioural import BehaviouralReport
-from intent_tracking.evaluation.metrics import confusion_matrix
+from intent_tracking.evaluation.metrics import bootstrap, cells_of, confusion_matrix
 from intent_tracking.evaluation.report import evaluate_predictions
 from intent_tracking.modeling.calibration import Calibration
 from intent_tracking.modeling.multi_label import names_in
@@ -61,13 +65,36 @@ def test_figures_of_single_labels_equal_scikit_learn() -> None:
     random = np.random.default_rng(0)
     truth, said = (list(random.choice(SETS, 200)) for _ in range(2))
     sets = sorted({*truth, *said})
-    matrix = confusion_matrix(truth, said, sets)
-    true, given = (label_sets.membership(side, LABELS) for side in (truth, said))
-    assert label_sets.macro_f1_over(sets)(matrix) == pytest.approx(f1_score(true, given, average="macro"))
-    precision, recall, f1, support = precision_recall_fscore_support(true, given)
-    for place, found in enumerate(label_sets.class_figures(matrix, sets, LABELS)):
+    cells = cells_of(truth, said, sets)
+    true, said_of = (label_sets.membership(side, LABELS) for side in (truth, said))
+    assert label_sets.macro_f1_over(sets)(*cells) == pytest.approx(f1_score(true, said_of, average="macro"))
+    precision, recall, f1, support = precision_recall_fscore_support(true, said_of)
+    for place, found in enumerate(label_sets.class_figures(cells, sets, LABELS)):
         wanted = (precision[place], recall[place], f1[place], support[place])
         assert (found.precision, found.recall, found.f1, found.support) == pytest.approx(wanted)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(SETS), st.sampled_from(SETS), st.integers(0, 9)), min_size=1))
+def test_macro_f1_of_a_resample_is_that_of_its_examples(rows: list[tuple[str, str, int]]) -> None:
+    truth, said = ([row[side] for row in rows for _ in range(row[2])] for side in (0, 1))
+    cells = cells_of([t for t, _, _ in rows], [s for _, s, _ in rows], SETS)
+    drawn = confusion_matrix(cells_of(truth, said, SETS), len(SETS))[cells.truth, cells.predicted]
+    true, answered = (label_sets.membership(side, LABELS).astype(bool) for side in (truth, said))
+    occurs = true.sum(axis=0) + answered.sum(axis=0)
+    wanted = 2.0 * (true & answered).sum(axis=0)[occurs > 0] / occurs[occurs > 0]
+    found = label_sets.macro_f1_over([*SETS])(cells.truth, cells.predicted, drawn)
+    assert found == pytest.approx(wanted.mean() if len(wanted) else np.nan, nan_ok=True)
+
+
+def test_hundreds_of_sets_are_resampled_in_moments() -> None:
+    """Each draw multiplied all pairs of sets with all labels: half a minute for 800 sets, again for each scene."""
+    sets = ["|".join(names) for names in combinations([f"label {place}" for place in range(18)], 3)]
+    cells = cells_of(sets, sets[1:] + sets[:1], sets)
+    began = time.monotonic()
+    interval = bootstrap(cells, label_sets.macro_f1_over(sets))
+    assert time.monotonic() - began < 5
+    assert 0 < interval.low < interval.value < interval.high < 1
 
 
 def test_the_temperature_of_decisions_is_taken_back_as_that_of_sigmoids() -> None:

@@ -39,13 +39,18 @@ def test_a_small_confusion_matrix_shows_every_count_that_is_not_zero() -> None:
     picture = confusion_plots.confusion_matrix(_confusion(5, CHINESE))
     assert _names_on(picture) == [style.drawable(name) for name in CHINESE]
     assert sorted(map(int, _numbers_in(picture))) == [5, 8, 20, 20, 20, 20, 20]
-    assert not confusion_plots.is_large(_confusion(5))
+    assert not confusion_plots.is_mapped(_confusion(5))
+
+
+def test_a_map_that_nobody_could_read_is_not_drawn() -> None:
+    """The names of 5,000 labels were ordered for minutes and written in a third of a point."""
+    assert not confusion_plots.is_mapped(_confusion(confusion_plots.MOST_MAPPED_CLASSES + 1))
 
 
 @pytest.mark.parametrize("size", [77, 150])
 def test_many_labels_show_the_most_confused_by_name_and_the_rest_in_the_full_map(size: int, tmp_path: Path) -> None:
     confusion = _confusion(size, CHINESE)
-    assert confusion_plots.is_large(confusion)
+    assert confusion_plots.is_mapped(confusion)
     picture = confusion_plots.confusion_matrix(confusion)
     shown = _names_on(picture)
     assert 20 <= len(shown) <= confusion_plots.READABLE_CLASSES
