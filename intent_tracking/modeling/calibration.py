@@ -70,7 +70,7 @@ class Calibration(BaseModel):
             few = "too few validation texts to choose a threshold"
             return f"a text for which the learned class {OUT_OF_SCOPE_LABEL} is the most probable: {few}"
         if not self.out_of_scope_threshold:
-            return f"nothing: too few validation texts to choose a threshold, and no {OUT_OF_SCOPE_LABEL} was learned"
+            return "nothing: too few validation texts to choose a threshold, or none"
         below = f"a text whose familiarity lies below {self.out_of_scope_threshold:.3f}"
         if self.allowed_loss is None:
             return below
