@@ -6,9 +6,14 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 KINDS = ("unit", "contract", "integration", "e2e", "model")
 ROOT = Path(__file__).resolve().parent.parent
+
+# How long an example takes is a matter of what else the machine does.
+settings.register_profile("suite", deadline=None)
+settings.load_profile("suite")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

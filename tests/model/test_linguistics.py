@@ -38,7 +38,7 @@ def card(language: Language) -> dict[str, float]:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 @given(text=MIXED)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_offsets_are_exact_and_heads_are_trees(language: Language, text: str) -> None:
     (analysis,) = load_linguistics(language).analyse([text])
     assert analysis.text == text

@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score, precision_recall_fscore_support
 
@@ -74,7 +74,6 @@ def test_figures_of_single_labels_equal_scikit_learn() -> None:
         assert (found.precision, found.recall, found.f1, found.support) == pytest.approx(wanted)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(SETS), st.sampled_from(SETS), st.integers(0, 9)), min_size=1))
 def test_macro_f1_of_a_resample_is_that_of_its_examples(rows: list[tuple[str, str, int]]) -> None:
     truth, said = ([row[side] for row in rows for _ in range(row[2])] for side in (0, 1))

@@ -20,7 +20,6 @@ LABELS = ["a", "b", "c", "oos"]
 pairs = st.lists(st.tuples(st.sampled_from(LABELS), st.sampled_from(LABELS)), min_size=1, max_size=60)
 
 
-@settings(deadline=None)
 @given(pairs)
 def test_counted_figures_equal_scikit_learn(rows: list[tuple[str, str]]) -> None:
     truth, said = [t for t, _ in rows], [p for _, p in rows]
@@ -40,7 +39,7 @@ def test_a_label_outside_the_set_is_an_error_that_names_it() -> None:
         metrics.cells_of(["a"], ["refund"], ["a", "b"])
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(pairs, st.integers(0, 5))
 def test_the_bootstrap_is_that_of_the_examples(rows: list[tuple[str, str]], seed: int) -> None:
     """The plain definition: all cells are drawn from, and each draw is scored from its examples."""

@@ -73,7 +73,7 @@ def check(spec: str, raw: str) -> None:
 @pytest.mark.parametrize("spec", SPECS)
 def test_arbitrary_json(spec: str) -> None:
     @given(st.dictionaries(st.sampled_from(KEYS[spec]), documents(spec), max_size=8) | documents(spec))
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=150)
     def holds(document: object) -> None:
         check(spec, json.dumps(document))
 
@@ -82,7 +82,7 @@ def test_arbitrary_json(spec: str) -> None:
 
 @pytest.mark.parametrize("spec", SPECS)
 @given(raw=st.text(max_size=60) | st.text('{}[]":,\\ud80eE+-019 nulltrue', max_size=40))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_arbitrary_text(spec: str, raw: str) -> None:
     check(spec, raw.encode("utf-8", "backslashreplace").decode())
 
@@ -124,7 +124,7 @@ def test_a_valid_record_with_one_part_replaced_by_anything(spec: str) -> None:
     assert get_adapter(spec).parse(json.dumps(VALID[spec]), ARRIVAL).event is not None
 
     @given(st.sampled_from(paths(VALID[spec])), documents(spec))
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=150)
     def holds(path: tuple[object, ...], new: object) -> None:
         check(spec, json.dumps(replaced(VALID[spec], path, new)))
 
@@ -138,7 +138,7 @@ def test_a_valid_record_with_one_part_nested_deep(spec: str) -> None:
         depth=st.integers(MAX_NESTING - 3, MAX_NESTING + 3) | st.integers(200, 1100),
         key=st.sampled_from(["", *KEYS[spec]]),
     )
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     def holds(path: tuple[object, ...], depth: int, key: str) -> None:
         opened, closed = (f'{{"{key}":', "}") if key else ("[", "]")
         raw = json.dumps(replaced(VALID[spec], path, "HERE")).replace('"HERE"', opened * depth + "1" + closed * depth)

@@ -161,7 +161,7 @@ events = st.builds(
 
 
 @given(st.lists(events, min_size=1, max_size=4))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_an_event_comes_back_from_its_row_unchanged(found: list[Event]) -> None:
     table = events_to_table((event, SourcePosition("web/2026-01-03.jsonl", 7)) for event in found)
     assert table.schema == EVENT_SCHEMA

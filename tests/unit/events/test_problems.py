@@ -33,7 +33,7 @@ def detail(document: dict[str, Any]) -> str:
     return refusal.detail
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.dictionaries(st.sampled_from(sorted(Event.model_fields)), WRONG, max_size=4),
     st.dictionaries(st.sampled_from(sorted(Params.model_fields)), WRONG, max_size=4),

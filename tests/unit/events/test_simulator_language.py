@@ -80,7 +80,7 @@ def test_a_desk_errs_towards_another_intent() -> None:
     assert all(intent not in others for intent, others in CONFUSED_WITH.items())
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     seed=st.integers(0, 2**32),
     intent=st.sampled_from([*INTENTS, SUBSCRIBE_AND_SAVE]),
@@ -124,7 +124,7 @@ def test_key_information_stands_where_its_offsets_say(
             assert value == item.size[language].lower()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(seed=st.integers(0, 2**32), language=st.sampled_from(["en", "zh"]), period=st.sampled_from(list(PERIODS)))
 def test_searches_and_reviews_fill_every_value(seed: int, language: str, period: str) -> None:
     rng = random.Random(seed)

@@ -131,7 +131,7 @@ raws = st.one_of(
 
 
 @given(st.lists(raws, max_size=12), st.randoms(use_true_random=False), st.sets(st.sampled_from("abcdef")))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_records_are_conserved_and_the_order_of_rows_does_not_matter(
     texts: list[str], shuffler: random.Random, known: set[str]
 ) -> None:

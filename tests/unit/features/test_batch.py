@@ -91,7 +91,7 @@ def _by_hand(rows: Sequence[Mapping[str, Any]], key: str, at: datetime, feature:
 
 
 @pytest.mark.parametrize("entity", list(Entity))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @given(rows=st.lists(event_rows, max_size=25), at=st.lists(moments, min_size=1, max_size=3))
 def test_batch_equals_a_hand_written_as_of_computation(
     entity: Entity, rows: list[dict[str, Any]], at: list[datetime]

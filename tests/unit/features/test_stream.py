@@ -30,7 +30,7 @@ def _fed(state: EntityState, rows: list[dict[str, Any]], **bounds: Any) -> Entit
 
 
 @pytest.mark.parametrize("entity", list(Entity))
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])
 @given(rows=st.lists(event_rows, max_size=25), now=moments, seen=st.integers(0, 25), border=st.data())
 def test_stream_equals_batch_to_the_last_bit(
     entity: Entity, rows: list[dict[str, Any]], now: datetime, seen: int, border: st.DataObject
@@ -56,7 +56,7 @@ def test_stream_equals_batch_to_the_last_bit(
         assert exact(state, now, MONTH)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(rows=st.lists(event_rows, max_size=12), order=st.randoms(use_true_random=False))
 def test_the_order_of_arrival_does_not_matter(rows: list[dict[str, Any]], order: Any) -> None:
     shuffled = list(rows)

@@ -47,7 +47,7 @@ def marked_texts(draw: st.DrawFn) -> tuple[str, list[tuple[str, int, int]]]:
     return text, [(f"slot{place}", start, end) for place, (start, end) in enumerate(pairs)]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(marked=marked_texts(), language=st.sampled_from(["en", "zh"]), seed=st.integers(0, 10_000))
 def test_slots_stay_marked(marked: tuple[str, list[tuple[str, int, int]]], language, seed: int) -> None:
     text, slots = marked
@@ -65,7 +65,7 @@ def test_slots_stay_marked(marked: tuple[str, list[tuple[str, int, int]]], langu
     assert augment(text, slots, language, Random(seed), EVERYTHING) == (noisy, moved)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(marked=marked_texts(), seed=st.integers(0, 1000))
 def test_what_the_shop_logged_around_an_utterance_stays(marked, seed: int) -> None:
     text, slots = marked

@@ -19,7 +19,7 @@ def _well_formed(path: tuple[int, ...]) -> bool:
     )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(1, 4), st.integers(1, 2), st.integers(0, 2**32 - 1))
 def test_decoding_finds_the_best_well_formed_sequence(words: int, slots: int, seed: int) -> None:
     scores = np.random.default_rng(seed).normal(size=(words, 1 + 2 * slots)).astype(np.float32)

@@ -214,7 +214,7 @@ def test_one_shopper_with_many_sessions_does_not_fill_the_test() -> None:
 _PAST = st.lists(st.tuples(st.floats(-1, 9), st.booleans(), st.booleans(), st.booleans()), max_size=30)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(_PAST, st.integers(0, 5), st.integers(1, 5))
 def test_each_session_is_an_example_or_counted_and_their_order_is_nothing(
     past: list[tuple[float, bool, bool, bool]], most_behaviour: int, most_held_out: int

@@ -90,7 +90,7 @@ def _tags(
 
 
 @pytest.mark.parametrize("kind", sorted(TOKENIZERS))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_marked_characters_come_back_as_they_were_marked(kind: str, data: st.DataObject) -> None:
     text, slots = data.draw(marked())
@@ -104,7 +104,7 @@ def test_marked_characters_come_back_as_they_were_marked(kind: str, data: st.Dat
 
 @pytest.mark.parametrize("kind", sorted(TOKENIZERS))
 @given(st.text(alphabet=CHINESE, min_size=1, max_size=20))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_each_chinese_character_is_a_word(kind: str, text: str) -> None:
     entry = render_utterance(text)
     [encoded] = TOKENIZERS[kind].encode([entry.text])

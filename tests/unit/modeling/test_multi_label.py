@@ -52,7 +52,7 @@ def test_label_sets_as_a_matrix_tell_none_of_them_from_not_labelled() -> None:
     assert label_set_matrix([None, None], 0).shape == (2, 0)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(10, 40), st.integers(0, 2**32 - 1))
 def test_a_labels_threshold_has_the_best_f1(texts: int, seed: int) -> None:
     random = np.random.default_rng(seed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -67,7 +67,6 @@ def test_what_is_allowed_holds_for_fresh_texts_however_few_chose_the_threshold(c
     assert choose_threshold(random.random(18), np.ones(18, dtype=bool), 0.05) is None
 
 
-@settings(deadline=None)
 @given(arrays(np.int8, (5, 4)))
 def test_without_a_threshold_the_learned_class_is_answered_where_it_is_the_most_probable(drawn: np.ndarray) -> None:
     logits = drawn.astype(np.float32) / 8

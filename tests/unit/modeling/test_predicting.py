@@ -50,7 +50,7 @@ def test_a_text_is_answered_alike_alone_and_in_a_batch_of_any_company() -> None:
             _assert_same(one, other)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.permutations(range(len(TEXTS))))
 def test_predictions_come_in_the_order_given(order: Sequence[int]) -> None:
     pipeline = tiny_pipeline()

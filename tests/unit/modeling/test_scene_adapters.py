@@ -88,7 +88,7 @@ def test_an_unknown_scene_is_answered_as_without_adapters() -> None:
         assert torch.allclose(left[..., :1], right[..., :1], atol=1e-5)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.integers(0, len(SCENES)), min_size=1, max_size=7), st.integers(0, 2**16))
 def test_a_mixed_batch_equals_a_batch_for_each_scene(scenes: list[int], seed: int) -> None:
     model = _model(scenes=SCENES, adapter_width=8)

@@ -70,7 +70,7 @@ def test_a_scene_is_named_in_plain_letters() -> None:
         render_utterance("hello", "Out<let>")
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 30), st.integers(0, 2**16))
 def test_shown_in_another_scene_only_the_scene_changes(dataset: TokenizedDataset, rows: int, seed: int) -> None:
     examples = ExampleArrays.of(dataset.split("train"), 0, dataset.info.scenes)

@@ -27,7 +27,7 @@ def _split(
     return splits.of(rows["shopper_id"], rows["time"])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(_VISITS, st.integers(0, 5), st.integers(1, 30))
 def test_no_shopper_stands_on_both_sides_and_training_is_older(
     visits: list[tuple[int, int]], seed: int, most: int

@@ -97,7 +97,7 @@ def test_tokenizer_survives_its_file(tokenizer: SessionTokenizer) -> None:
     assert [e.ids for e in again.encode(TEXTS)] == [e.ids for e in tokenizer.encode(TEXTS)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(text=st.text(max_size=120))
 def test_any_text_is_encoded_within_the_budget_and_inside_itself(tokenizer: SessionTokenizer, text: str) -> None:
     [entry] = tokenizer.encode([text])

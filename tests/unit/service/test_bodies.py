@@ -94,7 +94,7 @@ def test_unknown_paths_and_methods_have_the_same_shape(shared: TestClient) -> No
     error(shared.post("/schema.json", json={}), 404, "not_found")
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(field=st.sampled_from((*EVENT_FIELDS, *sorted(PARAM_NAMES))), value=json_values)
 def test_any_value_in_any_field_of_an_event_is_answered_below_500(shared: TestClient, field: str, value: Any) -> None:
     event = message(1)

@@ -34,7 +34,7 @@ CHECKS = [
     response_schema_conformance,
     negative_data_rejection,
 ]
-QUICK = settings(deadline=None, database=None, suppress_health_check=list(HealthCheck))
+QUICK = settings(database=None, suppress_health_check=list(HealthCheck))
 # By default a 413 does not count as a refusal.
 CONFIG = schemathesis.Config.from_dict({"checks": {"negative_data_rejection": {"expected-statuses": ["4xx"]}}})
 SCHEMA = schemathesis.openapi.from_dict(openapi_document(OPERATIONS), config=CONFIG)

@@ -80,7 +80,7 @@ def test_a_results_page_does_not_repeat_the_search() -> None:
     assert rendered.text[rendered.utterance_start : rendered.utterance_end] == "red dress"
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(event_lists())
 def test_a_stored_session_reads_as_its_live_events_do(events: list[Event]) -> None:
     by_id = {each.event_id: each for each in events}

@@ -64,7 +64,7 @@ def by_hand(events: Sequence[Event], day: date) -> list[dict[str, Any]]:
     return sorted(sessions, key=lambda each: (each["started_at"], each["session_id"]))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(event_lists(span=timedelta(hours=40)), st.sampled_from([DAY, DAY + timedelta(days=1)]))
 def test_agrees_with_a_sessioniser_written_by_hand(events: list[Event], day: date) -> None:
     sessions = [

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import spacy
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from intent_tracking.text.linguistics import LinguisticsError, load_linguistics, write_pipeline
@@ -106,8 +106,6 @@ def test_a_sentence_of_a_wrong_length_is_refused(words: int) -> None:
         untrained_parser().parse([["我"], ["我"] * words])
 
 
-# No deadline: the first example pays for what PyTorch sets up.
-@settings(deadline=None)
 @given(st.text(max_size=300).filter(lambda text: not any(map(str.isspace, text))))
 def test_words_of_a_run_join_to_the_run(run: str) -> None:
     assert "".join(untrained_segmenter().words([run, "", "我要"])[0]) == run

@@ -248,7 +248,7 @@ labels = st.integers(2, 5).flatmap(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(drawn=labels, data=st.data())
 def test_names_do_not_depend_on_the_order_of_clusters_and_are_given_once(drawn, data) -> None:
     most, pairs = drawn
