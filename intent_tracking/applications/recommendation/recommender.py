@@ -188,13 +188,13 @@ class Recommender:
 
 
 def _fits(candidates: Candidates, situation: Situation, strategy: Strategy, index: ItemIndex) -> npt.NDArray[np.bool_]:
-    """Whether the strategy takes each candidate at all."""
+    """Whether the strategy takes each candidate at all; none takes what the session has paid for."""
     fits = np.full(len(candidates.items), not strategy.sources, np.bool_)
     for source in strategy.sources:
         fits |= _said_by(source, candidates, situation, index) > 0
+    fits &= ~np.isin(candidates.items, situation.session_items[situation.session_reaches == Reach.BOUGHT])
     if strategy.repeats == "leave_out":
         fits &= ~np.isin(candidates.items, situation.items[situation.bought])
-        fits &= ~np.isin(candidates.items, situation.session_items[situation.session_reaches == Reach.BOUGHT])
     if strategy.session_items == "leave_out":
         fits &= ~np.isin(candidates.items, situation.session_items)
     return fits

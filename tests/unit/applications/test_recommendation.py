@@ -99,6 +99,15 @@ def test_who_wants_to_buy_an_item_gets_it_and_what_goes_with_it(recommender: Rec
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("intent", [None, "purchase", "compare", "explore"])
+def test_what_the_session_has_paid_for_is_not_offered_again(recommender: Recommender, intent: str | None) -> None:
+    # Cause: the strategy that puts open items first left what was paid for among the others, and it scored highest.
+    for history in (History(), PAST):
+        answer = ask(recommender, history=history, session=(("left-3", Reach.BOUGHT),), intent=intent, count=100)
+        assert "left-3" not in ids(answer)
+        assert "right-3" in ids(answer) or (history is PAST and intent in ("compare", "explore"))
+
+
 def test_who_compares_gets_items_like_the_one_looked_at_and_what_goes_with_it(recommender: Recommender) -> None:
     answer = ask(recommender, session=(("left-7", Reach.LOOKED),), intent="compare", count=6)
     assert "right-7" in ids(answer)
