@@ -63,8 +63,15 @@ def _batch_definition() -> "BatchDefinition[Any]":
     )
 
 
-def _is_nested(kind: pa.DataType) -> bool:
-    return pa.types.is_list(kind) or pa.types.is_struct(kind) or pa.types.is_map(kind)
+def columns_of(suite: "ExpectationSuite") -> list[str]:
+    """The columns that `suite` names, each once: all that has to be read to hold a table against it."""
+    named: dict[str, None] = {}
+    for expectation in suite.expectations:
+        given = [getattr(expectation, name, None) for name in ("column", "column_A", "column_B")]
+        condition = getattr(expectation, "row_condition", None)
+        given += [*(getattr(expectation, "column_list", None) or ()), condition and condition.column.name]
+        named |= dict.fromkeys(str(name) for name in given if name)
+    return list(named)
 
 
 def _failure(result: Mapping[str, Any]) -> Failure:
@@ -87,13 +94,14 @@ def _failure(result: Mapping[str, Any]) -> Failure:
 
 
 def validate(table: pa.Table, suite: "ExpectationSuite") -> Verdict:
-    """Hold `table` against `suite`. Nested columns are left out: their content is checked where they are made.
+    """Hold `table` against `suite`, which sees of its columns those alone that it names.
 
     Raises:
         RuntimeError: an expectation could not be evaluated, which is a fault of the suite and not of the data.
     """
-    flat = table.select([field.name for field in table.schema if not _is_nested(field.type)])
-    batch = _batch_definition().get_batch(batch_parameters={"dataframe": flat.to_pandas()})
+    named = set(columns_of(suite))
+    seen = table.select([name for name in table.column_names if name in named])
+    batch = _batch_definition().get_batch(batch_parameters={"dataframe": seen.to_pandas()})
     result = batch.validate(suite, result_format={"result_format": "BASIC", "partial_unexpected_count": SAMPLE})
     results = [entry.to_json_dict() for entry in result.results]
     for entry in results:

@@ -1,11 +1,12 @@
 """Each suite accepts rows as the library makes them, and catches the flaw that it is there for."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pyarrow as pa
 import pytest
 
-from dagster_project.suite_checks import suite_of
+from dagster_project.resources.tables import Tables
+from dagster_project.suite_checks import day_verdicts, days_result, suite_of
 from intent_tracking.events.contract import EVENT_SCHEMA
 from intent_tracking.events.quarantine import RAW_SCHEMA
 from intent_tracking.features.schema import ITEM_FEATURE_SCHEMA, USER_FEATURE_SCHEMA
@@ -170,6 +171,26 @@ def test_a_flaw_is_found_in_its_column_and_no_other(dataset, schema, rows, colum
 )
 def test_a_day_without_rows_breaks_nothing(dataset, schema):
     assert suite_of(dataset, schema.empty_table()).passed
+
+
+@pytest.mark.parametrize(
+    ("dataset", "row", "days_later"),
+    [("sessions", SESSION, 2), ("session_texts", TEXT, 2), ("validated_events", EVENT, 4)],
+)
+def test_an_id_that_a_source_uses_again_days_later_breaks_no_day(tmp_path, dataset, row, days_later):
+    # Sessions look one day around themselves for a used id and events three back: what a run holds may reach further.
+    table = getattr(Tables(tmp_path), dataset)
+    days = [NOON.date(), NOON.date() + timedelta(days=days_later)]
+    for day in days:
+        table.write(day, pa.Table.from_pylist([row], schema=table.schema))
+    assert days_result(day_verdicts(dataset, table, days)).passed
+
+    table.write(days[1], pa.Table.from_pylist([row, row], schema=table.schema))
+    result = days_result(day_verdicts(dataset, table, days))
+    assert not result.passed
+    assert result.metadata["rows"].value == 3
+    assert str(days[1]) in result.metadata["failures"].md_str
+    assert str(days[0]) not in result.metadata["failures"].md_str
 
 
 def test_feature_suites_hold_every_declared_feature():

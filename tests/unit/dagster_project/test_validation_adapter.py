@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pytest
 
-from dagster_project.resources.validation import validate
+from dagster_project.resources.validation import columns_of, validate
 from dagster_project.suite_checks import verdict_result
 
 pytestmark = [
@@ -50,6 +50,19 @@ def test_nested_columns_do_not_stand_in_the_way():
 
     table = pa.table({"name": ["a"], "items": pa.array([[{"id": "1"}]])})
     assert validate(table, suite_of(gxe.ExpectColumnValuesToNotBeNull(column="name"))).passed
+
+
+def test_a_suite_reads_the_columns_that_it_names_wherever_it_names_them():
+    import great_expectations.expectations as gxe
+    from great_expectations.expectations.row_conditions import Column
+
+    suite = suite_of(
+        gxe.ExpectCompoundColumnsToBeUnique(column_list=["a", "b"]),
+        gxe.ExpectColumnPairValuesAToBeGreaterThanB(column_A="c", column_B="d"),
+        gxe.ExpectColumnValuesToNotBeNull(column="a", row_condition=Column("e") == 1),
+        gxe.ExpectTableRowCountToBeBetween(min_value=1),
+    )
+    assert sorted(columns_of(suite)) == ["a", "b", "c", "d", "e"]
 
 
 def test_a_suite_that_cannot_be_evaluated_is_an_error_and_no_verdict():
