@@ -65,21 +65,24 @@ _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\u
 _TEXT: Final = "'"
 
 
-def write_csv(path: Path, names: Sequence[str], rows: Iterable[Mapping[str, Any]], mode: int = 0o640) -> None:
+def write_csv(
+    path: Path,
+    names: Sequence[str],
+    rows: Iterable[Mapping[str, Any]],
+    mode: int = 0o640,
+    *,
+    verbatim: Collection[str] = (),
+) -> None:
     """Write `rows` as UTF-8 CSV atomically; None is an empty cell, and no text in it is taken for a formula.
 
     A text that a spreadsheet would compute gets an apostrophe in front, and so does one that begins with an apostrophe,
-    so that `csv_text` gives back what stood there.
+    so that whoever takes one away has what stood there. Columns in `verbatim` are written as they are: ids that a
+    machine joins by, and that no stranger chose.
     """
     with atomic_file(path, mode) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(names)
-        writer.writerows([_guarded(row[name]) for name in names] for row in rows)
-
-
-def csv_text(cell: str) -> str:
-    """The text of a cell that `write_csv` wrote."""
-    return cell.removeprefix(_TEXT)
+        writer.writerows([row[name] if name in verbatim else _guarded(row[name]) for name in names] for row in rows)
 
 
 def _guarded(value: Any) -> Any:

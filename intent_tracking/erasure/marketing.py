@@ -12,7 +12,6 @@ from typing import Final
 
 from intent_tracking.erasure.lines import replacing
 from intent_tracking.erasure.rows import erase_rows, remove_abandoned
-from intent_tracking.tables import csv_text
 from intent_tracking.tombstones import Tombstones
 
 CONSENTS: Final = "marketing/consents"
@@ -33,13 +32,14 @@ def erase_consents(home: Path, tombstones: Tombstones) -> Counter[str]:
     counts: Counter[str] = Counter()
     for path in sorted((home / CONSENTS).glob("*.csv")):
         counts += _erase_csv(
-            path, lambda row: tombstones.derived(row.get(_SHOPPER), _newest(row.get(name) for name in _SAID_AT))
+            path,
+            lambda row: tombstones.derived(_shopper(row.get(_SHOPPER)), _newest(row.get(name) for name in _SAID_AT)),
         )
     for path in sorted((home / CONSENTS).glob("*.parquet")):
         counts += erase_rows(
             path,
             lambda rows: [
-                tombstones.derived(shopper, _newest(times))
+                tombstones.derived(_shopper(shopper), _newest(times))
                 for shopper, *times in zip(*(rows[name].to_pylist() for name in (_SHOPPER, *_SAID_AT)), strict=True)
             ],
         )
@@ -61,7 +61,12 @@ def erase_audience_files(home: Path, tombstones: Tombstones) -> Counter[str]:
 
 
 def _listed_on(day: date, tombstones: Tombstones) -> Judge:
-    return lambda row: tombstones.derived(csv_text(row.get(_SHOPPER) or ""), day)
+    return lambda row: tombstones.derived(row.get(_SHOPPER), day)
+
+
+def _shopper(told: object) -> str | None:
+    """The id as events hold it: what a shop lands may have white space around it, or be a number in Parquet."""
+    return None if told is None else str(told).strip()
 
 
 def _erase_csv(path: Path, judge: Judge) -> Counter[str]:

@@ -1,6 +1,7 @@
 """Marketing through the real graph: audiences by the day, their files and contacts, and what they changed."""
 
 import csv
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -9,6 +10,7 @@ import dagster as dg
 import orjson
 import pyarrow as pa
 import pytest
+import yaml
 
 from dagster_project.definitions import build_definitions
 from dagster_project.defs.applications.marketing_runs import draw_day
@@ -74,12 +76,12 @@ def checks_of(result: dg.ExecuteInProcessResult) -> dict[str, bool]:
 
 def test_three_days_are_drawn_held_back_written_and_checked(shop) -> None:
     settings, instance, tables = shop
-    result = run(settings, instance, "propensity_model audiences", WRITTEN)
+    result = run(settings, instance, "propensity_model audiences audience_files", WRITTEN)
     assert result.success
     assert checks_of(result) == dict.fromkeys(
         (
             *("propensity_model_better_than_chance", "audiences_consented", "audiences_under_caps", "audiences_whole"),
-            "audiences_channels_known",
+            *("audiences_channels_known", "audience_files_whole"),
         ),
         True,
     )
@@ -104,6 +106,18 @@ def test_three_days_are_drawn_held_back_written_and_checked(shop) -> None:
     assert "150 days" in metadata_of(result, "propensity_model") or "are needed" in metadata_of(
         result, "propensity_model"
     )
+
+    # A day that fails a check is not put where the mail tool looks.
+    failing = read_rules(settings.marketing).model_dump(mode="json")
+    failing["caps"]["email"] = {"contacts": 1, "days": 7}
+    (settings.marketing / "audiences.yaml").write_text(yaml.safe_dump(failing))
+    shutil.rmtree(newest)
+    refused = run(settings, instance, "audiences audience_files", WRITTEN[-1:])
+    (settings.marketing / "audiences.yaml").unlink()
+    assert not refused.success
+    assert not checks_of(refused)["audiences_under_caps"]
+    assert tables.audiences.path(WRITTEN[-1]).is_file()
+    assert not newest.exists()
 
     before = [path.read_bytes() for path in tables.audiences.paths(WRITTEN)]
     draw_day(settings, tables, read_rules(settings.marketing), WRITTEN[1])  # again, with a later day there already
@@ -151,3 +165,9 @@ def test_what_the_checks_are_for_they_find(shop) -> None:
         "audiences_consented": False, "audiences_under_caps": False, "audiences_whole": False,
         "audiences_channels_known": False,
     }  # fmt: skip
+    job = dg.define_asset_job("checks", selection=dg.AssetSelection.checks_for_assets("audience_files"))
+    (settings.audience_files / DAYS[2].isoformat()).mkdir(exist_ok=True)
+    (settings.audience_files / DAYS[2].isoformat() / "lapsing.csv").write_text("shopper_id\nu1\n")
+    merged = dg.Definitions.merge(build_definitions(settings), dg.Definitions(jobs=[job]))
+    result = merged.resolve_job_def("checks").execute_in_process(instance=instance, raise_on_error=False)
+    assert checks_of(result) == {"audience_files_whole": False}

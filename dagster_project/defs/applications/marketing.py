@@ -99,27 +99,25 @@ def audiences(
     """Whom to write to after the UTC day, why and what: one row a shopper, also who is held back or left in peace.
 
     Rules of `marketing/audiences.yaml` over as much history as they ask for. Beside the table: `audience_contacts`,
-    what the frequency caps count, and a CSV an audience for the mail tool in `applications/audiences/<day>/`.
+    what the frequency caps count. The mail tool reads `audience_files`, which wait for the checks.
     """
-    from dagster_project.defs.applications.marketing_runs import draw_day, draw_pictures
+    from dagster_project.defs.applications.marketing_runs import draw_day
 
     rules = _rules(settings)
     total = 0
     for day in days_of(context):
         found = draw_day(settings, tables, rules, day)
-        # Of the newest day of the run alone: it shows the days before it.
-        pictures = draw_pictures(settings, tables, rules, day, PICTURED_DAYS) if day == days_of(context)[-1] else []
+        unknown = found.consents.unknown_channels(rules)
         total += sum(size.treated for size in found.sizes)
         context.add_asset_metadata(
             {
                 "dagster/partition_row_count": sum(size.members for size in found.sizes),
                 "audiences": rows_as_markdown([size.as_row() for size in found.sizes]),
-                "consents": found.consents,
-                **({"unknown_channels": "; ".join(found.unknown_channels)} if found.unknown_channels else {}),
+                "consents": len(found.consents),
+                "withdrawn_without_consent": found.consents.withdrawn_without_consent,
+                **({"unknown_channels": "; ".join(unknown)} if unknown else {}),
                 "propensity_model": found.model or "none: nobody is known to be ready to buy",
-                "files": dg.MetadataValue.path(found.folder),
                 **{f"written_to/{size.audience}": size.treated for size in found.sizes},
-                **{path.stem: picture(path) for path in pictures},
             },
             partition_key=day.isoformat(),
         )
@@ -134,7 +132,7 @@ def audiences_consented(
     from intent_tracking.applications.marketing.consent import CONSENT_FOLDER, read_consents
     from intent_tracking.applications.marketing.history import end_of
 
-    consents = read_consents(settings.marketing / CONSENT_FOLDER)
+    consents = read_consents(settings.marketing / CONSENT_FOLDER, _rules(settings))
     looked, wrong = 0, 0
     for day in days_checked(context, tables.audience_contacts.days()):
         contacts = tables.audience_contacts.read([day])
@@ -146,10 +144,11 @@ def audiences_consented(
 
 @dg.asset_check(asset=audiences)
 def audiences_channels_known(settings: dg.ResourceParam[Settings]) -> dg.AssetCheckResult:
-    """Every consent is for a channel that some audience uses; another one may be a typing error. Only a warning."""
+    """Every consent is for a channel that has a cap; another one may be a typing error. Only a warning."""
     from intent_tracking.applications.marketing.consent import CONSENT_FOLDER, read_consents
 
-    unknown = read_consents(settings.marketing / CONSENT_FOLDER).unknown_channels(_rules(settings))
+    rules = _rules(settings)
+    unknown = read_consents(settings.marketing / CONSENT_FOLDER, rules).unknown_channels(rules)
     metadata = {"unknown": "; ".join(unknown)} if unknown else {}
     return dg.AssetCheckResult(passed=not unknown, severity=dg.AssetCheckSeverity.WARN, metadata=metadata)
 
@@ -175,17 +174,54 @@ def audiences_under_caps(
 
 
 @dg.asset_check(asset=audiences, blocking=True)
-def audiences_whole(
-    context: dg.AssetCheckExecutionContext, settings: dg.ResourceParam[Settings], tables: dg.ResourceParam[Tables]
-) -> dg.AssetCheckResult:
-    """A shopper is in one audience, and members = written to + control + held back; the files hold the written to."""
+def audiences_whole(context: dg.AssetCheckExecutionContext, tables: dg.ResourceParam[Tables]) -> dg.AssetCheckResult:
+    """A shopper is in one audience, and members = written to + control + held back."""
     from dagster_project.defs.applications.marketing_runs import day_problems
 
     written = days_checked(context, tables.audiences.days())
-    problems = [problem for day in written for problem in day_problems(settings, tables, day)]
-    return dg.AssetCheckResult(
-        passed=not problems, metadata={"days": len(written), **({"problems": "; ".join(problems)} if problems else {})}
+    return _whole(len(written), [problem for day in written for problem in day_problems(tables, day)])
+
+
+def _whole(days: int, problems: list[str]) -> dg.AssetCheckResult:
+    found = {"problems": "; ".join(problems)} if problems else {}
+    return dg.AssetCheckResult(passed=not problems, metadata={"days": days, **found})
+
+
+@daily_asset(
+    deps=[audiences],
+    group_name="applications",
+    kinds={"csv", "python"},
+    owners=OWNERS,
+    pool=TABLES_POOL,
+)
+def audience_files(
+    context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings], tables: dg.ResourceParam[Tables]
+) -> dg.MaterializeResult:
+    """A CSV an audience for the shop's mail tool, `applications/audiences/<day>/`: whom to write to and nobody else.
+
+    An asset by itself, so that a day whose `audiences` fail a blocking check is not put where the mail tool looks.
+    """
+    from dagster_project.defs.applications.marketing_runs import draw_pictures, publish_day
+
+    rules = _rules(settings)
+    days = days_of(context)
+    folders = [publish_day(settings, tables, rules, day) for day in days]
+    # Of the newest day of the run alone: it shows the days before it.
+    pictures = draw_pictures(settings, tables, rules, days[-1], PICTURED_DAYS)
+    return dg.MaterializeResult(
+        metadata={"files": dg.MetadataValue.path(folders[-1]), **{path.stem: picture(path) for path in pictures}}
     )
+
+
+@dg.asset_check(asset=audience_files, blocking=True)
+def audience_files_whole(
+    context: dg.AssetCheckExecutionContext, settings: dg.ResourceParam[Settings], tables: dg.ResourceParam[Tables]
+) -> dg.AssetCheckResult:
+    """The files of a day list as many of each audience as the table says are written to."""
+    from dagster_project.defs.applications.marketing_runs import file_problems
+
+    written = days_checked(context, tables.audiences.days())
+    return _whole(len(written), [problem for day in written for problem in file_problems(settings, tables, day)])
 
 
 class EffectsConfig(dg.Config):

@@ -19,7 +19,13 @@ from intent_tracking.applications.marketing.audiences import (
     sizes,
     write_files,
 )
-from intent_tracking.applications.marketing.consent import CONSENT_FOLDER, Contacts, days_under_caps, read_consents
+from intent_tracking.applications.marketing.consent import (
+    CONSENT_FOLDER,
+    Consents,
+    Contacts,
+    days_under_caps,
+    read_consents,
+)
 from intent_tracking.applications.marketing.effects import Effect, contact_days, effects
 from intent_tracking.applications.marketing.history import days_before, end_of, history
 from intent_tracking.applications.marketing.membership import gather
@@ -58,23 +64,18 @@ def train(settings: Settings, tables: Tables, until: date | None) -> Trained:
 
 @dataclass(frozen=True)
 class DrawnDay:
-    """What a day gave: sizes of audiences, the folder of their files, the model asked, the number of consents.
-
-    `unknown_channels`: what is said of consents on which nobody can be written to.
-    """
+    """What a day gave: sizes of audiences, the model asked, and the consents that were read."""
 
     sizes: list[AudienceSize]
-    folder: Path
     model: str | None
-    consents: int
-    unknown_channels: list[str]
+    consents: Consents
 
 
 def draw_day(settings: Settings, tables: Tables, rules: MarketingRules, day: date) -> DrawnDay:
-    """Write `audiences`, `audience_contacts` and the files of one day."""
+    """Write `audiences` and `audience_contacts` of one day."""
     # Not one of later days: a day that is drawn again must not write to others, nor know what came after it.
     model = PropensityModel.newest(settings.applications, day)
-    consents = read_consents(settings.marketing / CONSENT_FOLDER)
+    consents = read_consents(settings.marketing / CONSENT_FOLDER, rules)
     looked_back = days_before(day, rules.history_days)
     around = [(each, tables.audience_contacts.read([each])) for each in days_under_caps(rules.caps, day)]
     with history(tables.validated_events.paths(looked_back), end_of(day), lines=True) as database:
@@ -92,16 +93,19 @@ def draw_day(settings: Settings, tables: Tables, rules: MarketingRules, day: dat
         )  # fmt: skip
     tables.audiences.write(day, found.members)
     tables.audience_contacts.write(day, found.contacts)
-    folder = settings.audience_files / day.isoformat()
-    write_files(folder, found.members, rules)
-    version = model.version if model else None
-    unknown = consents.unknown_channels(rules)
-    return DrawnDay(sizes(found.members, rules), folder, version, len(consents), unknown)
+    return DrawnDay(sizes(found.members, rules), model.version if model else None, consents)
 
 
 def _prices(tables: Tables, day: date) -> pa.Table:
     taken = tables.user_features.read([day], columns=["shopper_id", PRICE_FEATURE])
     return taken.rename_columns(["shopper_id", "price"])
+
+
+def publish_day(settings: Settings, tables: Tables, rules: MarketingRules, day: date) -> Path:
+    """Put the files of one day where the mail tool looks for them, from `audiences`; their folder."""
+    folder = settings.audience_files / day.isoformat()
+    write_files(folder, tables.audiences.read([day]), rules)
+    return folder
 
 
 def draw_pictures(settings: Settings, tables: Tables, rules: MarketingRules, day: date, days: int) -> list[Path]:
@@ -124,9 +128,9 @@ def draw_pictures(settings: Settings, tables: Tables, rules: MarketingRules, day
     ]
 
 
-def day_problems(settings: Settings, tables: Tables, day: date) -> list[str]:
+def day_problems(tables: Tables, day: date) -> list[str]:
     """What is wrong with the stored audiences of a day; nobody is named."""
-    rows = tables.audiences.read([day], columns=["shopper_id", "group", "held_back", "channel", "audience"]).to_pylist()
+    rows = tables.audiences.read([day], columns=["shopper_id", "held_back", "channel"]).to_pylist()
     problems = []
     twice = sum(count > 1 for count in Counter(row["shopper_id"] for row in rows).values())
     if twice:
@@ -138,6 +142,13 @@ def day_problems(settings: Settings, tables: Tables, day: date) -> list[str]:
     stored = tables.audience_contacts.read([day]).num_rows
     if contacted != stored:
         problems.append(f"{day}: {contacted} members may be written to, {stored} contacts are stored")
+    return problems
+
+
+def file_problems(settings: Settings, tables: Tables, day: date) -> list[str]:
+    """Where the files of a day and its stored audiences are not of one mind; nobody is named."""
+    problems = []
+    rows = tables.audiences.read([day], columns=["group", "held_back", "audience"]).to_pylist()
     treated = Counter(row["audience"] for row in rows if row["held_back"] is None and row["group"] == TREATED)
     for name in read_rules(settings.marketing).audiences:
         path = settings.audience_files / day.isoformat() / f"{name}.csv"

@@ -199,7 +199,7 @@ def write_files(folder: Path, table: pa.Table, rules: MarketingRules) -> dict[st
     """One CSV an audience of whom to write to, `<folder>/<audience>.csv`, all replaced at once; rows by audience.
 
     Neither the control group nor anybody who was held back is in them. A text that a spreadsheet would compute is
-    written as text (`tables.write_csv`).
+    written as text (`tables.write_csv`), an id as it is: `+4915112345678` is whom the mail tool knows.
     """
     reached = pc.and_(pc.equal(table["group"], TREATED), pc.is_null(table["held_back"]))
     rows = [_exported(row) for row in table.filter(reached).to_pylist()]
@@ -207,7 +207,8 @@ def write_files(folder: Path, table: pa.Table, rules: MarketingRules) -> dict[st
     with atomic_directory(folder) as building:
         for name in rules.audiences:
             of_audience = [row for row in rows if row["audience"] == name]
-            write_csv(building / f"{name}.csv", _EXPORTED, of_audience)
+            # Who is written to stands in a consent of the shop: no visitor chose these ids.
+            write_csv(building / f"{name}.csv", _EXPORTED, of_audience, verbatim={"shopper_id"})
             written[name] = len(of_audience)
     return written
 

@@ -1,7 +1,8 @@
 """Who may be written to, on which channel: what the shop says, and how often it was done already.
 
 Consents are files that the shop lands below `<home>/marketing/consents/`, CSV or Parquet, with the columns `shopper_id,
-channel, given_at, withdrawn_at`; times are ISO 8601 with an offset. Nobody is written to who is not in one.
+channel, given_at, withdrawn_at`; times are ISO 8601 with an offset. Nobody is written to who is not in one. What is
+wrong in a consent leads to no message, and what is wrong in a withdrawal must not lead to one either.
 """
 
 from __future__ import annotations
@@ -36,70 +37,110 @@ CONTACT_SCHEMA: Final = pa.schema(
 
 
 @dataclass(frozen=True)
+class UnknownChannel:
+    """A channel in consent files that has no cap: the place of its first row, `file:line`, and how often it occurs."""
+
+    first: str
+    rows: int = 0
+    withdrawals: int = 0
+
+
+@dataclass(frozen=True)
 class Consents:
     """By (shopper, channel): when consent was given, and when it was withdrawn, in any order.
 
-    `channels`: of each channel the place of its first row, `file:line`, and how many rows there are.
+    Attributes:
+        everywhere: by shopper the withdrawals on a channel that nobody knows. They withdraw every channel: `emial` was
+            meant to stop something.
+        unknown: by name, each channel that has no cap.
     """
 
     given: Mapping[tuple[str, str], tuple[datetime, ...]]
     withdrawn: Mapping[tuple[str, str], tuple[datetime, ...]]
-    channels: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    everywhere: Mapping[str, tuple[datetime, ...]] = field(default_factory=dict)
+    unknown: Mapping[str, UnknownChannel] = field(default_factory=dict)
 
     def holds(self, shopper_id: str, channel: str, moment: datetime) -> bool:
         """Whether the shopper may be written to: a consent given by `moment` that was not withdrawn since.
 
         A withdrawal counts from when it is known, also for a day that is made again; at equal times it wins.
         """
-        key = (shopper_id, channel)
+        key = _key(shopper_id, channel)
         last = max((at for at in self.given.get(key, ()) if at <= moment), default=None)
-        return last is not None and all(at < last for at in self.withdrawn.get(key, ()))
+        ends = (*self.withdrawn.get(key, ()), *self.everywhere.get(key[0], ()))
+        return last is not None and all(at < last for at in ends)
+
+    @property
+    def withdrawn_without_consent(self) -> int:
+        """Shoppers who withdrew and never consented to anything: their consent may stand under another id."""
+        return len(({shopper for shopper, _ in self.withdrawn} | self.everywhere.keys()) - {s for s, _ in self.given})
 
     def unknown_channels(self, rules: MarketingRules) -> list[str]:
-        """Each channel that no audience writes on, with the place of its first row; nobody is ever written to on it.
+        """What is said of each channel without a cap: the place of its first row, and what its withdrawals do.
 
         Of many different ones the places alone: then ids may stand where channels belong.
         """
-        used = {channel for audience in rules.audiences.values() for channel in audience.channels}
-        unknown = {name: seen for name, seen in self.channels.items() if name not in used}
-        if len(unknown) > _MOST_NAMED:
-            first = next(iter(unknown.values()))[0]
-            return [f"{first}: {len(unknown):,} different channels that no audience uses; are columns in their place?"]
-        known = ", ".join(sorted(used))
+        if len(self.unknown) > _MOST_NAMED:
+            first = next(iter(self.unknown.values())).first
+            withdrawals = sum(each.withdrawals for each in self.unknown.values())
+            return [
+                f"{first}: {len(self.unknown):,} different channels that have no cap{_effect_of(withdrawals)}; are "
+                "columns in their place?"
+            ]
+        known = ", ".join(sorted(rules.caps))
         return [
-            f"{place}: no audience uses the channel {name!r} ({rows:,} rows); those in use: {known}"
-            for name, (place, rows) in unknown.items()
+            f"{each.first}: the channel {name!r} has no cap ({each.rows:,} rows{_effect_of(each.withdrawals)}); those "
+            f"that have one: {known}"
+            for name, each in self.unknown.items()
         ]
 
     def __len__(self) -> int:
         return len(self.given.keys() | self.withdrawn.keys())
 
 
-def read_consents(folder: Path) -> Consents:
+def _effect_of(withdrawals: int) -> str:
+    return f", {withdrawals:,} withdrawals, each of every channel of its shopper" if withdrawals else ""
+
+
+def _key(shopper_id: str, channel: str) -> tuple[str, str]:
+    # Ids in events have no white space around them, and names of channels in the rules are in small letters.
+    return shopper_id.strip(), channel.strip().casefold()
+
+
+def read_consents(folder: Path, rules: MarketingRules) -> Consents:
     """Every consent file below `folder` (`Settings.marketing / CONSENT_FOLDER`); no file: nobody has consented.
+
+    White space around an id or a channel does not count, nor do capitals in a channel. Channels are known that have a
+    cap in `rules`.
 
     Raises:
         MarketingError: a column is missing, a time cannot be read or has no offset; the message names file and line.
     """
     given: dict[tuple[str, str], list[datetime]] = {}
     withdrawn: dict[tuple[str, str], list[datetime]] = {}
-    channels: dict[str, tuple[str, int]] = {}
+    everywhere: dict[str, list[datetime]] = {}
+    unknown: dict[str, UnknownChannel] = {}
     for path in sorted([*folder.glob("*.csv"), *folder.glob("*.parquet")]):
         for number, row in _rows(path):
             where = f"{path}:{number}"
-            if not row["shopper_id"] or not row["channel"]:
+            shopper, channel = _key(str(row["shopper_id"] or ""), str(row["channel"] or ""))
+            if not shopper or not channel:
                 raise MarketingError(f"{where}: shopper_id and channel must both be there")
-            key = (str(row["shopper_id"]), str(row["channel"]))
-            first, seen = channels.get(key[1], (where, 0))
-            channels[key[1]] = (first, seen + 1)
-            for column, times in (("given_at", given), ("withdrawn_at", withdrawn)):
-                moment = _moment(row[column], f"{where}, {column}")
-                if moment is not None:
-                    times.setdefault(key, []).append(moment)
+            begins, ends = (_moment(row[name], f"{where}, {name}") for name in ("given_at", "withdrawn_at"))
+            if begins is not None:
+                given.setdefault((shopper, channel), []).append(begins)
+            if channel not in rules.caps:
+                seen = unknown.get(channel, UnknownChannel(where))
+                unknown[channel] = UnknownChannel(seen.first, seen.rows + 1, seen.withdrawals + (ends is not None))
+                if ends is not None:
+                    everywhere.setdefault(shopper, []).append(ends)
+            elif ends is not None:
+                withdrawn.setdefault((shopper, channel), []).append(ends)
     return Consents(
         given={key: tuple(times) for key, times in given.items()},
         withdrawn={key: tuple(times) for key, times in withdrawn.items()},
-        channels=channels,
+        everywhere={shopper: tuple(times) for shopper, times in everywhere.items()},
+        unknown=unknown,
     )
 
 

@@ -49,6 +49,7 @@ APPLICATIONS = {
     "propensity_model",
     "audiences",
     "audience_effects",
+    "audience_files",
     "online_derived_views",
     "risk_cases",
     "risk_model",
@@ -58,7 +59,7 @@ APPLICATIONS = {
     "user_items",
 }
 # Their assets by the day.
-DAILY_APPLICATIONS = {"insights_report", "user_segments", "audiences", "risk_cases", "risk_scores"}
+DAILY_APPLICATIONS = {"insights_report", "user_segments", "audiences", "audience_files", "risk_cases", "risk_scores"}
 HEAVY = (
     "torch",
     "transformers",

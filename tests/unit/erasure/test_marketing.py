@@ -31,15 +31,16 @@ def marketing(home: Path) -> tuple[Path, Path, Path]:
     consents.mkdir(parents=True)
     given = "2026-01-01T00:00:00+00:00"
     (consents / "a.csv").write_text(
-        f'{HEADER}\n{ANN},email,{given},\n"{BOB}",email,{given},\n{ANN},sms,{given},{given}\n'
+        f'{HEADER}\n{ANN},email,{given},\n"{BOB}",email,{given},\n{ANN} ,sms,{given},{given}\n'
     )
     rows = [
-        {"shopper_id": s, "channel": "push", "given_at": AT - timedelta(days=9), "withdrawn_at": AT} for s in (ANN, BOB)
+        {"shopper_id": s, "channel": "push", "given_at": AT - timedelta(days=9), "withdrawn_at": AT}
+        for s in (f" {ANN}", BOB)
     ]
     pq.write_table(pa.Table.from_pylist(rows), consents / "b.parquet")
     listed = home / "applications" / "audiences" / "2026-03-09" / "lapsing.csv"
     lines = [{"shopper_id": s, "message": 'said "hi",\nand left'} for s in (ANN, BOB)]
-    write_csv(listed, ["shopper_id", "message"], lines)
+    write_csv(listed, ["shopper_id", "message"], lines, verbatim={"shopper_id"})
     return consents / "a.csv", consents / "b.parquet", listed
 
 
@@ -78,7 +79,7 @@ def test_after_the_erasure_what_is_landed_again_goes_and_a_new_consent_stays(tmp
     assert prove(settings)[0].finished
     text.write_text(f"{HEADER}\n{ANN},email,2026-01-01T00:00:00Z,\n{ANN},sms,2026-04-01T00:00:00Z,\n{ANN},push,,\n")
     later = tmp_path / "applications" / "audiences" / "2026-04-02" / "lapsing.csv"
-    write_csv(later, ["shopper_id"], [{"shopper_id": ANN}])
+    write_csv(later, ["shopper_id"], [{"shopper_id": ANN}], verbatim={"shopper_id"})
     assert sum(erase_consents(tmp_path, erasures.tombstones()).values()) == 2
     assert text.read_text() == f"{HEADER}\n{ANN},sms,2026-04-01T00:00:00Z,\n"
     assert not erase_audience_files(tmp_path, erasures.tombstones())
