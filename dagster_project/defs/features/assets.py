@@ -1,6 +1,6 @@
 """Feature snapshots by day, and the online store that the service reads."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 
 import dagster as dg
@@ -17,6 +17,30 @@ OWNERS = ["team:data-platform"]
 WINDOW_DAYS = 30  # what LAST_30_DAYS spans; a test holds it against the longest window that a feature declares
 
 
+def _history(day: date) -> list[date]:
+    return [day - timedelta(days=back) for back in reversed(range(WINDOW_DAYS))]
+
+
+def _require_ingested(events: DayTable, days: Sequence[date]) -> None:
+    """Every day that the snapshots of `days` read is written; a shop has no day before its first.
+
+    A day on which nothing happened is written, with no rows. One that is not written would be counted as such a day,
+    and the snapshot, which says what was known of its day, is not made again.
+
+    Raises:
+        dg.Failure: a day is missing.
+    """
+    written = events.days()
+    first = min([*written[:1], *days])
+    missing = sorted({past for day in days for past in _history(day) if past >= first} - set(written))
+    if missing:
+        names = ", ".join(day.isoformat() for day in missing)
+        raise dg.Failure(
+            f"{events.name} is not written for {names}, which the snapshots of {days[0]} to {days[-1]} count: run "
+            "ingest_job for these days (one without events is written, too), then these snapshots again"
+        )
+
+
 def _snapshots(
     context: dg.AssetExecutionContext,
     events: DayTable,
@@ -26,9 +50,9 @@ def _snapshots(
 ) -> dg.MaterializeResult:
     """Write the snapshot of each day of the run, from the events of the days that its windows reach back to."""
     rows = 0
+    _require_ingested(events, days_of(context))
     for day in days_of(context):
-        history = [day - timedelta(days=back) for back in reversed(range(WINDOW_DAYS))]
-        table = snapshot(events.read(history, columns=columns), day)
+        table = snapshot(events.read(_history(day), columns=columns), day)
         features.write(day, table)
         rows += table.num_rows
         context.add_asset_metadata(
