@@ -25,6 +25,7 @@ from benchmarks.applications.lines import Line
 from intent_tracking.applications.recommendation.candidates import FEATURES, Candidates
 from intent_tracking.applications.recommendation.history import History, Visit
 from intent_tracking.applications.recommendation.interactions import (
+    MOST_ITEMS_OF_A_VISIT,
     Catalogue,
     Interactions,
     Ints,
@@ -298,7 +299,10 @@ def _speed(what: str, seconds: Sequence[float], target: float | None) -> list[Li
 
 
 def _million(ranker: Ranker) -> list[Line]:
-    """A made-up shop: a million items with names of four of 60,000 words, two million visits of five by Zipf's law."""
+    """A made-up shop: a million items with names of four of 60,000 words, two million visits of five by Zipf's law.
+
+    One visit of each day is a crawler's, as long as what counts of a visit may be.
+    """
     interactions = _made_up(items=1_000_000, visits=2_000_000, lines=5)
     begin = time.perf_counter()
     index = learn_index(interactions, int(interactions.days[-1]) + 1)
@@ -317,7 +321,7 @@ def _million(ranker: Ranker) -> list[Line]:
         recommender.recommend(question, shipped_rules())
         seconds.append(time.perf_counter() - begin)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    what = "made-up shop, 1,000,000 items, 10,000,000 lines"
+    what = f"made-up shop, 1,000,000 items, {len(interactions.items):,} lines"
     return [
         Line(f"{what}: index learned in s", took, better="lower"),
         Line(f"{what}: arrays of the index, GB", _bytes(index) / 1e9, better="lower"),
@@ -337,15 +341,20 @@ def _made_up(items: int, visits: int, lines: int) -> Interactions:
         prices=random.uniform(1, 100, items).astype(np.float32),
         first_days=np.zeros(items, np.int32),
     )
+    days = np.sort(random.integers(15_000, 15_365, visits)).astype(np.int32)
+    sizes = np.full(visits, lines)
+    sizes[np.unique(days, return_index=True)[1]] = MOST_ITEMS_OF_A_VISIT
+    starts = np.r_[0, np.cumsum(sizes)]
     # What is bought together stands close together: a popular item, and others near it.
     centre = random.zipf(1.2, visits) % items
-    chosen = (centre[:, None] * 7919 + random.geometric(0.1, (visits, lines)).cumsum(axis=1)) % items
+    steps = random.geometric(0.1, starts[-1]).cumsum()
+    chosen = np.repeat(centre * 7919 - steps[starts[:-1]], sizes) + steps
     return Interactions(
         catalogue=catalogue,
-        starts=np.arange(visits + 1, dtype=np.int64) * lines,
-        items=chosen.ravel().astype(np.int32),
-        reaches=np.full(visits * lines, Reach.BOUGHT, np.int8),
-        days=np.sort(random.integers(15_000, 15_365, visits)).astype(np.int32),
+        starts=starts.astype(np.int64),
+        items=(chosen % items).astype(np.int32),
+        reaches=np.repeat(np.where(sizes == lines, Reach.BOUGHT, Reach.LOOKED), sizes).astype(np.int8),
+        days=days,
         shoppers=random.integers(0, visits // 5, visits).astype(np.int32),
     )
 

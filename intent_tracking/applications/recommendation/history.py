@@ -13,7 +13,7 @@ from intent_tracking.applications.recommendation.interactions import Interaction
 
 MOST_VISITS: Final = 100
 MOST_LINES: Final = 1000
-"""What is kept of a shopper: the newest visits, up to so many and so many lines."""
+"""What is kept of a shopper: the newest visits and lines, up to so many of either."""
 
 
 class HistoryError(ValueError):
@@ -64,14 +64,15 @@ class History:
 
 
 def shortened(visits: Sequence[Visit]) -> History:
-    """The newest of `visits`, within the bounds."""
+    """The newest of `visits`, within the bounds; of the oldest one kept, the last of its items."""
     kept: list[Visit] = []
-    lines = 0
+    left = MOST_LINES
     for visit in sorted(visits, key=lambda each: each.day)[-MOST_VISITS:][::-1]:
-        lines += len(visit.items)
-        if lines > MOST_LINES and kept:
+        if not left:
             break
-        kept.append(visit)
+        items = dict(list(visit.items.items())[-left:])
+        left -= len(items)
+        kept.append(Visit(visit.day, items))
     return History(tuple(reversed(kept)))
 
 

@@ -19,6 +19,9 @@ import pyarrow as pa
 Ints = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float32]
 
+MOST_ITEMS_OF_A_VISIT: Final = 200
+"""What counts of a visit: the items that it went furthest with, then the newest. What goes together is learned in time
+that grows with the square of it, and who goes through a whole catalogue says nothing of any two items."""
 _EPOCH: Final = date(1970, 1, 1)
 INTERACTION_COLUMNS: Final = ["event_id", "event_name", "event_time", "shopper_id", "items"]
 """The columns of EVENT_SCHEMA that are read."""
@@ -69,7 +72,7 @@ class Interactions:
 
     Attributes:
         catalogue: what the item numbers mean.
-        starts: `[visits + 1]`, where the lines of each visit begin.
+        starts: `[visits + 1]`, where the lines of each visit begin; `MOST_ITEMS_OF_A_VISIT` lines at most.
         items, reaches: `[lines]`; within a visit in the order of the first event about the item.
         days, shoppers: `[visits]`: day number since 1970 and a number for each shopper.
         shopper_ids: what the shopper numbers mean; no index keeps them.
@@ -153,7 +156,9 @@ _VISITS = """
                     (SELECT DISTINCT shopper_id FROM lines))
     SELECT day, shopper, item, max(reach) AS reach, min(place) AS place
     FROM lines JOIN numbered USING (item_id) JOIN people USING (shopper_id)
-    GROUP BY day, shopper, item ORDER BY day, shopper, min(place)
+    GROUP BY day, shopper, item
+    QUALIFY row_number() OVER (PARTITION BY day, shopper ORDER BY max(reach) DESC, max(place) DESC) <= ?
+    ORDER BY day, shopper, min(place)
 """
 
 
@@ -173,7 +178,7 @@ def interactions_of(events: pa.Table) -> Interactions:
         database.execute(_LINES)
         described = database.execute(_CATALOGUE).to_arrow_table()
         people = database.execute("SELECT DISTINCT shopper_id FROM lines ORDER BY shopper_id").to_arrow_table()
-        lines = database.execute(_VISITS).to_arrow_table()
+        lines = database.execute(_VISITS, [MOST_ITEMS_OF_A_VISIT]).to_arrow_table()
     days, shoppers = _numbers(lines["day"], np.int32), _numbers(lines["shopper"], np.int32)
     begins = np.flatnonzero(np.r_[True, (np.diff(days) != 0) | (np.diff(shoppers) != 0)]) if len(days) else days
     return Interactions(

@@ -13,7 +13,13 @@ import numpy.typing as npt
 from intent_tracking.applications.recommendation.candidates import Candidates, candidates_of
 from intent_tracking.applications.recommendation.diversity import chosen
 from intent_tracking.applications.recommendation.history import History
-from intent_tracking.applications.recommendation.interactions import Floats, Ints, Reach, day_number
+from intent_tracking.applications.recommendation.interactions import (
+    MOST_ITEMS_OF_A_VISIT,
+    Floats,
+    Ints,
+    Reach,
+    day_number,
+)
 from intent_tracking.applications.recommendation.item_index import ItemIndex
 from intent_tracking.applications.recommendation.ranker import Ranker
 from intent_tracking.applications.recommendation.reasons import Reasons
@@ -126,6 +132,10 @@ class Recommender:
             if item in known:
                 number = known[item]
                 session[number] = max(reach, session.pop(number, Reach.LOOKED))
+        # What a visit that is learned from keeps; what is paid for stays, so that it is not offered again.
+        newest = list(reversed(session))
+        furthest = set(sorted(newest, key=session.__getitem__, reverse=True)[:MOST_ITEMS_OF_A_VISIT])
+        session = {number: reach for number, reach in session.items() if number in furthest}
         past = np.array(lines, np.int32).reshape(-1, 3)
         return Situation(
             day=today,

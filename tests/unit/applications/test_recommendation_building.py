@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -20,15 +20,28 @@ from intent_tracking.applications.recommendation.building import (
     build_item_index,
 )
 from intent_tracking.applications.recommendation.files import LiveIndex
-from intent_tracking.applications.recommendation.history import histories
-from intent_tracking.applications.recommendation.interactions import Reach, interactions_of
+from intent_tracking.applications.recommendation.history import MOST_LINES, History, Visit, histories, shortened
+from intent_tracking.applications.recommendation.interactions import (
+    MOST_ITEMS_OF_A_VISIT,
+    Interactions,
+    Reach,
+    day_of,
+    interactions_of,
+)
+from intent_tracking.applications.recommendation.item_index import learn_index
+from intent_tracking.applications.recommendation.learning import examples_of
+from intent_tracking.applications.recommendation.ranker import Ranker
+from intent_tracking.applications.recommendation.ranker_training import as_onnx
+from intent_tracking.applications.recommendation.recommender import Question, Recommender
 from intent_tracking.release import Component, publish
 from intent_tracking.settings import Settings
-from tests.fakes.shop_purchases import purchases
+from tests.fakes.shop_events import event_row, table
+from tests.fakes.shop_purchases import BEGIN, purchases
 
 pytestmark = pytest.mark.unit
 
 UNTIL = date(2026, 3, 29)
+FLAT = Ranker(as_onnx([{"tree_structure": {"leaf_value": 0.0}}]))
 SMALL = IndexConfig(training_days=28, held_out_days=14, least_examples=30, most_examples=60)
 
 
@@ -72,3 +85,55 @@ def test_the_past_of_each_shopper_is_what_its_events_say() -> None:
         if reach is Reach.BOUGHT
     }
     assert stored == bought
+
+
+def crawled(days: int, looks: int) -> Interactions:
+    """A shopper who goes through another part of the catalogue every day, buys the first of it, and then buys once."""
+    rows = []
+    for day in range(days):
+        at = BEGIN + timedelta(days=day)
+        seen = [{"item_id": f"i{day * looks + number:05}"} for number in range(looks)]
+        rows.append(event_row("view_item", at, shopper="crawler", number=2 * day, items=seen))
+        rows.append(event_row("purchase", at, shopper="crawler", number=2 * day + 1, items=seen[:1], value=1.0))
+    last = [{"item_id": "i00000"}]
+    rows.append(
+        event_row("purchase", at + timedelta(days=1), shopper="crawler", number=2 * days, items=last, value=1.0)
+    )
+    return interactions_of(table(rows))
+
+
+def test_of_a_visit_through_the_whole_catalogue_the_furthest_and_newest_items_count() -> None:
+    # Cause: what goes together takes the square of the longest visit, and one crawler's day had no end.
+    found = crawled(days=1, looks=500)
+    lines = found.lines_of(0)
+    kept = [found.catalogue.ids[item] for item in found.items[lines]]
+    assert len(found.catalogue) == 500
+    assert kept == ["i00000", *(f"i{number:05}" for number in range(500 - MOST_ITEMS_OF_A_VISIT + 1, 500))]
+    assert found.reaches[lines].tolist() == [Reach.BOUGHT] + [Reach.LOOKED] * (MOST_ITEMS_OF_A_VISIT - 1)
+
+
+@pytest.mark.parametrize(("days", "looks"), [(8, 150), (120, 15), (3, 40)])
+def test_a_ranker_is_trained_on_the_past_that_is_served(days: int, looks: int) -> None:
+    # Cause: a stored past ended with a whole visit, and one that was learned from was cut within it.
+    shop = crawled(days, looks)
+    (example,) = examples_of(shop, int(shop.days[-1]), int(shop.days[-1]), most=10)
+    served = Recommender(learn_index(shop, int(shop.days[-1])), FLAT)
+    stored = histories(shop.before(int(shop.days[-1])))["crawler"]
+    now = served.situation(Question(stored, (), None, day_of(int(shop.days[-1])), 10))
+    for name in ("items", "reaches", "days"):
+        assert getattr(now, name).tolist() == getattr(example.situation, name).tolist()
+    assert len(now.items) == min(days * looks, 100 * looks, MOST_LINES)
+
+
+def test_a_session_counts_as_much_as_a_visit_and_what_it_paid_for_stays() -> None:
+    shop = crawled(days=1, looks=500)
+    served = Recommender(learn_index(shop, int(shop.days[-1]) + 1), FLAT)
+    session = [("i00000", Reach.BOUGHT), *((item, Reach.LOOKED) for item in shop.catalogue.ids[1:])]
+    now = served.situation(Question(History(), session, None, UNTIL, 10))
+    kept = [shop.catalogue.ids[item] for item in now.session_items]
+    assert kept == ["i00000", *shop.catalogue.ids[-MOST_ITEMS_OF_A_VISIT + 1 :]]
+
+
+def test_what_is_stored_of_one_endless_day_is_bounded() -> None:
+    (kept,) = shortened([Visit(UNTIL, {str(number): Reach.LOOKED for number in range(20_000)})]).visits
+    assert list(kept.items) == [str(number) for number in range(20_000 - MOST_LINES, 20_000)]
