@@ -22,6 +22,8 @@ Floats = npt.NDArray[np.float32]
 MOST_ITEMS_OF_A_VISIT: Final = 200
 """What counts of a visit: the items that it went furthest with, then the newest. What goes together is learned in time
 that grows with the square of it, and who goes through a whole catalogue says nothing of any two items."""
+# So few that a new price is soon the price, and enough that one shopper does not make it.
+_PRICING_SHOPPERS: Final = 9
 _EPOCH: Final = date(1970, 1, 1)
 INTERACTION_COLUMNS: Final = ["event_id", "event_name", "event_time", "shopper_id", "items"]
 """The columns of EVENT_SCHEMA that are read."""
@@ -47,11 +49,12 @@ REACH_OF_EVENT: Final = {
 
 @dataclass(frozen=True)
 class Catalogue:
-    """The items that were seen, in the order of their index, called what most shoppers saw.
+    """The items that were seen, in the order of their index.
 
     Attributes:
-        ids, names, categories, brands: texts; empty where no event tells.
-        prices: newest price, NaN where no event tells.
+        ids: texts.
+        names, categories, brands: what most shoppers saw; empty where no event tells.
+        prices: median of what the newest few shoppers saw last, NaN where no event tells.
         first_days: day number of the first event.
     """
 
@@ -137,17 +140,25 @@ _LINES = """
         FROM events JOIN reaches ON events.event_name = reaches.event_name
     )
 """
-# Names come from browsers: an item is called what most shoppers saw, so that one visitor cannot write to the others.
+# All of it comes from browsers, and the rules of the shop go by it: an item is called and belongs as most shoppers saw,
+# and costs what the middle one of the newest saw, so that one visitor neither writes to the others nor moves an item.
 _CATALOGUE = """
-    WITH spellings AS (SELECT item_id, name, count(DISTINCT shopper_id) AS shoppers, max(place) AS newest
-                       FROM lines WHERE name <> '' GROUP BY item_id, name),
-         called AS (SELECT item_id, arg_max(name, (shoppers, newest)) AS name FROM spellings GROUP BY item_id)
-    SELECT item_id, min(day) AS first_day,
-           coalesce(any_value(called.name), '') AS name,
-           coalesce(arg_max(category, place) FILTER (category <> ''), '') AS category,
-           coalesce(arg_max(brand, place) FILTER (brand <> ''), '') AS brand,
-           arg_max(price, place) FILTER (price IS NOT NULL) AS price
-    FROM lines LEFT JOIN called USING (item_id) GROUP BY item_id ORDER BY item_id
+    WITH told AS (UNPIVOT (SELECT item_id, shopper_id, place, name, category, brand FROM lines)
+                  ON name, category, brand INTO NAME part VALUE word),
+         counted AS (SELECT item_id, part, word, count(DISTINCT shopper_id) AS shoppers, max(place) AS newest
+                     FROM told WHERE word <> '' GROUP BY item_id, part, word),
+         words AS (SELECT item_id, arg_max(word, (shoppers, newest)) FILTER (part = 'name') AS name,
+                          arg_max(word, (shoppers, newest)) FILTER (part = 'category') AS category,
+                          arg_max(word, (shoppers, newest)) FILTER (part = 'brand') AS brand
+                   FROM counted GROUP BY item_id),
+         priced AS (SELECT item_id, arg_max(price, place) AS price
+                    FROM lines WHERE price IS NOT NULL GROUP BY item_id, shopper_id
+                    QUALIFY row_number() OVER (PARTITION BY item_id ORDER BY max(place) DESC) <= ?),
+         prices AS (SELECT item_id, quantile_disc(price, 0.5) AS price FROM priced GROUP BY item_id),
+         known AS (SELECT item_id, min(day) AS first_day FROM lines GROUP BY item_id)
+    SELECT item_id, first_day, coalesce(name, '') AS name, coalesce(category, '') AS category,
+           coalesce(brand, '') AS brand, price
+    FROM known LEFT JOIN words USING (item_id) LEFT JOIN prices USING (item_id) ORDER BY item_id
 """
 _VISITS = """
     WITH numbered AS (SELECT item_id, row_number() OVER (ORDER BY item_id) - 1 AS item FROM
@@ -176,7 +187,7 @@ def interactions_of(events: pa.Table) -> Interactions:
         database.register("events", events.select(INTERACTION_COLUMNS))
         database.register("reaches", reaches)
         database.execute(_LINES)
-        described = database.execute(_CATALOGUE).to_arrow_table()
+        described = database.execute(_CATALOGUE, [_PRICING_SHOPPERS]).to_arrow_table()
         people = database.execute("SELECT DISTINCT shopper_id FROM lines ORDER BY shopper_id").to_arrow_table()
         lines = database.execute(_VISITS, [MOST_ITEMS_OF_A_VISIT]).to_arrow_table()
     days, shoppers = _numbers(lines["day"], np.int32), _numbers(lines["shopper"], np.int32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -228,6 +228,34 @@ def test_one_visitor_neither_names_items_nor_brings_new_ones(shop: Interactions,
         answer = ask(fooled, session=(("left-7", Reach.LOOKED),), intent=intent, count=100)
         assert "made-up" not in ids(answer)
     assert "made-up" in ids(ask(fooled, by=rules(least_shoppers=0), count=100))
+
+
+def test_one_visitor_moves_no_item_out_of_what_the_shop_excludes() -> None:
+    # Cause: the last event alone said what category and brand an item has and what it costs.
+    told = {"item_id": "i1", "item_name": "knife", "item_category": "adult", "item_brand": "acme", "price": 20.0}
+    fooled = told | {"item_category": "toys", "item_brand": "other", "price": 0.01}
+    at = datetime(2026, 1, 5, tzinfo=UTC)
+    rows = [
+        *(event_row("view_item", at + timedelta(hours=n), shopper=f"s{n}", items=[told]) for n in range(30)),
+        *(
+            event_row("purchase", at + timedelta(days=9 + n), shopper="trickster", number=n, items=[fooled], value=0.01)
+            for n in range(60)
+        ),
+    ]
+    found = interactions_of(table(rows)).catalogue
+    assert (found.names, found.categories, found.brands) == (("knife",), ("adult",), ("acme",))
+    assert found.prices.tolist() == [20.0]
+
+
+def test_a_new_price_is_the_price_when_most_of_the_newest_shoppers_saw_it() -> None:
+    at = datetime(2026, 1, 5, tzinfo=UTC)
+    prices = [20.0] * 30 + [12.5] * 5
+    rows = [
+        event_row("view_item", at + timedelta(hours=n), shopper=f"s{n}", items=[{"item_id": "i1", "price": price}])
+        for n, price in enumerate(prices)
+    ]
+    assert interactions_of(table(rows[:-1])).catalogue.prices.tolist() == [20.0]
+    assert interactions_of(table(rows)).catalogue.prices.tolist() == [12.5]
 
 
 def test_what_nobody_had_seen_yet_is_no_candidate_of_a_past_day() -> None:
