@@ -212,6 +212,10 @@ class DayTable:
         found = (self.root / self.name).glob("day=*/part.parquet")
         return sorted(date.fromisoformat(path.parent.name.removeprefix("day=")) for path in found)
 
+    def row_count(self, day: date) -> int:
+        """Rows of `day`, by the footer of its file; 0 where it was never written."""
+        return sum(int(pq.read_metadata(path).num_rows) for path in self.paths([day]))
+
     def write(self, day: date, table: pa.Table) -> None:
         """Replace the partition of `day` atomically.
 

@@ -120,6 +120,23 @@ def test_a_corrupted_partition_blocks_what_stands_on_it_and_says_which_values(in
     assert not result.get_asset_materialization_events()
 
 
+def test_a_silent_day_is_a_warning_and_one_wholly_in_quarantine_an_error_that_blocks_nothing(tmp_path):
+    tables = Tables(tmp_path / "tables")
+    key = dg.AssetCheckKey(dg.AssetKey("validated_events"), "validated_events_usual")
+    jobs = dg.Definitions(jobs=[dg.define_asset_job("usual", selection=dg.AssetSelection.checks(key))])
+    definitions = dg.Definitions.merge(build_definitions(Settings(home=tmp_path, first_day=FIRST)), jobs)
+    found = []
+    with dg.DagsterInstance.ephemeral() as instance:
+        for days_later, accepted, quarantined in ((0, 30, 0), (7, 0, 0), (8, 0, 30)):
+            for table, rows in ((tables.validated_events, accepted), (tables.quarantined_events, quarantined)):
+                row = dict.fromkeys(table.schema.names) | {"record_count": 1}
+                table.write(FIRST + timedelta(days=days_later), pa.Table.from_pylist([row] * rows, schema=table.schema))
+            result = definitions.resolve_job_def("usual").execute_in_process(instance=instance)
+            (check,) = result.get_asset_check_evaluations()
+            found.append((result.success, check.passed, check.severity.value))
+    assert found == [(True, True, "WARN"), (True, False, "WARN"), (True, False, "ERROR")]
+
+
 def check_then_sessions(home: Path) -> dg.JobDefinition:
     """Sessions behind the suite of validated_events, without making the events again."""
     definitions = build_definitions(Settings(home=home, first_day=FIRST))

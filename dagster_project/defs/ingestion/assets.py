@@ -5,23 +5,16 @@ from collections.abc import Iterator
 from datetime import date
 
 import dagster as dg
-import pyarrow.compute as pc
 
 from dagster_project.metadata import counts, sample
 from dagster_project.partitions import DAYS, RANGE_IN_ONE_RUN, TABLES_POOL, daily_asset, days_of
 from dagster_project.resources.tables import Tables
 from intent_tracking.settings import Settings
-from intent_tracking.tables import DayTable
 from intent_tracking.tombstones import Erasures
 
 OWNERS = ["team:data-platform"]
 # A full disk or a file that is still being copied: worth another try, not worth waking anybody.
 RETRY = dg.RetryPolicy(max_retries=2, delay=3, backoff=dg.Backoff.EXPONENTIAL)
-
-
-def records_in(table: DayTable, day: date) -> int:
-    """Log records on disk in the partition of `day`."""
-    return int(pc.sum(table.read([day], columns=["record_count"])["record_count"], min_count=0).as_py())
 
 
 @daily_asset(
@@ -42,6 +35,7 @@ def raw_events(
     before anything is stored; records of people who were erased are counted (`erased`) and not stored.
     """
     from intent_tracking.events.ingest import collect
+    from intent_tracking.events.volume import records_in
 
     if settings.event_log_kafka is not None:
         from intent_tracking.events.kafka_log import copy_topic
@@ -113,6 +107,7 @@ def validate_events(
     """Split each day of `raw_events` into accepted and quarantined."""
     from dagster_project.defs.ingestion.conservation import DayCount, conservation_result
     from intent_tracking.events.validate import accepted_ids, validate
+    from intent_tracking.events.volume import records_in
 
     day_counts = []
     for day in days_of(context):

@@ -1,6 +1,59 @@
-"""The suites of the event tables."""
+"""The suites of the event tables, and whether their days are as usual."""
 
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from dagster_project.metadata import rows_as_markdown
+from dagster_project.partitions import days_checked
+from dagster_project.resources.tables import Tables
 from dagster_project.suite_checks import day_table_check
 
 raw_events_valid = day_table_check("raw_events", lambda tables: tables.raw_events)
 validated_events_valid = day_table_check("validated_events", lambda tables: tables.validated_events)
+
+
+@dg.asset_check(asset="validated_events")
+def validated_events_usual(
+    context: dg.AssetCheckExecutionContext, tables: dg.ResourceParam[Tables]
+) -> dg.AssetCheckResult:
+    """Each day has events where its weekday usually has some, and no more than usual is in quarantine.
+
+    A warning; an error where a day is wholly in quarantine. It blocks nothing: the other days are as good as ever.
+    """
+    from intent_tracking.events.volume import DayVolume, Remark, days_before, records_in, remark_on
+
+    days = days_checked(context, tables.validated_events.days())
+    written = set(tables.validated_events.days())
+    volumes = {
+        day: DayVolume(records_in(tables.validated_events, day), records_in(tables.quarantined_events, day))
+        for day in sorted({*days, *(before for day in days for before in days_before(day))} & written)
+    }
+    today = datetime.now(UTC).date()
+    found = [
+        (day, remark)
+        for day in days
+        if day in volumes and (remark := remark_on(day, volumes, is_over=day < today)) is not None
+    ]
+    rows: list[dict[str, object]] = [
+        {
+            "day": day,
+            "accepted": volumes[day].accepted,
+            "quarantined": volumes[day].quarantined,
+            "share": f"{volumes[day].quarantined_share:.2%}",
+            "why": remark.value,
+        }
+        for day, remark in found
+    ]
+    is_error = any(remark is Remark.WHOLLY_QUARANTINED for _, remark in found)
+    return dg.AssetCheckResult(
+        passed=not found,
+        severity=dg.AssetCheckSeverity.ERROR if is_error else dg.AssetCheckSeverity.WARN,
+        description="; ".join(f"{day}: {remark.value}" for day, remark in found[:5]) or None,
+        metadata={
+            "accepted": sum(volumes[day].accepted for day in days if day in volumes),
+            "quarantined": sum(volumes[day].quarantined for day in days if day in volumes),
+            "unusual_days": len(found),
+            **({"unusual": rows_as_markdown(rows)} if rows else {}),
+        },
+    )

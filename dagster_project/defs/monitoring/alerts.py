@@ -35,29 +35,49 @@ def _cause(error: SerializableErrorInfo) -> str:
 
 
 def staleness(newest: date | None, now: datetime) -> timedelta | None:
-    """How long ago the newest day ended; None where nothing was ever written."""
+    """How long ago the newest day ended; None where nothing was ever accepted."""
     if newest is None:
         return None
     return now - datetime(newest.year, newest.month, newest.day, tzinfo=UTC) - timedelta(days=1)
+
+
+def missed_days(tables: Tables, newest: date, today: date) -> list[date]:
+    """The days after `newest`, a week of them at most, that are over and should have events.
+
+    One that was never ingested counts; one that was, and has none, where its weekday usually has some.
+    """
+    from intent_tracking.events.volume import SILENT_DAYS, days_before, is_expected, records_in
+
+    written = set(tables.validated_events.days())
+    empty = [day for n in range(1, SILENT_DAYS + 1) if (day := newest + timedelta(days=n)) < today]
+    history = sorted(written.intersection(before for day in empty for before in days_before(day)))
+    accepted = {day: records_in(tables.validated_events, day) for day in history}
+    return [day for day in empty if day not in written or is_expected(day, accepted)]
 
 
 @dg.sensor(minimum_interval_seconds=900, default_status=dg.DefaultSensorStatus.STOPPED)
 def freshness_alert(
     context: dg.SensorEvaluationContext, tables: dg.ResourceParam[Tables], alerts: dg.ResourceParam[Alerts]
 ) -> dg.SkipReason:
-    """Alert once a day while the newest day of `validated_events` is too old."""
-    days = tables.validated_events.days()
-    age = staleness(days[-1] if days else None, datetime.now(UTC))
-    if age is None:
-        return dg.SkipReason("no day was ever ingested")
+    """Alert once a day while the newest day of `validated_events` that has events is too old."""
+    events = tables.validated_events
+    newest = next((day for day in reversed(events.days()) if events.row_count(day)), None)
+    now = datetime.now(UTC)
+    age = staleness(newest, now)
+    if newest is None or age is None:
+        return dg.SkipReason("no event was ever accepted")
     if age <= STALE_AFTER:
-        return dg.SkipReason(f"validated_events is fresh: its newest day, {days[-1]}, ended {age} ago")
-    told = f"{days[-1]} {datetime.now(UTC).date()}"
+        return dg.SkipReason(f"validated_events is fresh: the newest day with events, {newest}, ended {age} ago")
+    missed = missed_days(tables, newest, now.date())
+    if not missed:
+        return dg.SkipReason(f"no event since {newest}, on days on which this shop usually has none")
+    told = f"{newest} {now.date()}"
     if context.cursor != told:
         alerts.send(
             "validated_events is stale",
-            f"The newest day is {days[-1]}; it ended {age} ago. Look at the runs of ingest_job and at the sources.",
+            f"The newest day with events is {newest}; it ended {age} ago, and {missed[0]} should have some. Look at "
+            "the runs of ingest_job, at the sources and at quarantined_events.",
             {"asset": "validated_events"},
         )
         context.update_cursor(told)
-    return dg.SkipReason(f"validated_events is stale since {days[-1]}; alerted once today")
+    return dg.SkipReason(f"validated_events is stale since {newest}; alerted once today")
