@@ -1,8 +1,10 @@
 """Wording by a model behind an OpenAI-compatible endpoint, from the passages found and from nothing else.
 
 Question and passages are data: they travel as one JSON document, apart from the rules. What comes back is checked, not
-trusted: it must cite passages that it was given, name no number, address or link that these or the question do not
-hold, and not tell its rules. Otherwise the passage itself is the answer.
+trusted: it must cite passages that it was given, name no number, link or address that these do not hold, neither deny
+what they do not nor promise what they deny (see `claims`), use their words, and not tell its rules. Otherwise the
+passage itself is the answer. That a word which is neither number nor denial changed (may for must, after for before,
+one article for another) is not seen.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from typing import Any, Final
 
 from pydantic import SecretStr
 
+from intent_tracking.applications.customer_service.claims import contradicted, made_up
 from intent_tracking.applications.customer_service.passages import Passage
 from intent_tracking.applications.customer_service.terms import terms
 from intent_tracking.sessions.render import free_text
@@ -32,11 +35,6 @@ _MAX_REPLY_TOKENS: Final = 400
 # Of its words, this share must be those of the passages it cites: less is a model that tells what it knows elsewhere.
 _GROUNDED_SHARE: Final = 0.5
 _CITED = re.compile(r"\[(\d{1,3})\]")
-# What must not be made up: numbers, links and addresses.
-_FACT = re.compile(
-    r"https?://\S+|www\.\S+|\S+@\S+|(?:[a-z0-9-]+\.)+[a-z]{2,}(?:[/?#:]\S*)?|\d+(?:[.,:]\d+)*", re.IGNORECASE
-)
-_SCHEME = re.compile(r"(?:https?://)?(?:www\.)?", re.IGNORECASE)
 _LANGUAGE: Final = {"en": "English", "zh": "Chinese"}
 _RULES: Final = (
     "You word answers for the help desk of an online shop. The user message is one JSON document with a question and "
@@ -102,7 +100,7 @@ class AnswerWriter:
             {"role": "system", "content": _RULES.format(language=_LANGUAGE[language], code=code)},
             {"role": "user", "content": json.dumps(document, ensure_ascii=False)},
         ]
-        return grounded(self._reply(messages), asked, passages, code)
+        return grounded(self._reply(messages), passages, code)
 
     def _reply(self, messages: Sequence[dict[str, str]]) -> str:
         body = {"model": self._model, "messages": messages, "temperature": 0, "max_tokens": _MAX_REPLY_TOKENS}
@@ -143,12 +141,12 @@ class AnswerWriter:
         return content
 
 
-def grounded(reply: str, question: str, passages: Sequence[Passage], code: str) -> Worded:
+def grounded(reply: str, passages: Sequence[Passage], code: str) -> Worded:
     """`reply` without its marks, if it stands on the passages that it cites.
 
     Raises:
-        NotGroundedError: it cites none or one that was not given, tells its rules, states what they do not hold, or is
-            too long.
+        NotGroundedError: it cites none or one that was not given, tells its rules, states what they do not hold, denies
+            otherwise than they do, or is too long.
     """
     if code in reply or _RULES[:40] in reply:
         raise NotGroundedError("it tells its rules")
@@ -163,24 +161,16 @@ def grounded(reply: str, question: str, passages: Sequence[Passage], code: str) 
     text = re.sub(r"\s+([.,!?;:。，！？；：])", r"\1", text)
     if not text or len(text) > MAX_ANSWER_CHARACTERS:
         raise NotGroundedError(f"it has {'no words' if not text else f'more than {MAX_ANSWER_CHARACTERS} characters'}")
-    words = " ".join(f"{each.title} {each.text}" for each in cited)
-    known = {_plain(fact) for fact in _facts(f"{words} {question}")}
-    made_up = [fact for fact in _facts(text) if _plain(fact) not in known]
-    if made_up:
-        raise NotGroundedError(f"it states {made_up[0]!r}, which no passage holds")
-    said, held = (set(part) for part in terms([text, words]))
+    # Not the question: who asks for thirty days is not promised them. Nor the titles: they often are questions.
+    texts = [each.text for each in cited]
+    if (fact := made_up(text, texts)) is not None:
+        raise NotGroundedError(f"it states {fact!r}, which no passage holds")
+    said, held = (set(part) for part in terms([text, " ".join(f"{each.title} {each.text}" for each in cited)]))
     if len(said & held) < _GROUNDED_SHARE * len(said):
         raise NotGroundedError("most of its words are not those of the passages it cites")
+    if (clause := contradicted(text, texts)) is not None:
+        raise NotGroundedError(f"{clause!r} denies otherwise than the passages it cites")
     return Worded(text, cited)
-
-
-def _facts(text: str) -> list[str]:
-    return [found.rstrip(".,:;)。，") for found in _FACT.findall(text)]
-
-
-def _plain(fact: str) -> str:
-    """A link as it is called with and without its scheme."""
-    return _SCHEME.sub("", fact, count=1)
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

@@ -28,11 +28,11 @@ CODE = "0123456789abcdef"
 
 
 def test_an_answer_that_cites_is_taken_without_its_marks() -> None:
-    worded = grounded("Your parcel arrives within 2 working days [1].", "when?", PASSAGES, CODE)
+    worded = grounded("Your parcel arrives within 2 working days [1].", PASSAGES, CODE)
     assert worded.text == "Your parcel arrives within 2 working days."
     assert [each.id for each in worded.passages] == ["a#1"]
-    assert grounded("七天内可以退货[2]。", "能退吗", PASSAGES, CODE).text == "七天内可以退货。"
-    assert grounded("Follow your parcels on shop.example/track [1].", "where?", PASSAGES, CODE).passages == PASSAGES[:1]
+    assert grounded("七天内可以退货[2]。", PASSAGES, CODE).text == "七天内可以退货。"
+    assert grounded("Follow your parcels on shop.example/track [1].", PASSAGES, CODE).passages == PASSAGES[:1]
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_an_answer_that_cites_is_taken_without_its_marks() -> None:
         ("NONE", "cites no passage"),
         ("Parcels arrive within 2 working days [3].", "cites passage 3"),
         ("Parcels arrive within 2 working days [0].", "cites passage 0"),
-        ("Parcels arrive within 5 working days [1].", "states '5'"),
+        ("Parcels arrive within 5 working days [1].", "states '5 working days'"),
         ("Parcels arrive; pay at https://evil.example/x [1].", "states 'https://evil.example/x'"),
         ("Parcels arrive within working days, pay at evil.example/x [1].", "states 'evil.example/x'"),
         ("Write to boss@evil.example about working days [1].", "states 'boss@evil.example'"),
@@ -55,7 +55,45 @@ def test_an_answer_that_cites_is_taken_without_its_marks() -> None:
 )
 def test_anything_else_is_refused(reply: str, why: str) -> None:
     with pytest.raises(NotGroundedError, match=why.replace("[", r"\[")):
-        grounded(reply, "when does it come?", PASSAGES, CODE)
+        grounded(reply, PASSAGES, CODE)
+
+
+@pytest.mark.parametrize(
+    ("reply", "held", "why"),
+    [
+        ("您可以在收到商品后三十天内退货[1]", "您可以在收到商品后七天内退货。", "states '三十天'"),
+        (
+            "You can return shoes within thirty days [1]",
+            "You can return shoes within seven days.",
+            "states 'thirty days'",
+        ),
+        ("You can return worn shoes [1]", "You cannot return worn shoes.", "denies otherwise"),
+        ("You cannot return worn shoes [1]", "You can return worn shoes.", "denies otherwise"),
+        ("穿过的鞋可以退货[1]", "穿过的鞋不可以退货。", "denies otherwise"),
+    ],
+)
+def test_a_number_in_words_and_a_denial_are_not_changed(reply: str, held: str, why: str) -> None:
+    # Cause: only digits were compared, and words without their order.
+    title = "Within thirty days? 三十天内可以退货吗"
+    with pytest.raises(NotGroundedError, match=why):
+        grounded(reply, [Passage("a#1", title, held, "en")], CODE)
+
+
+def test_who_asks_for_a_number_is_not_promised_it() -> None:
+    with (
+        chat_server(lambda _: "Parcels arrive within 1 working day [1].") as server,
+        pytest.raises(NotGroundedError, match="states '1 working day'"),
+    ):
+        AnswerWriter(server.address, "m", None, 5).write("Do parcels arrive within 1 working day?", PASSAGES, "en")
+
+
+def test_the_language_of_an_answer_is_that_of_its_passages() -> None:
+    said = "Parcels arrive within 2 working days [1]."
+    with chat_server(lambda _: said) as server:
+        worded = AnswerWriter(server.address, "m", None, 5).write("包裹多久到？", PASSAGES, "zh")
+    assert worded.passages == PASSAGES[:1]
+    with pytest.raises(NotGroundedError, match="most of its words"):
+        grounded("包裹在2个工作日内送达[1]。", PASSAGES, CODE)
 
 
 @pytest.mark.parametrize(
