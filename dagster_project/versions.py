@@ -1,11 +1,12 @@
 """Which model version a stage works on: the one that the stage before it reported, or the one that is live."""
 
+from datetime import datetime
 from pathlib import Path
 
 import dagster as dg
 
 from intent_tracking.artifact import INTENT_MODEL
-from intent_tracking.release import Component, component_directory, read_release
+from intent_tracking.release import Component, component_directory, read_release, releases
 
 MODEL_VERSION = "model_version"
 
@@ -36,6 +37,18 @@ def live_model_version(release_file: Path) -> str | None:
     """Version of the live intent model; None when none was released yet."""
     component = _live(release_file)
     return component.version if component else None
+
+
+def live_model_since(release_file: Path) -> datetime | None:
+    """When the live intent model was released; later releases of other components leave it as it is."""
+    live = _live(release_file)
+    since = None
+    for release in reversed(releases(release_file) if live else []):
+        component = release.components.get(INTENT_MODEL)
+        if live is None or component is None or component.version != live.version:
+            break
+        since = release.created_at
+    return since
 
 
 def champion_directory(release_file: Path) -> Path | None:

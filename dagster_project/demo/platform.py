@@ -15,6 +15,7 @@ import dagster as dg
 
 from dagster_project.definitions import build_definitions
 from dagster_project.instance import prepare_dagster_home
+from dagster_project.resources.alerts import Alerts
 from intent_tracking.release import Release, read_release
 from intent_tracking.settings import Settings
 
@@ -76,7 +77,7 @@ class Platform:
     def ask_drift_sensor(self) -> dg.RunRequest | str:
         """One tick of the drift sensor: its run request, or its reason for none."""
         repository = self.definitions.get_repository_def()
-        resources = {"settings": self.settings}
+        resources = {"settings": self.settings, "alerts": Alerts()}
         with dg.build_sensor_context(instance=self.instance, repository_def=repository, resources=resources) as context:
             ticked = repository.get_sensor_def("drift_sensor").evaluate_tick(context)
         requests = list(ticked.run_requests or [])

@@ -14,6 +14,7 @@ from dagster_project.defs.monitoring.measure import measure_day
 from dagster_project.defs.monitoring.retraining import drift_sensor
 from dagster_project.defs.monitoring.windows import held_against_another, reference_of
 from dagster_project.partitions import range_tags
+from dagster_project.resources.alerts import Alerts
 from dagster_project.resources.drift_report import SUMMARY_FILE, read_summary
 from dagster_project.resources.tables import Tables
 from intent_tracking.evaluation.drift import drift_decision
@@ -48,6 +49,13 @@ def log(settings: Settings, number: int, answers: pa.Table) -> None:
     folder.mkdir(parents=True)
     lines = b"".join(orjson.dumps(row) + b"\n" for row in answers.to_pylist())
     (folder / "20260101T000000-1-abcdef-0000.jsonl").write_bytes(lines)
+
+
+def tick(settings: Settings, instance: dg.DagsterInstance) -> dg.RunRequest | dg.SkipReason:
+    resources = {"settings": settings, "alerts": Alerts()}
+    answer = drift_sensor(dg.build_sensor_context(instance=instance, resources=resources))
+    assert isinstance(answer, dg.RunRequest | dg.SkipReason)
+    return answer
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +125,7 @@ def test_the_check_warns_and_blocks_nothing(checked):
 
 def test_two_drifted_days_are_enough_to_ask_and_too_few_to_learn_from(checked):
     settings, instance, _ = checked
-    answer = drift_sensor(dg.build_sensor_context(instance=instance, resources={"settings": settings}))
+    answer = tick(settings, instance)
     assert isinstance(answer, dg.SkipReason)
     assert "2 windows in a row drifted" in answer.skip_message
     assert f"waits for the end of {day(DRIFT_FROM + 7)}" in answer.skip_message
@@ -150,10 +158,9 @@ def go_live(settings: Settings, version: str) -> None:
 
 def requests(settings: Settings, instance: dg.DagsterInstance) -> list[str | None]:
     """What a tick of the sensor asks for."""
-    answer = drift_sensor(dg.build_sensor_context(instance=instance, resources={"settings": settings}))
+    answer = tick(settings, instance)
     if isinstance(answer, dg.SkipReason):
         return []
-    assert isinstance(answer, dg.RunRequest)
 
     @dg.op
     def step() -> None: ...

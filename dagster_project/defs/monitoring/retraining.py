@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from dagster_project.defs.training.assets import ExamplesConfig
 from dagster_project.defs.training.jobs import DRIFT_WINDOW_TAG, retrain_job
+from dagster_project.resources.alerts import Alerts
 from intent_tracking.events.arrival import LOOKBACK_DAYS
 from intent_tracking.settings import Settings
 
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
 # Fewer drifted days than this teach a model little of what is new.
 LEARN_DAYS = 3
+# So many calm windows in a row end a drift: a drift of some weekdays alone shows on none of them in between.
+CALM_WEEK = 7
 
 UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
@@ -42,46 +46,87 @@ def last_request(instance: dg.DagsterInstance) -> datetime | None:
     return max(windows, default=None)
 
 
-def drifting_since(history: "Sequence[DriftSummary]") -> date:
-    """First day of the unbroken row of drifted windows that ends with the newest one; windows without a verdict count
-    for neither side.
+def drifted_days(history: "Sequence[DriftSummary]", since: date) -> list[date]:
+    """Days from `since` on that belong to the drift that goes on, oldest first.
+
+    They need not be a row: what drifts on six days of seven is there to be learned from. Windows without a verdict
+    count for neither side, and `CALM_WEEK` calm ones in a row end what was before.
     """
-    row: list[DriftSummary] = []
+    days: list[date] = []
+    calm = 0
     for summary in sorted((s for s in history if s.enough), key=lambda s: s.window_end, reverse=True):
-        if not summary.drifted:
+        calm = 0 if summary.drifted else calm + 1
+        if calm == CALM_WEEK or summary.window_start.date() < since:
             break
-        row.append(summary)
-    return row[-1].window_start.date()
+        if summary.drifted:
+            days.append(summary.window_start.date())
+    return days[::-1]
 
 
-def learnable_on(first_drifted: date) -> date:
-    """First day after which a training set holds `LEARN_DAYS` drifted days to learn from.
+def settled_days() -> timedelta:
+    """How old a day is when a training learns from it: late events have come, and younger days are the test's.
 
-    Late events settle after the lookback, and the last settled days are kept for the test. A retraining before would
-    learn from days without the drift: it would cost a training, change nothing and start the cool-down.
+    A retraining before would learn from days without the drift: it would cost a training, change nothing and start the
+    cool-down.
     """
-    return first_drifted + timedelta(days=LOOKBACK_DAYS + ExamplesConfig().test_days + LEARN_DAYS - 1)
+    return timedelta(days=LOOKBACK_DAYS + ExamplesConfig().test_days)
+
+
+def learnable_on(days: Sequence[date]) -> date:
+    """The day at whose end `LEARN_DAYS` drifted days can be learned from; if too few have drifted, the next ones do."""
+    missing = max(LEARN_DAYS - len(days), 0)
+    return (days[-1] + timedelta(days=missing) if missing else days[LEARN_DAYS - 1]) + settled_days()
+
+
+def answering_model(history: "Sequence[DriftSummary]", release_file: Path) -> str | None:
+    """The model whose windows count: the released one, unless another gave the answers of a later window.
+
+    A service that does not come over to a release, or refuses it, goes on with the model before; its traffic drifts all
+    the same. The window must have begun after the release, so that the days before a switch prove nothing.
+    """
+    from dagster_project.versions import live_model_since, live_model_version
+
+    live = live_model_version(release_file)
+    newest = max((s for s in history if s.model_version is not None), key=lambda s: s.window_end, default=None)
+    if newest is None or live in (None, newest.model_version):
+        return live
+    since = live_model_since(release_file)
+    return newest.model_version if since is not None and since <= newest.window_start else live
 
 
 @dg.sensor(job=retrain_job, minimum_interval_seconds=60, default_status=dg.DefaultSensorStatus.STOPPED)
 def drift_sensor(
-    context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings]
+    context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings], alerts: dg.ResourceParam[Alerts]
 ) -> dg.RunRequest | dg.SkipReason:
     """Ask for a retraining when the live model's traffic has drifted for long enough, never while one runs.
 
     The clock is that of the windows: the newest of them ends now, so that a replay of old days decides as it would have
-    then. Only windows of the model that is live now count, held against its own normal.
+    then. Only windows of the model that answers count, held against its own normal. Where that is not the model of the
+    release, an alert says so, once.
     """
     from dagster_project.defs.monitoring.windows import drift_history, held_against_another
     from dagster_project.versions import live_model_version
     from intent_tracking.evaluation.retraining import should_retrain
 
+    measured = drift_history(settings.drift)
     live = live_model_version(settings.release_file)
+    answers = answering_model(measured, settings.release_file)
+    told = ""
+    if answers != live:
+        told = (
+            f"; the release names model {live}, but {answers} answers: the log of the service says why it does not "
+            "switch. Mend that, or run rollback_job"
+        )
+        if context.cursor != f"{live} {answers}":
+            alerts.send("The service does not serve the released model", told.removeprefix("; "), {"model": str(live)})
+            context.update_cursor(f"{live} {answers}")
     history = [
         summary
-        for summary in drift_history(settings.drift)
-        if live is None or (summary.model_version in (None, live) and not held_against_another(summary))
+        for summary in measured
+        if answers is None or (summary.model_version in (None, answers) and not held_against_another(summary))
     ]
+    if measured and not history:
+        told += f"; {len(measured)} windows are of another model than {answers}, or held against another's answers"
     newest = max((summary.window_end for summary in history), default=None)
     decision = should_retrain(
         history,
@@ -90,16 +135,19 @@ def drift_sensor(
         now=newest or datetime.now().astimezone(),
     )
     if not decision.retrain or newest is None:
-        return dg.SkipReason(decision.reason)
+        return dg.SkipReason(decision.reason + told)
     last_day = (newest - timedelta(days=1)).date()
-    since = drifting_since(history)
-    if last_day < learnable_on(since):
+    window = timedelta(days=LOOKBACK_DAYS + ExamplesConfig().window_days - 1)
+    days = drifted_days(history, since=last_day - window)
+    if last_day < learnable_on(days):
+        old_enough = sum(day + settled_days() <= last_day for day in days)
         return dg.SkipReason(
-            f"{decision.reason}; the retraining waits for the end of {learnable_on(since)}: before, fewer "
-            f"than {LEARN_DAYS} drifted days are settled and outside the days kept for the test"
+            f"{decision.reason}; the retraining waits for the end of {learnable_on(days)}: {old_enough} of {len(days)} "
+            f"drifted days since {days[0]} are settled and outside the days kept for the test, {LEARN_DAYS} needed"
+            + told
         )
-    context.log.info(decision.reason)
+    context.log.info(decision.reason + told)
     return dg.RunRequest(
-        run_key=f"drift-{live or 'first'}-{newest.date()}",
+        run_key=f"drift-{answers or 'first'}-{newest.date()}",
         tags={DRIFT_WINDOW_TAG: newest.isoformat(), "intent/reason": decision.reason[:250]},
     )
