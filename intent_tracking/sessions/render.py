@@ -57,7 +57,7 @@ class SessionItem:
 
 @dataclass(frozen=True, slots=True)
 class SessionEvent:
-    """What the text of a session shows of an event. Times are UTC."""
+    """What is kept of an event in its session: what the text shows, and the currency of its prices. Times are UTC."""
 
     event_id: str
     event_name: EventName
@@ -66,6 +66,7 @@ class SessionEvent:
     search_term: str | None = None
     text: str | None = None
     items: tuple[SessionItem, ...] = ()
+    currency: str | None = None
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Self:
@@ -78,6 +79,8 @@ class SessionEvent:
             search_term=row["search_term"],
             text=row["text"],
             items=tuple(_item(item) for item in row["items"] or ()),
+            # A day of sessions that is older than this field does not tell it.
+            currency=row.get("currency"),
         )
 
     @classmethod
@@ -91,6 +94,7 @@ class SessionEvent:
             search_term=event.params.search_term,
             text=event.params.text,
             items=tuple(_item(item.__dict__) for item in event.params.items),
+            currency=event.params.currency,
         )
 
 

@@ -19,7 +19,7 @@ from intent_tracking.sessions.vocabulary import SESSION_GAP
 
 _TIMESTAMP = pa.timestamp("us", tz="UTC")
 _ITEM_FIELDS = ("item_id", "item_name", "item_brand", "item_category", "price", "quantity")
-_EVENT_FIELDS = ("event_id", "event_name", "event_time", "scene", "search_term", "text")
+_EVENT_FIELDS = ("event_id", "event_name", "event_time", "scene", "search_term", "text", "currency")
 
 SESSION_ITEM_TYPE = pa.struct([EVENT_SCHEMA.field("items").type.value_type.field(name) for name in _ITEM_FIELDS])
 SESSION_EVENT_TYPE = pa.struct(

@@ -186,12 +186,13 @@ def to_body(event: SessionEvent) -> bytes:
         (item.item_id, item.item_name, item.item_brand, item.item_category, item.price, item.quantity)
         for item in event.items
     ]
-    return orjson.dumps((event.event_name.value, event.scene.value, event.search_term, event.text, items))
+    parts = (event.event_name.value, event.scene.value, event.search_term, event.text, items, event.currency)
+    return orjson.dumps(parts)
 
 
 def from_body(event_id: str, event_time: int, body: bytes) -> SessionEvent:
-    """The event of `to_body`."""
-    name, scene, search_term, text, items = orjson.loads(body)
+    """The event of `to_body`. A body without a currency is one too: a store outlives the program that wrote it."""
+    name, scene, search_term, text, items, *currency = orjson.loads(body)
     return SessionEvent(
         event_id=event_id,
         event_name=EventName(name),
@@ -200,4 +201,5 @@ def from_body(event_id: str, event_time: int, body: bytes) -> SessionEvent:
         search_term=search_term,
         text=text,
         items=tuple(SessionItem(*item) for item in items),
+        currency=currency[0] if currency else None,
     )

@@ -69,7 +69,7 @@ def released_answers(home: Path) -> Component:
 def _risk_model(root: Path) -> Path:
     """Rules alone: of so few cases no forest is grown."""
     cases = made_up_cases(sessions=40)
-    model, metrics = learn(cases, {}, Shop(usual_amount={"EUR": 50.0}), shipped_policy(), UNTIL)
+    model, metrics = learn(cases, {}, Shop(usual_amount={"EUR": 50.0}, main_currency="EUR"), shipped_policy(), UNTIL)
     return write_risk_model(model, metrics, cases, {}, UNTIL, root)
 
 

@@ -61,6 +61,7 @@ def ordinary_order(random: np.random.Generator) -> dict[str, float]:
         "order_units": lines + float(random.integers(0, 3)),
         "order_max_quantity": float(random.integers(1, 4)),
         "order_mean_price": 50 * value / lines,
+        "order_mean_price_over_usual": value / lines,
         "order_categories": 1.0,
         "order_coupons": float(random.integers(0, 2)),
         "order_hour": float(random.integers(0, 24)),

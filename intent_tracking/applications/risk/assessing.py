@@ -8,6 +8,7 @@ from intent_tracking.applications.risk.features import (
     Kind,
     Order,
     Values,
+    currencies_of,
     order_values,
     session_values,
     shopper_values,
@@ -37,12 +38,13 @@ def assess(model: RiskModel, asked: Asked) -> Assessment:
     about = shopper_values(asked.shopper)
     session = asked.session
     during = session_values(session.events, session.event_count, session.started_at) if session is not None else {}
+    currencies = currencies_of(session.events) if session is not None else frozenset()
     found = []
     if asked.order is not None:
         parts = {**during, **order_values(asked.order), **about}
-        found.append(model.assess(Kind.ORDER, complete(model.shop, parts, asked.order)))
+        found.append(model.assess(Kind.ORDER, complete(model.shop, parts, asked.order, currencies)))
     if session is not None:
-        found.append(model.assess(Kind.SESSION, complete(model.shop, {**during, **about})))
+        found.append(model.assess(Kind.SESSION, complete(model.shop, {**during, **about}, currencies=currencies)))
     if not found:
         return model.assess(Kind.SHOPPER, about)
     worst = found[0]

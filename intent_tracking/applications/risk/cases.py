@@ -20,6 +20,7 @@ from intent_tracking.applications.risk.features import (
     Kind,
     Order,
     Values,
+    currencies_of,
     order_values,
     session_values,
     shopper_values,
@@ -122,7 +123,7 @@ def _of_session(
     ids = {name: row[name] for name in ("shopper_id", "session_id", "started_at")}
     end = _moment(row["started_at"].date() + timedelta(days=1))
     seen = {**session_values(events, row["event_count"], row["started_at"]), **about, **_uses(coupons, end)}
-    values = complete(shop, seen)
+    values = complete(shop, seen, currencies=currencies_of(events))
     yield {"case_id": f"session:{row['session_id']}", "kind": Kind.SESSION.value, **ids, **values}
     # What else happened on the day may have come after the order.
     earlier = {name: value for name, value in about.items() if name not in OF_DAYS}
@@ -133,7 +134,8 @@ def _of_session(
         order = order_of(purchase)
         before = session_values(events[:at], at, row["started_at"]) if at else {}
         uses = _uses(coupons, event.event_time + _TICK)
-        values = complete(shop, {**before, **order_values(order), **earlier, **uses}, order)
+        seen = {**before, **order_values(order), **earlier, **uses}
+        values = complete(shop, seen, order, currencies_of(events[:at]))
         yield {
             "case_id": f"order:{event.event_id}",
             "kind": Kind.ORDER.value,

@@ -61,8 +61,14 @@ def _declared(part: Part, *names: str, modelled: bool = True) -> tuple[RiskFeatu
     return tuple(RiskFeature(name, part, modelled) for name in names)
 
 
-# Models read money as a multiple of the usual, so that they outlive a change of prices.
-_MONEY: Final = (RiskFeature("session_value", Part.SESSION, False), RiskFeature("order_value", Part.ORDER, False))
+# Models read money as a multiple of what is usual in its currency, so that they outlive a change of prices and take no
+# currency for a large amount.
+_MONEY: Final = (
+    RiskFeature("session_value", Part.SESSION, False),
+    RiskFeature("order_value", Part.ORDER, False),
+    RiskFeature("order_mean_price", Part.ORDER, False),
+    RiskFeature("shopper_mean_value", Part.SHOPPER, False),
+)
 
 FEATURES: Final[tuple[RiskFeature, ...]] = (
     *_declared(
@@ -74,23 +80,26 @@ FEATURES: Final[tuple[RiskFeature, ...]] = (
     ),
     *_declared(
         Part.ORDER,
-        *("order_lines", "order_units", "order_max_quantity", "order_mean_price", "order_categories"),
+        *("order_lines", "order_units", "order_max_quantity", "order_categories"),
         *("order_discount_share", "order_coupons", "order_hour"),
     ),
     *_MONEY,
     *_declared(
         Part.SHOPPER,
         *("shopper_views", "shopper_carts", "shopper_purchases", "shopper_refunds", "shopper_refund_share"),
-        *("shopper_mean_value", "shopper_messages", "shopper_days_since_purchase", "shopper_days_since_visit"),
+        *("shopper_messages", "shopper_days_since_purchase", "shopper_days_since_visit"),
     ),
     *_declared(Part.HISTORY, "sessions_today", "coupon_uses", "refund_delay_hours", modelled=False),
     *_declared(Part.SHOP, "session_value_over_usual", "order_value_over_usual", "order_value_over_own"),
-    *_declared(Part.SHOP, "item_refund_share"),
+    *_declared(Part.SHOP, "order_mean_price_over_usual", "shopper_mean_value_over_usual", "item_refund_share"),
     *_declared(Part.SHOP, "order_currency_unseen", modelled=False),
 )
 BY_NAME: Final[Mapping[str, RiskFeature]] = {feature.name: feature for feature in FEATURES}
 OF_ORDERS: Final = frozenset(
-    {"order_value_over_usual", "order_value_over_own", "item_refund_share", "order_currency_unseen"}
+    {
+        *("order_value_over_usual", "order_value_over_own", "order_mean_price_over_usual", "item_refund_share"),
+        "order_currency_unseen",
+    }
 )
 # Known when the day is over: of no use for an order that is being placed.
 OF_DAYS: Final = frozenset({"sessions_today", "refund_delay_hours"})
@@ -251,6 +260,12 @@ def session_values(events: Sequence[SessionEvent], event_count: int, started_at:
     if value > 0:
         found["session_value"] = value
     return found
+
+
+def currencies_of(events: Sequence[SessionEvent]) -> frozenset[str]:
+    """The currencies in which a session, seen as by `session_values`, tells the prices that make its value."""
+    priced = (event for event in events[-MAX_EVENTS_KEPT:] if event.event_name in _PRICED)
+    return frozenset(event.currency for event in priced if event.currency is not None)
 
 
 def order_values(order: Order) -> dict[str, float]:

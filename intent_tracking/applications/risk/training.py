@@ -41,7 +41,7 @@ class NoCasesError(ValueError):
 
 
 # Raise it when the same cases would give another model.
-FORMAT: Final = "1"
+FORMAT: Final = "2"
 LEAST_ROWS: Final = 50
 MOST_ORDINARY: Final = 4_000
 _BACKGROUND: Final = 5

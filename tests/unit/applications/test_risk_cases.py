@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -17,6 +18,7 @@ from intent_tracking.applications.risk.features import (
     Kind,
     Order,
     OrderItem,
+    currencies_of,
     features_of,
     order_values,
     session_values,
@@ -28,7 +30,7 @@ from intent_tracking.features.batch import user_feature_snapshot
 from intent_tracking.features.schema import USER_FEATURE_SCHEMA
 from intent_tracking.sessions.render import SessionEvent, SessionItem
 from intent_tracking.sessions.sessionise import sessionise
-from intent_tracking.sessions.state import MAX_EVENTS_KEPT
+from intent_tracking.sessions.state import MAX_EVENTS_KEPT, from_body, kept_event, to_body, to_number
 from intent_tracking.tables import DayTable
 
 pytestmark = pytest.mark.unit
@@ -157,13 +159,15 @@ def test_a_shop_learns_what_is_usual_by_currency_and_which_items_come_back() -> 
     shop = Shop.learned(table(*orders, *few, *refunds))
     assert shop.usual_amount == {"EUR": 13.0}
     assert shop.rare_currencies == ("USD",)
+    assert shop.main_currency is None
     assert shop.refund_share == pytest.approx(0.5)
     assert shop.item_refund_share["i-1"] == pytest.approx(0.5)
     order = Order(26.0, "EUR", NOON, (OrderItem("i-1", 26.0, 1), OrderItem("new", None, 1)))
-    assert shop.values({"shopper_mean_value": 13.0, "session_value": 39.0}, order) == {
+    known = {"shopper_mean_value": 13.0, "session_value": 39.0, "order_mean_price": 26.0}
+    assert shop.values(known, order) == {
         "session_value_over_usual": 3.0,
         "order_value_over_usual": 2.0,
-        "order_value_over_own": 2.0,
+        "order_mean_price_over_usual": 2.0,
         "item_refund_share": pytest.approx(0.5),
         "order_currency_unseen": 0.0,
     }
@@ -171,6 +175,50 @@ def test_a_shop_learns_what_is_usual_by_currency_and_which_items_come_back() -> 
     assert unseen == [0.0, 1.0, None]
     assert "order_value_over_usual" not in shop.values({}, Order(5.0, "USD", NOON))
     assert Shop.learned(table()).values({"session_value": 1.0}, order) == {"item_refund_share": 0.0}
+
+
+def test_an_amount_is_compared_within_its_own_currency_or_with_nothing() -> None:
+    usual = {"EUR": 60.0, "JPY": 9_000.0}
+    several, one = Shop(usual_amount=usual), Shop(usual_amount=usual, main_currency="EUR")
+    known = {"session_value": 9_000.0, "shopper_mean_value": 60.0}
+    orders = {each: Order(amount, each, NOON) for each, amount in usual.items()}
+    for shop, own in ((several, {}), (one, {"shopper_mean_value_over_usual": 1.0})):
+        assert shop.values(known, currencies={"JPY"}) == {"session_value_over_usual": 1.0} | own
+        # A session that tells several currencies, or one of which nothing is known.
+        assert shop.values(known, currencies={"JPY", "EUR"}) == shop.values(known, currencies={"CHF"}) == own
+        in_yen = shop.values(known, orders["JPY"])
+        assert (in_yen["session_value_over_usual"], in_yen["order_value_over_usual"]) == (1.0, 1.0)
+        # Cause: what a shopper spent in euros was held against an order in yen.
+        assert "order_value_over_own" not in in_yen
+    assert several.values(known) == {}
+    assert one.values(known)["session_value_over_usual"] == 150.0
+    assert one.values(known, orders["EUR"])["order_value_over_own"] == 1.0
+    assert "order_value_over_own" not in several.values(known, orders["EUR"])
+
+
+def test_a_currency_is_the_main_one_only_of_nearly_all_orders() -> None:
+    def shop(others: int) -> Shop:
+        orders = [
+            event(n, "purchase", n, transaction_id=f"t-{n}", value=9, currency="JPY" if n < others else "EUR")
+            for n in range(200)
+        ]
+        return Shop.learned(table(*orders))
+
+    assert [shop(others).main_currency for others in (0, 2, 3, 100)] == ["EUR", "EUR", None, None]
+
+
+def test_a_session_tells_its_currency_live_as_stored() -> None:
+    tells = {"value": 20.0, "currency": "JPY"}
+    events = [event(0, "view_item", 0, currency="EUR"), event(1, "add_to_cart", 20, **tells)]
+    (stored,) = sessionise(table(*events), DAY)["events"].to_pylist()
+    live = [from_body(each.event_id, to_number(each.event_time), to_body(kept_event(each))) for each in events]
+    assert currencies_of(live) == currencies_of([SessionEvent.from_row(each) for each in stored]) == {"JPY"}
+    # A store, or a day of sessions, of before the currency was kept.
+    older = orjson.dumps(orjson.loads(to_body(live[1]))[:5])
+    assert from_body("e-1", to_number(NOON), older).currency is None
+    assert (
+        SessionEvent.from_row({name: each for name, each in stored[1].items() if name != "currency"}).currency is None
+    )
 
 
 def test_a_day_that_was_written_before_a_feature_was_there_does_not_know_it(tmp_path: Path) -> None:

@@ -30,7 +30,9 @@ COSTLY = {"transaction_id": "t-1", "value": 4000.0, "currency": "EUR", "items": 
 def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     home = tmp_path_factory.mktemp("risk")
     cases = made_up_cases(sessions=60)
-    model, metrics = learn(cases, {}, Shop(usual_amount={"EUR": 50.0}), shipped_policy(), FIRST_DAY)
+    model, metrics = learn(
+        cases, {}, Shop(usual_amount={"EUR": 50.0}, main_currency="EUR"), shipped_policy(), FIRST_DAY
+    )
     folder = write_risk_model(model, metrics, cases, {}, FIRST_DAY, home / "applications")
     components = {"intent_model": fake_artifact(home, "m1"), RISK_MODEL: Component.of(folder)}
     publish(home / "release.json", components, "both")
