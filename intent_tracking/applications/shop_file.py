@@ -16,6 +16,16 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from intent_tracking.events.problems import problems_in_words
 
 
+class _AsWritten(yaml.SafeLoader):
+    """Plain scalars as the text that stands there: the record says what is a number, and `0123` may be an item."""
+
+
+_AsWritten.yaml_implicit_resolvers = {
+    first: [(tag, form) for tag, form in known if tag in ("tag:yaml.org,2002:null", "tag:yaml.org,2002:merge")]
+    for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
 class Declared(BaseModel):
     """A part of what a shop declares: an entry that is not known is a mistake, not a note."""
 
@@ -61,13 +71,13 @@ class ShopFile(Generic[Record]):
         return self.check(self.entries(self.shipped) | own, path)
 
     def entries(self, path: Path) -> dict[str, Any]:
-        """The top-level entries of a file; an empty one has none.
+        """The top-level entries of a file, numbers in them as text; an empty one has none.
 
         Raises:
             ValueError: of the kind `error`: it cannot be read, or is no YAML mapping.
         """
         try:
-            written = yaml.safe_load(path.read_text(encoding="utf-8"))
+            written = yaml.load(path.read_text(encoding="utf-8"), Loader=_AsWritten)  # noqa: S506 - a SafeLoader
         except OSError as error:
             raise self.error(f"{path}: cannot be read: {error.strerror}") from error
         except (yaml.YAMLError, UnicodeDecodeError) as error:

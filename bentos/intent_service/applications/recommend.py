@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
+from bentos.intent_service.errors import ErrorCode, RequestError
 from bentos.intent_service.openapi import Operation
 from bentos.intent_service.runtime import Runtime
 from bentos.intent_service.schemas import Record
@@ -17,7 +19,7 @@ from intent_tracking.applications.recommendation.files import LiveIndex
 from intent_tracking.applications.recommendation.history import History
 from intent_tracking.applications.recommendation.interactions import REACH_OF_EVENT, Reach
 from intent_tracking.applications.recommendation.recommender import MOST_ITEMS, Question
-from intent_tracking.applications.recommendation.rules import live_rules
+from intent_tracking.applications.recommendation.rules import Rules, RulesError, live_rules
 from intent_tracking.events.contract import Identifier
 from intent_tracking.features.derived import USER_ITEMS
 from intent_tracking.inference import Prediction
@@ -59,14 +61,14 @@ async def answer_recommend(runtime: Runtime, request: RecommendRequest) -> Recom
     """Recommendations from the live index.
 
     Raises:
-        RequestError: no model or no item_index is released.
+        RequestError: no model or no item_index is released, or the shop's rules cannot be used.
         OSError, sqlite3.Error: the session state or the online store cannot be read.
     """
     live = runtime.application(ITEM_INDEX, LiveIndex)
     shopper = await runtime.shoppers.now(request.session_id, request.user_id)
     row = await runtime.shoppers.derived(USER_ITEMS, shopper.shopper_id) if shopper.shopper_id is not None else None
     history = History.from_json(str(row.values["items"])) if row is not None else History()
-    rules = live_rules(runtime.settings.recommendation_rules).current()
+    rules = _rules(runtime.settings.recommendation_rules)
     question = _question(shopper, history, request, rules.least_probability)
     answer = await runtime.in_thread(live.recommender.recommend, question, rules)
     return RecommendAnswer(
@@ -74,6 +76,18 @@ async def answer_recommend(runtime: Runtime, request: RecommendRequest) -> Recom
         strategy=answer.strategy,
         intent=question.intent,
     )
+
+
+def _rules(path: Path) -> Rules:
+    try:
+        return live_rules(path).current()
+    except RulesError as error:
+        raise RequestError(
+            503,
+            ErrorCode.STORAGE,
+            f"{path.name} cannot be used: mend it; the log of the service says what is wrong in it",
+            headers={"Retry-After": "5"},
+        ) from error
 
 
 def _sure_intent(prediction: Prediction | None, least_probability: float) -> str | None:

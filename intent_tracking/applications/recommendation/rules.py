@@ -117,23 +117,31 @@ def read_rules(path: Path) -> Rules:
 class LiveRules:
     """The rules at this moment: the file is read again when it has changed.
 
-    A file that cannot be used leaves the rules as they were, and is logged; at the start, that is the shipped ones.
+    A file that cannot be used is logged and leaves the rules as they were. Where none was usable since the start there
+    are none: those shipped would show what the shop has taken from sale.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._seen: tuple[int, int, int] | None = None
-        self._rules = shipped_rules()
+        self._rules: Rules | None = None
 
     def current(self) -> Rules:
-        """The rules that hold now."""
+        """The rules that hold now.
+
+        Raises:
+            RulesError: the file cannot be used, and could not since the start.
+        """
         found = _stamp(self._path)
-        if found != self._seen:
-            self._seen = found
+        if found != self._seen or self._rules is None:
+            changed, self._seen = found != self._seen, found
             try:
                 self._rules = read_rules(self._path)
             except RulesError as error:
-                logger.error("ALERT: the rules of recommendations stay as they were: %s", error)
+                if changed:
+                    logger.error("ALERT: a file of rules of recommendations is refused: %s", error)
+                if self._rules is None:
+                    raise
         return self._rules
 
 

@@ -356,6 +356,20 @@ def test_the_file_of_the_shop_takes_the_place_of_shipped_entries(tmp_path: Path)
     assert read.strategies == shipped_rules().strategies
 
 
+def test_ids_and_names_are_the_text_that_stands_in_the_file(tmp_path: Path) -> None:
+    # Cause: YAML reads 0123 as 83 and NO as false, which is no text: the whole file, recalls included, was refused.
+    file = tmp_path / "recommendation.yaml"
+    file.write_text(
+        "out_of_stock: [85123, 0123, 1e5, 2026-01-02]\nexclude: {items: [RECALLED-1], brands: [NO, 47]}\n"
+        "boost: {items: {0123: 2}}\nprice: {least: 0.5, most:}\nleast_shoppers: 2\n"
+    )
+    read = read_rules(file)
+    assert read.out_of_stock == {"85123", "0123", "1e5", "2026-01-02"}
+    assert (read.exclude.items, read.exclude.brands) == ({"RECALLED-1"}, {"NO", "47"})
+    assert (read.boost.items, read.price.least, read.price.most) == ({"0123": 2.0}, 0.5, None)
+    assert read.least_shoppers == 2
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
@@ -383,10 +397,25 @@ def test_rules_are_followed_and_a_broken_file_changes_nothing(tmp_path: Path, ca
     assert live.current().out_of_stock == {"left-1"}
     file.write_text("out_of_stock: left-1, left-2")
     assert live.current().out_of_stock == {"left-1"}
-    assert "the rules of recommendations stay as they were" in caplog.text
+    assert "a file of rules of recommendations is refused" in caplog.text
     file.unlink()
     file.mkdir()  # no file that can be read
     assert live.current().out_of_stock == {"left-1"}
+
+
+def test_a_file_that_is_broken_from_the_start_is_not_taken_for_none(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Cause: after a restart the shipped rules held, by which nothing is excluded.
+    file = tmp_path / "recommendation.yaml"
+    file.write_text("exclude: {items: [RECALLED-1]}\nprize: 3\n")
+    live = LiveRules(file)
+    for _ in range(2):
+        with pytest.raises(RulesError, match="prize"):
+            live.current()
+    assert len(caplog.records) == 1
+    file.write_text("exclude: {items: [RECALLED-1]}\n")
+    assert live.current().exclude.items == {"RECALLED-1"}
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

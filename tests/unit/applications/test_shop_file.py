@@ -61,3 +61,20 @@ def test_every_mistake_is_told_with_the_file_and_the_one_that_shows_the_form(
         file.read_over(own)
     assert told in str(caught.value)
     assert str(own) in str(caught.value)
+
+
+class Codes(Declared):
+    """What a person types into a till."""
+
+    codes: tuple[str, ...]
+    from_hour: int | None = None
+    on: bool = True
+    rate: float = 1.0
+
+
+def test_a_value_is_what_the_record_says_and_not_what_it_looks_like(tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text("codes: [0123, 1_0, NO, 12:30, 0x1F, ~text, 'null']\nfrom_hour: ~\non: false\nrate: 1e-1\n")
+    read = ShopFile(Codes, own, HoursError).read_shipped()
+    assert read.codes == ("0123", "1_0", "NO", "12:30", "0x1F", "~text", "null")
+    assert (read.from_hour, read.on, read.rate) == (None, False, 0.1)

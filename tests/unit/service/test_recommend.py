@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +15,12 @@ from intent_tracking.applications.recommendation.history import History, Visit
 from intent_tracking.applications.recommendation.interactions import Reach
 from intent_tracking.client.answers import Recommendations, decode
 from intent_tracking.features.derived import USER_ITEMS
+from intent_tracking.release import publish
+from intent_tracking.settings import Settings
 from tests.fakes.online_store import put_online
-from tests.fakes.service_client import error
+from tests.fakes.predictors import FakePredictor, fake_artifact
+from tests.fakes.released_applications import released_applications
+from tests.fakes.service_client import client_of, error
 
 pytestmark = pytest.mark.unit
 
@@ -71,6 +76,21 @@ def test_an_intent_that_is_not_probable_enough_chooses_nothing(shared: TestClien
     rules.unlink()
     assert (unsure["strategy"], unsure["intent"]) == ("usual", None)
     assert (sure["strategy"], sure["intent"], sure["items"]) == ("none", "intent-of-m1", [])
+
+
+def test_rules_that_cannot_be_used_from_the_start_stop_recommendations(home: Path) -> None:
+    components = {"intent_model": fake_artifact(home, "m2"), **released_applications(home)}
+    publish(home / "release.json", components, "with applications")
+    rules = home / "recommendation.yaml"
+    rules.write_text("exclude: {item: [RECALLED-1]}\n")
+    running = Runtime(Settings(home=home), FakePredictor.load)
+    running.start()
+    client = client_of(running)
+    told = error(client.post("/v1/recommend", json={"k": 3}), 503, "storage")["message"]
+    assert told.startswith("recommendation.yaml cannot be used: mend it")
+    rules.write_text("exclude: {items: [RECALLED-1]}\n")
+    assert len(recommend(client, k=3)["items"]) == 3
+    running.close()
 
 
 def test_what_is_stored_of_a_shopper_counts(shared: TestClient, shared_runtime: Runtime) -> None:
