@@ -16,7 +16,7 @@ import orjson
 from bentos.intent_service.metrics import Metrics
 from intent_tracking.erasure.live import Removed, erase_live
 from intent_tracking.events.adapters.native import parse_document
-from intent_tracking.events.arrival import arrival_problem, arrival_refusal
+from intent_tracking.events.arrival import arrival_problem, arrival_refusal, on_arrival
 from intent_tracking.events.contract import Event
 from intent_tracking.events.erased import erasure_refusal
 from intent_tracking.events.log import LogRefusedError, open_event_log
@@ -173,13 +173,14 @@ class Tracker:
             elif parsed.event.event_id in events:
                 repeats += 1
             else:
+                event = on_arrival(parsed.event)
                 # Scrubbed before the claim, which others may wait for; refused before it, for the log never takes it.
-                line = scrubbed_line(parsed.event)
+                line = scrubbed_line(event)
                 if len(line) > self._log.max_line_bytes:
                     rejected.append(_too_long(index, len(line), self._log.max_line_bytes))
                 else:
-                    events[parsed.event.event_id] = parsed.event
-                    lines[parsed.event.event_id] = line
+                    events[event.event_id] = event
+                    lines[event.event_id] = line
         return _Checked(events, lines, repeats, tuple(rejected))
 
     def erase(self, user_id: str, at: datetime) -> tuple[Erasure, tuple[Removed, ...]]:

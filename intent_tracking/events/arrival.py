@@ -2,31 +2,44 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 
+from intent_tracking.events.contract import Event
 from intent_tracking.events.quarantine import Quarantined, QuarantineReason, refuse
 
 LOOKBACK_DAYS: Final = 3
 """How many days late an event may arrive. Schedules re-materialize this many days; no training set ends younger."""
+CLOCK_AHEAD: Final = timedelta(minutes=5)
+"""How far the sender's clock may run ahead. A lead is judged as a duration: that of a date begins at any second."""
 
 
 def partition_day(event_time: datetime | None, received_time: datetime) -> date:
     """The event's UTC date if it arrived 0 to `LOOKBACK_DAYS` days after it, else the date of arrival (both UTC).
 
-    A record filed under its arrival is one that validation refuses: too late, from the future, or without a time.
+    A record filed under its arrival has a clock that was over midnight first (`on_arrival`), or is one that validation
+    refuses: too late, from the future, or without a time.
     """
     arrival = received_time.date()
     if event_time is None or arrival_problem(event_time, received_time) is not None:
         return arrival
-    return event_time.date()
+    return min(event_time.date(), arrival)
+
+
+def on_arrival(event: Event) -> Event:
+    """The event, at the last moment of the UTC day on which it arrived where its clock was over midnight first.
+
+    So its day is that of its partition. Other leads stay: to set them to the arrival would lose the order in a batch.
+    """
+    end = datetime.combine(event.received_time.date(), time.max, UTC)
+    return event if event.event_time <= end else event.model_copy(update={"event_time": end})
 
 
 def arrival_problem(event_time: datetime, received_time: datetime) -> QuarantineReason | None:
     """Why an event may not enter its day any more, or not yet; `None` where it arrived in time."""
-    days_late = (received_time.date() - event_time.date()).days
-    if days_late < 0:
+    if event_time - received_time > CLOCK_AHEAD:
         return QuarantineReason.FROM_THE_FUTURE
+    days_late = (received_time.date() - event_time.date()).days
     return QuarantineReason.TOO_LATE if days_late > LOOKBACK_DAYS else None
 
 
@@ -36,7 +49,9 @@ def arrival_refusal(event_time: datetime, received_time: datetime) -> Quarantine
     if problem is None:
         return None
     times = f"event_time {event_time.isoformat()}, received {received_time.isoformat()}"
-    return refuse(problem, f"{times}: an event arrives on its UTC day or at most {LOOKBACK_DAYS} days later")
+    minutes = CLOCK_AHEAD // timedelta(minutes=1)
+    rule = f"on its UTC day or at most {LOOKBACK_DAYS} days later, by a clock that is at most {minutes} minutes ahead"
+    return refuse(problem, f"{times}: an event arrives {rule}")
 
 
 def arrival_days(days: list[date]) -> tuple[date, date]:

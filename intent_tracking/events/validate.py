@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from intent_tracking.events.adapters import Parsed, get_adapter
-from intent_tracking.events.arrival import LOOKBACK_DAYS, arrival_refusal
+from intent_tracking.events.arrival import LOOKBACK_DAYS, arrival_refusal, on_arrival
 from intent_tracking.events.contract import Event, SourcePosition, events_to_table
 from intent_tracking.events.quarantine import QUARANTINE_SCHEMA, RAW_SCHEMA, Quarantined
 from intent_tracking.tables import DayTable
@@ -96,23 +96,25 @@ class _Run:
             for text, spec, file, line, count, received_time in zip(*batch.to_pydict().values(), strict=True):
                 index += 1
                 parsed = get_adapter(spec).parse(text, received_time)
-                if self._is_accepted(parsed, index, file, line, count, received_time) and parsed.event is not None:
-                    yield parsed.event, SourcePosition(file, line, _kept_records(parsed, count))
+                event = self._accepted(parsed, index, file, line, count, received_time)
+                if event is not None:
+                    yield event, SourcePosition(file, line, _kept_records(parsed, count))
 
-    def _is_accepted(
+    def _accepted(
         self, parsed: Parsed, index: int, file: str, line: int, count: int, received_time: datetime
-    ) -> bool:
+    ) -> Event | None:
         event = parsed.event
         if event is None:
             self.duplicates += parsed.duplicates
             self.refusals.extend((index, each) for each in parsed.quarantined)
-            return False
+            return None
         if event.event_id in self._seen or event.event_id in self._known_ids:
             self.duplicates += count
-            return False
+            return None
         if (refusal := arrival_refusal(event.event_time, received_time)) is not None:
             self.refusals.append((index, refusal))
-            return False
+            return None
+        event = on_arrival(event)
         if event.event_time.date() != self._day:
             own_day = event.event_time.date()
             raise ValueError(
@@ -121,7 +123,7 @@ class _Run:
         self._seen.add(event.event_id)
         self.duplicates += parsed.duplicates
         self.refusals.extend((index, each) for each in parsed.quarantined)
-        return True
+        return event
 
 
 def accepted_ids(events: DayTable, day: date) -> frozenset[str]:

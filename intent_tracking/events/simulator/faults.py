@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from intent_tracking.events.arrival import LOOKBACK_DAYS
+from intent_tracking.events.arrival import CLOCK_AHEAD, LOOKBACK_DAYS
 from intent_tracking.events.quarantine import QuarantineReason
 from intent_tracking.events.simulator.config import FaultRates
 from intent_tracking.events.simulator.plan import DAY_MS
@@ -22,6 +22,7 @@ LATEST_ARRIVAL_DAYS: Final = 7
 ACCEPTED: Final = "accepted"
 DUPLICATE: Final = "duplicate"
 _MAX_DUPLICATE_DELAY_MS: Final = 2 * 3_600_000
+_CLOCK_AHEAD_MS: Final = int(CLOCK_AHEAD.total_seconds() * 1000)
 
 _MINUTES: Final = tuple(f"{hour:02d}:{minute:02d}:" for hour in range(24) for minute in range(60))
 _MILLISECONDS: Final = tuple(f"{second:02d}.{ms:03d}Z" for second in range(60) for ms in range(1000))
@@ -62,14 +63,14 @@ def day_of(ms: int) -> date:
 
 def partition_of(line: Line) -> date:
     """The daily partition that a pipeline with a lookback of three days puts the line into."""
-    late = line.received_ms // DAY_MS - line.event_ms // DAY_MS
-    return day_of(line.event_ms if 0 <= late <= LOOKBACK_DAYS else line.received_ms)
+    in_time = _timely(line.event_ms, line.received_ms) == ACCEPTED
+    return day_of(min(line.event_ms, line.received_ms) if in_time else line.received_ms)
 
 
 def _timely(event_ms: int, received_ms: int) -> str:
-    late = received_ms // DAY_MS - event_ms // DAY_MS
-    if late < 0:
+    if event_ms - received_ms > _CLOCK_AHEAD_MS:
         return QuarantineReason.FROM_THE_FUTURE.value
+    late = received_ms // DAY_MS - event_ms // DAY_MS
     return ACCEPTED if late <= LOOKBACK_DAYS else QuarantineReason.TOO_LATE.value
 
 
