@@ -8,14 +8,15 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from intent_tracking.text.markdown import escaped
+
 MAX_CELL = 80
 MAX_PICTURE_BYTES = 400_000  # metadata lies in the event log's database: larger pictures are linked by their path
 
 
 def _cell(value: object) -> str:
     text = "" if value is None else str(value)
-    text = text.replace("\n", " ").replace("|", "\\|").replace("<", "&lt;")
-    return text if len(text) <= MAX_CELL else text[: MAX_CELL - 1] + "…"
+    return escaped(text if len(text) <= MAX_CELL else text[: MAX_CELL - 1] + "…")
 
 
 def rows_as_markdown(rows: Sequence[dict[str, object]]) -> dg.MarkdownMetadataValue:

@@ -115,7 +115,7 @@ def test_a_corrupted_partition_blocks_what_stands_on_it_and_says_which_values(in
     (check,) = result.get_asset_check_evaluations()
     assert not check.passed
     assert check.metadata["rows"].value == events.num_rows
-    assert "no_such_event" in check.metadata["failures"].md_str
+    assert r"no\_such\_event" in check.metadata["failures"].md_str
     assert not result.success
     assert not result.get_asset_materialization_events()
 

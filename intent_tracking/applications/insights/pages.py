@@ -14,6 +14,7 @@ from typing import Final
 
 from intent_tracking.applications.insights.document import Block, Document, Listing, Paragraph, Picture, Rows
 from intent_tracking.text.language import Language
+from intent_tracking.text.markdown import escaped
 
 # The page may show its own pictures and style, and load or run nothing.
 _POLICY: Final = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -28,8 +29,6 @@ th{color:#52606d;font-weight:600}td.figure,th.figure{text-align:right}td.figure{
 @media(max-width:30rem){th,td{padding:.35rem .4rem}}
 a{color:#2563a8}nav{text-align:right}
 """
-_MARKED: Final = re.compile(r"([\\`*_\[\]<>|#~&!])")
-_LINK: Final = re.compile(r"(?i)\b(https?|ftp)://|\bwww\.")
 
 
 def as_html(
@@ -91,9 +90,9 @@ def _sentence_html(text: str) -> str:
 
 def as_markdown(report: Document, files: Mapping[str, str], other: tuple[str, str]) -> str:
     """CommonMark with tables, pictures as files beside it."""
-    parts = [f"# {_marked(report.title)}", f"[{other[1]}]({other[0]})", _sentence(report.lead)]
+    parts = [f"# {escaped(report.title)}", f"[{other[1]}]({other[0]})", _sentence(report.lead)]
     for section in report.sections:
-        parts.append(f"## {_marked(section.title)}")
+        parts.append(f"## {escaped(section.title)}")
         parts += [_markdown(block, files) for block in section.blocks]
     return "\n\n".join(parts) + "\n"
 
@@ -105,24 +104,18 @@ def _markdown(block: Block, files: Mapping[str, str]) -> str:
         case Listing(texts):
             return "\n".join(f"- {_sentence(text)}" for text in texts)
         case Picture(name, says):
-            return f"![{_marked(says)}]({files[name]})"
+            return f"![{escaped(says)}]({files[name]})"
         case Rows(header, rows):
-            lines = ["| " + " | ".join(map(_marked, header)) + " |", "|" + "---|" * len(header)]
-            lines += ["| " + " | ".join(_marked(str(cell)) for cell in row) + " |" for row in rows]
+            lines = ["| " + " | ".join(map(escaped, header)) + " |", "|" + "---|" * len(header)]
+            lines += ["| " + " | ".join(escaped(str(cell)) for cell in row) + " |" for row in rows]
             return "\n".join(lines)
-
-
-def _marked(text: str) -> str:
-    """`text` with what Markdown would read as a mark escaped, and without a link that a reader would make."""
-    text = " ".join(text.split())
-    return _LINK.sub(lambda found: found[0].replace(":", "\\:").replace(".", "\\."), _MARKED.sub(r"\\\1", text))
 
 
 def _sentence(text: str) -> str:
     # Our own sentences name assets in backticks; the reasons of a drift verdict hold names of columns alone.
-    return "`".join(part if odd % 2 else _marked_keeping_ends(part) for odd, part in enumerate(text.split("`")))
+    return "`".join(part if odd % 2 else _escaped_keeping_ends(part) for odd, part in enumerate(text.split("`")))
 
 
-def _marked_keeping_ends(text: str) -> str:
-    marked = _marked(text)
-    return f"{' ' if text[:1] == ' ' else ''}{marked}{' ' if text[-1:] == ' ' and marked else ''}"
+def _escaped_keeping_ends(text: str) -> str:
+    shown = escaped(text)
+    return f"{' ' if text[:1] == ' ' else ''}{shown}{' ' if text[-1:] == ' ' and shown else ''}"

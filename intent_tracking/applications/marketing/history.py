@@ -34,8 +34,8 @@ def history(
     """A database with the events that had happened and arrived by `moment` (None: all of them).
 
     `acts`: shopper_id, name, t, known (when it had arrived), amount (of purchases), items, units, language.
-    `lines`: shopper_id, name, t, item, item_name, brand, price, on_offer (coupon or discount) of product pages, carts
-    and purchases. Times are UTC without a zone.
+    `lines`: shopper_id, name, t, item, item_name, brand, price, units, on_offer (coupon or discount) of product pages,
+    carts (what is taken out too) and purchases. Times are UTC without a zone.
 
     Args:
         events: partitions of `validated_events`.
@@ -82,10 +82,10 @@ FROM known
 _LINES: Final = """
 CREATE TEMP TABLE lines AS
 SELECT shopper_id, name, t, coalesce(line.item_id, line.item_name) AS item, line.item_name AS item_name,
-    line.item_brand AS brand, line.price AS price,
+    line.item_brand AS brand, line.price AS price, coalesce(line.quantity, 1) AS units,
     (line.coupon IS NOT NULL OR coalesce(line.discount, 0) > 0 OR used IS NOT NULL) AS on_offer
 FROM (
     SELECT shopper_id, event_name AS name, t, unnest(items) AS line, json_extract_string(custom, '$.coupon') AS used
-    FROM known WHERE event_name IN ('view_item', 'add_to_cart', 'purchase')
+    FROM known WHERE event_name IN ('view_item', 'add_to_cart', 'remove_from_cart', 'purchase')
 )
 """

@@ -29,6 +29,8 @@ from intent_tracking.sessions.sessionise import SESSION_SCHEMA
 from intent_tracking.text.language import Language
 
 MOST_ITEMS: Final = 3
+MOST_NEWS: Final = 20
+"""New items of a brand that its followers are told of; who has seen them all hears of no other."""
 _MOST_TRAITS: Final = 2
 
 
@@ -161,12 +163,21 @@ SELECT item, brand, arg_max(item_name, (seen, item_name)) AS item_name, max(seen
     WHERE item_name IS NOT NULL AND brand IS NOT NULL GROUP BY item, brand, item_name
 ) GROUP BY item, brand
 """
+# What is taken out of the cart without having been seen going in takes nothing away from what goes in later: what is
+# in it is the sum of the moves above its lowest point.
 _LOOKED: Final = """
-WITH looked AS (
-    SELECT shopper_id, item, count(*) FILTER (name = 'view_item') AS views,
-        count(*) FILTER (name = 'add_to_cart') AS carts, max(t) AS last,
+WITH moves AS (
+    SELECT shopper_id, item, CASE name WHEN 'add_to_cart' THEN units ELSE -units END AS moved,
+        sum(moved) OVER (PARTITION BY shopper_id, item ORDER BY t, name) AS content
+    FROM lines WHERE name IN ('add_to_cart', 'remove_from_cart') AND t >= $since
+), in_cart AS (
+    SELECT shopper_id, item, sum(moved) - least(0, min(content)) AS carts FROM moves GROUP BY shopper_id, item
+), seen AS (
+    SELECT shopper_id, item, count(*) FILTER (name = 'view_item') AS views, max(t) AS last,
         arg_max(item_name, (t, item_name, brand)) AS item_name, arg_max(brand, (t, item_name, brand)) AS brand
-    FROM lines WHERE name <> 'purchase' AND t >= $since GROUP BY shopper_id, item
+    FROM lines WHERE name IN ('view_item', 'add_to_cart') AND t >= $since GROUP BY shopper_id, item
+), looked AS (
+    SELECT seen.*, coalesce(carts, 0) AS carts FROM seen LEFT JOIN in_cart USING (shopper_id, item)
 ), bought AS (SELECT shopper_id, max(t) AS last_order FROM acts WHERE name = 'purchase' GROUP BY shopper_id)
 SELECT looked.* FROM looked LEFT JOIN bought USING (shopper_id)
 WHERE (views >= $views OR carts > 0) AND (last_order IS NULL OR last_order < last)
@@ -195,6 +206,11 @@ def _looked_not_bought(evidence: Evidence, name: str, rule: LookedNotBought) -> 
         )  # fmt: skip
 
 
+_FRESH: Final = """
+SELECT item, brand, item_name, shoppers FROM item_names
+WHERE shoppers >= $seen_by AND item IN (SELECT item FROM lines GROUP BY item HAVING min(t) >= $new_since)
+ORDER BY brand, shoppers DESC, item
+"""
 _FOLLOWS: Final = """
 WITH views AS (
     SELECT shopper_id, brand, count(*) AS views FROM lines
@@ -202,19 +218,36 @@ WITH views AS (
 ), favourite AS (
     SELECT shopper_id, brand, views, views / sum(views) OVER (PARTITION BY shopper_id) AS share FROM views
     QUALIFY row_number() OVER (PARTITION BY shopper_id ORDER BY views DESC, brand) = 1
-), fresh AS (
-    SELECT item, brand, item_name, shoppers FROM item_names
-    WHERE shoppers >= $seen_by AND item IN (SELECT item FROM lines GROUP BY item HAVING min(t) >= $new_since)
 ), offered AS (
-    SELECT f.shopper_id, f.brand, f.views, f.share, fresh.item, fresh.item_name, fresh.shoppers
-    FROM favourite AS f JOIN fresh USING (brand)
+    SELECT f.shopper_id, f.brand, f.views, f.share, news.place, news.shown_brand, news.item, news.item_name
+    FROM favourite AS f JOIN news USING (brand)
     WHERE f.views >= $views AND f.share >= $share
-        AND NOT EXISTS (FROM lines AS l WHERE l.shopper_id = f.shopper_id AND l.item = fresh.item)
+        AND NOT EXISTS (FROM lines AS l WHERE l.shopper_id = f.shopper_id AND l.item = news.item)
 )
-SELECT shopper_id, brand, any_value(views) AS views, any_value(share) AS share,
-    list((item, item_name) ORDER BY shoppers DESC, item) AS items
-FROM offered GROUP BY shopper_id, brand
+SELECT shopper_id, shown_brand, any_value(views) AS views, any_value(share) AS share,
+    list((item, item_name) ORDER BY place)[:$most] AS items
+FROM offered GROUP BY shopper_id, shown_brand
 """
+# `place`: 0 is what most have seen of the brand.
+_NEWS: Final = pa.schema(
+    [("place", pa.int64()), *((name, pa.string()) for name in ("brand", "shown_brand", "item", "item_name"))]
+)
+
+
+def _news(evidence: Evidence, rule: FollowsBrand, new_since: datetime) -> pa.Table:
+    """The new items of each brand that a message can name, as it names them; those that most have seen.
+
+    No more than `MOST_NEWS` a brand, so that a brand with many followers and many new items stays a small join.
+    """
+    chosen: dict[str, list[dict[str, Any]]] = {}
+    for row in evidence.rows(_FRESH, seen_by=rule.new_item_shoppers, new_since=new_since):
+        of_brand = chosen.setdefault(row["brand"], [])
+        if len(of_brand) == MOST_NEWS:
+            continue
+        brand, item_name = presentable(row["brand"]), presentable(row["item_name"])
+        if brand and item_name:
+            of_brand.append({**row, "place": len(of_brand), "shown_brand": brand, "item_name": item_name})
+    return pa.Table.from_pylist([row for rows in chosen.values() for row in rows], schema=_NEWS)
 
 
 def _follows_brand(evidence: Evidence, name: str, rule: FollowsBrand) -> Iterator[Member]:
@@ -223,17 +256,17 @@ def _follows_brand(evidence: Evidence, name: str, rule: FollowsBrand) -> Iterato
     if begins is None or begins >= new_since:
         return  # where the logs have just begun everything is seen for the first time
     since = evidence.moment - timedelta(days=rule.within_days)
-    given = {"since": since, "new_since": new_since, "seen_by": rule.new_item_shoppers, "views": rule.views_at_least}
-    for row in evidence.rows(_FOLLOWS, share=rule.share_at_least, **given):
-        brand = presentable(row["brand"])
-        named = [(item, shown) for item, item_name in row["items"] if (shown := presentable(item_name))][:MOST_ITEMS]
-        if brand is None or not named:
-            continue
-        items = tuple(shown for _, shown in named)
+    evidence.database.register("news", _news(evidence, rule, new_since))
+    given = {"since": since, "views": rule.views_at_least, "share": rule.share_at_least, "most": MOST_ITEMS}
+    for row in evidence.rows(_FOLLOWS, **given):
+        brand = row["shown_brand"]
+        items = tuple(shown for _, shown in row["items"])
         looked = {"brand": brand, "count": row["views"], "days": rule.within_days, "percent": _percent(row["share"])}
         reasons = (Reason("brand", looked), Reason("new_items", {"brand": brand, "items": items}))
         values: Values = {"brand": brand, "items": items}
-        yield Member(row["shopper_id"], name, "new_items", reasons, values, tuple(item for item, _ in named), brand)
+        yield Member(
+            row["shopper_id"], name, "new_items", reasons, values, tuple(item for item, _ in row["items"]), brand
+        )
 
 
 _LAPSING: Final = """
@@ -270,8 +303,8 @@ WITH last_of_session AS (
     SELECT shopper_id, count(*) AS sessions, avg((intent IN (SELECT unnest($intents)))::INT) AS intent_share
     FROM last_of_session GROUP BY shopper_id
 ), coupons AS (
-    SELECT shopper_id, avg(on_offer::INT) AS coupon_share FROM lines WHERE name <> 'view_item' AND t >= $since
-    GROUP BY shopper_id
+    SELECT shopper_id, avg(on_offer::INT) AS coupon_share FROM lines
+    WHERE name IN ('add_to_cart', 'purchase') AND t >= $since GROUP BY shopper_id
 ), cheap AS (
     SELECT shopper_id, price, percent_rank() OVER (ORDER BY price) AS quantile FROM prices WHERE price > 0
 )

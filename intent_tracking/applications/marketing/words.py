@@ -20,7 +20,11 @@ NAME_CHARACTERS: Final = 80
 _BRACES: Final = re.compile(r"\{(\w+)\}")
 _JOINT: Final[Mapping[Language, str]] = {"en": ", ", "zh": "、"}
 # Whatever a mail program may turn into a link: no list of endings holds them all. "No.7" and "2.5 l" are none.
-_LINK: Final = re.compile(r"://|www\.|[^\W_][\w-]*\.[^\W\d_]{2,}", re.IGNORECASE)
+_LINK: Final = re.compile(r"//|www\.|[^\W_][\w-]*\.[^\W\d_]{2,}", re.IGNORECASE)
+# The ideographic full stop is a dot in a name of the internet (RFC 3490, section 3.1) and the end of a sentence in
+# Chinese: between Latin letters, or beside them, it is the first.
+_WIDE_LINK: Final = re.compile(r"[a-z][a-z0-9-]*。[^\W\d_]{2,}|\w。[a-z]{2,}", re.IGNORECASE)
+_MARKUP: Final = re.compile("[<>]")
 
 Values = Mapping[str, str | int | float | tuple[str, ...]]
 
@@ -149,12 +153,13 @@ def fill(template: str, language: Language, values: Values) -> str:
 
 
 def presentable(name: str | None) -> str | None:
-    """A name from the logs as it may stand in a message; None where it holds a link or nothing that can be read.
+    """A name from the logs as it may stand in a message; None where it holds a link, markup, or nothing to read.
 
-    Names come from browsers too, and what one visitor sends must not send others anywhere.
+    Names come from browsers too, and what one visitor sends must not send others anywhere, nor load anything.
     """
     shown = clean(name or "", NAME_CHARACTERS)
-    return shown if shown and not _LINK.search(shown) else None
+    refused = any(pattern.search(shown) for pattern in (_LINK, _WIDE_LINK, _MARKUP))
+    return None if refused or not shown else shown
 
 
 def read_words(folder: Path) -> Words:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from intent_tracking.applications.profiles.drift import SegmentDrift, segment_dr
 from intent_tracking.applications.profiles.segments import Segment, Segments, Trait
 from intent_tracking.applications.profiles.traits import what_of, words_of
 from intent_tracking.tables import DayTable, atomic_directory
+from intent_tracking.text.markdown import escaped
 
 
 def report_folder(root: Path, part: str) -> Path:
@@ -31,10 +33,7 @@ def write_segment_report(root: Path, segments: Segments) -> Path:
             lines += _section(segment)
         if segments.retired:
             lines += ["## Retired", ""]
-            lines += [
-                f"- {each.name['en']} / {each.name['zh']} (`{each.id}`), until {each.until}"
-                for each in segments.retired
-            ]
+            lines += [f"- {_both(each.name)} (`{each.id}`), until {each.until}" for each in segments.retired]
             lines.append("")
         (draft / "segments.md").write_text("\n".join(lines), encoding="utf-8")
     return folder
@@ -54,9 +53,14 @@ def write_day_report(root: Path, table: DayTable, segments: Segments, day: date)
     return drift
 
 
+def _both(words: Mapping[str, str]) -> str:
+    """English and Chinese. Names hold brands and categories, and those come from browsers too."""
+    return f"{escaped(words['en'])} / {escaped(words['zh'])}"
+
+
 def _section(segment: Segment) -> list[str]:
     return [
-        f"## {segment.name['en']} / {segment.name['zh']}",
+        f"## {_both(segment.name)}",
         "",
         f"`{segment.id}`, {segment.share:.1%} of the shoppers, since {segment.since}.",
         "",
@@ -68,17 +72,17 @@ def _section(segment: Segment) -> list[str]:
 
 
 def _in_words(trait: Trait) -> str:
-    said = words_of(trait.trait, trait.level, trait.label)
+    said = _both(words_of(trait.trait, trait.level, trait.label))
     if trait.level == "likes":
-        return f"{said['en']} / {said['zh']}: {trait.value:.1%} of them, {trait.typical:.1%} of the shop"
+        return f"{said}: {trait.value:.1%} of them, {trait.typical:.1%} of the shop"
     what = what_of(trait.trait)["en"]
-    return f"{said['en']} / {said['zh']}: {what} {trait.value:g}, shop {trait.typical:g} (`{trait.trait}`)"
+    return f"{said}: {what} {trait.value:g}, shop {trait.typical:g} (`{trait.trait}`)"
 
 
 def _drift_lines(drift: SegmentDrift, segments: Segments) -> list[str]:
     def shown(identifier: str) -> str:
         name = segments.name_of(identifier)
-        return f"{name['en']} / {name['zh']}" if name else identifier
+        return _both(name) if name else identifier
 
     def before(name: str) -> str:
         return f"{drift.shares_before.get(name, 0):.1%}" if drift.before else "–"

@@ -26,7 +26,7 @@ from intent_tracking.applications.marketing.audiences import (
 )
 from intent_tracking.applications.marketing.consent import Consents, Contacts, read_consents
 from intent_tracking.applications.marketing.history import end_of, history
-from intent_tracking.applications.marketing.membership import gather
+from intent_tracking.applications.marketing.membership import MOST_NEWS, gather, members
 from intent_tracking.applications.marketing.propensity import PropensityModel, Weights
 from intent_tracking.applications.marketing.rules import Cap, MarketingError, MarketingRules, read_rules, shipped_rules
 from intent_tracking.applications.marketing.words import presentable, read_words
@@ -126,6 +126,30 @@ def test_who_looked_and_did_not_buy_is_reminded_of_the_item_in_the_own_language(
     assert found["dan"]["reasons_zh"] == ["将Hat加入购物车后未下单"]
 
 
+@pytest.mark.parametrize(
+    ("moves", "reminded"),
+    [
+        ("+1", True),
+        ("+1 -1", False),
+        ("+2 -1", True),
+        ("+1 +1 -2", False),
+        ("+1 -1 +1", True),
+        ("-3 +1", True),  # it had gone in before anything was looked at
+    ],
+)
+def test_who_took_an_item_out_of_the_cart_again_is_not_told_that_it_is_there(
+    tmp_path: Path, moves: str, reminded: bool
+) -> None:
+    # Cause: what was taken out of the cart was not read at all.
+    acts = [
+        act("add_to_cart" if move[0] == "+" else "remove_from_cart", "ann", 1 - n / 10, items=[{**MUG, "quantity": q}])
+        for n, move in enumerate(moves.split())
+        if (q := int(move[1:]))
+    ]
+    found = of(audiences(tmp_path, [*acts, act("view_item", "ann", 2, items=[MUG])]))
+    assert found.keys() == ({"ann"} if reminded else set())
+
+
 def test_a_coupon_is_for_who_would_not_come_back_alone_and_none_for_who_will_buy(tmp_path: Path) -> None:
     rows = [
         *(act("purchase", "sure", ago, items=[HAT], value=20.0) for ago in (5, 4, 3, 2)),
@@ -158,6 +182,27 @@ def test_a_follower_of_a_brand_hears_of_new_items_that_several_have_seen(tmp_pat
     assert found["ann"]["message"] == "New from Acme: Tea Pot."
     assert "dan" not in found
     assert not {"b", "c", "d"} & {s for s, row in found.items() if row["audience"] == "follows_brand"}
+
+
+def test_of_a_brand_with_many_new_items_those_are_joined_that_most_have_seen(tmp_path: Path) -> None:
+    # Cause: each follower was joined with every new item, to keep three of them.
+    def new(number: int, name: str = "New") -> dict[str, Any]:
+        return {**POT, "item_id": f"n{number:02}", "item_name": f"{name} {number}"}
+
+    links = [new(number, "evil.com") for number in range(60, 90)]
+    rows = [
+        act("view_item", "old", 60, items=[MUG]),
+        *(act("view_item", shopper, ago, items=[MUG]) for shopper in ("ann", "bob") for ago in (12, 11, 10)),
+        act("view_item", "bob", 9, items=[new(number) for number in range(1, MOST_NEWS + 1)]),
+        *(act("view_item", f"s{n}", 0, items=[*links, *map(new, range(50))]) for n in range(3)),
+        *(act("view_item", shopper, 0, items=[*links, new(40)]) for shopper in ("t", "u")),
+    ]
+    found = of(audiences(tmp_path, rows))
+    assert found["ann"]["items"] == ["n40", "n01", "n02"]  # bob has seen some of them too
+    with history(DayTable(tmp_path, "validated_events", EVENT_SCHEMA).paths([DAY]), end_of(DAY), lines=True) as data:
+        evidence = gather(data, DAY, sessions=[], predictions=[], prices=NO_PRICES, model=None)
+        assert members(evidence, shipped_rules())
+        assert data.execute("SELECT count(*) FROM news").fetchone() == (MOST_NEWS,)
 
 
 def test_a_follower_hears_of_new_items_by_the_names_of_the_own_language(tmp_path: Path) -> None:
@@ -418,6 +463,20 @@ def test_names_with_links_are_not_put_into_messages() -> None:
     assert [presentable(name) for name in ("win at evil.ru", "Evil.CO/x", "a@b.info", "例子.中国")] == [None] * 4
     assert [presentable(name) for name in ("see www.evil.example", "https://x", "evil.com", "", None)] == [None] * 5
     assert len(presentable("x" * 500) or "") == 80
+
+
+@pytest.mark.parametrize("dot", ["。", "．", "｡", "."])
+def test_names_with_markup_or_other_dots_of_the_internet_are_not_put_into_messages(dot: str) -> None:
+    # Cause: browsers resolve evil。com, and the mail tool may write HTML.
+    hostile = (f"evil{dot}com", f"win at 例子{dot}com now", f"evil{dot}中国", f"shop-1{dot}xn--fiqs8s")
+    assert [presentable(name) for name in hostile] == [None] * len(hostile)
+
+
+def test_names_are_no_markup_and_chinese_sentences_stay() -> None:
+    markup = ("<img src=//3232235777/x>", "<script>alert(1)</script>", "＜b＞", "a > b", "[x](//3232235777)")
+    assert [presentable(name) for name in markup] == [None] * len(markup)
+    kept = ("柔软。舒适。", "纯棉T恤。透气", "含绒量90%。保暖", "H&M", "Mug “2”", "100。纯棉")
+    assert [presentable(name) for name in kept] == list(kept)
 
 
 def test_the_key_is_made_once(tmp_path: Path) -> None:

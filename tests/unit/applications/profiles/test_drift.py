@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from intent_tracking.applications.profiles.drift import Move, population_stability, segment_drift
 from intent_tracking.applications.profiles.pictures import from_mean
 from intent_tracking.applications.profiles.report import write_day_report, write_segment_report
-from intent_tracking.applications.profiles.segments import Segments
+from intent_tracking.applications.profiles.segments import Segments, Trait
 from intent_tracking.features.derived import USER_SEGMENT
 from intent_tracking.tables import DayTable
 from tests.fakes.released_applications import two_segments
@@ -53,6 +54,22 @@ def test_shares_members_that_move_and_the_index(tmp_path: Path) -> None:
     assert drift.reading == "shifted"
     first = segment_drift(table, DAY)
     assert (first.before, first.psi, first.stayed, first.reading) == (None, None, None, "unknown")
+
+
+def test_names_that_browsers_chose_are_text_in_the_reports(tmp_path: Path) -> None:
+    # Cause: labels of brands were written as they came, with links and pictures of strangers.
+    plain = Segments.load(two_segments(tmp_path))
+    hostile = "![](http://evil) <b> | #"
+    likes = Trait("brand:x", "likes", 0.5, 0.1, label=hostile)
+    first = replace(plain.segments[0], name={"en": hostile, "zh": hostile}, traits=(likes,))
+    segments = replace(plain, segments=(first, *plain.segments[1:]))
+    page = (write_segment_report(tmp_path, segments) / "segments.md").read_text()
+    table = DayTable(tmp_path / "tables", USER_SEGMENT.table, USER_SEGMENT.schema)
+    write(table, LATER, {"u1": first.id, "u2": segments.ids[1]})
+    write_day_report(tmp_path, table, segments, LATER)
+    page += (tmp_path / "profiles" / LATER.isoformat() / "drift.md").read_text()
+    assert page.count("evil") == 6  # a heading, a trait and a row in two languages
+    assert page.count(r"\!\[\](http\://evil) \<b\> \| \#") == page.count("evil")
 
 
 def test_reports_hold_a_picture_a_segment_and_no_shopper(tmp_path: Path) -> None:
