@@ -26,6 +26,7 @@ from intent_tracking.applications.recommendation.candidates import FEATURES, Can
 from intent_tracking.applications.recommendation.history import History, Visit
 from intent_tracking.applications.recommendation.interactions import (
     MOST_ITEMS_OF_A_VISIT,
+    NEVER,
     Catalogue,
     Interactions,
     Ints,
@@ -349,11 +350,15 @@ def _made_up(items: int, visits: int, lines: int) -> Interactions:
     centre = random.zipf(1.2, visits) % items
     steps = random.geometric(0.1, starts[-1]).cumsum()
     chosen = np.repeat(centre * 7919 - steps[starts[:-1]], sizes) + steps
+    reaches = np.repeat(np.where(sizes == lines, Reach.BOUGHT, Reach.LOOKED), sizes).astype(np.int8)
+    firsts = np.full((len(reaches), len(Reach)), NEVER, np.int32)
+    firsts[np.arange(len(reaches)), reaches - 1] = np.arange(len(reaches))
     return Interactions(
         catalogue=catalogue,
         starts=starts.astype(np.int64),
         items=(chosen % items).astype(np.int32),
-        reaches=np.repeat(np.where(sizes == lines, Reach.BOUGHT, Reach.LOOKED), sizes).astype(np.int8),
+        reaches=reaches,
+        firsts=firsts,
         days=days,
         shoppers=random.integers(0, visits // 5, visits).astype(np.int32),
     )

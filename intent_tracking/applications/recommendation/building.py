@@ -35,7 +35,7 @@ RECALL_POPULAR: Final = "recall_at_20_popularity"
 RECALL_OWN: Final = "recall_at_20_own_items"
 RECALL_LIVE: Final = "recall_at_20_live_ranker"
 # Changes with what is learned from the same events.
-_FORMAT: Final = 2
+_FORMAT: Final = 3
 _AT: Final = 20
 
 
@@ -104,7 +104,8 @@ def build_item_index(settings: Settings, events: pa.Table, until: date, config: 
     last = day_number(until)
     held_out = last - config.held_out_days
     train = examples_of(interactions, held_out - config.training_days + 1, held_out, config.most_examples, config.seed)
-    judged = examples_of(interactions, held_out + 1, last, config.most_examples, config.seed)
+    asked = examples_of(interactions, held_out + 1, last, config.most_examples, config.seed)
+    judged = [example for example in asked if len(example.beyond_session)]
     if min(len(train), len(judged)) < config.least_examples:
         raise TooFewPurchasesError(
             f"{len(train)} purchases to train on and {len(judged)} in the {config.held_out_days} days held out: "
@@ -132,19 +133,26 @@ def window_of(until: date, config: IndexConfig) -> list[date]:
 
 def _fingerprint(interactions: Interactions, config: IndexConfig) -> str:
     of = interactions.catalogue
-    arrays = (interactions.starts, interactions.items, interactions.reaches, interactions.days, interactions.shoppers)
+    arrays = (
+        interactions.starts, interactions.items, interactions.reaches, interactions.firsts,
+        interactions.days, interactions.shoppers,
+    )  # fmt: skip
     texts = json.dumps([_FORMAT, FEATURES, asdict(config), of.ids, of.names, of.categories, of.brands])
     return fingerprint_of(texts, of.prices.tobytes(), *(array.tobytes() for array in arrays))
 
 
 def _judge(seen: Iterable[Observed], ranker: Ranker, live: Ranker | None) -> dict[str, float]:
-    """Mean Recall@20 of purchases, by the ranker, the live one, and what needs no learning."""
+    """Mean Recall@20 of purchases, by the ranker, the live one, and what needs no learning.
+
+    As the default strategy serves: of items that are not in the session.
+    """
     own, popular = FEATURES.index("own_count"), FEATURES.index("bought")
     found: dict[str, list[float]] = {RECALL: [], RECALL_POPULAR: [], RECALL_OWN: []}
     if live is not None:
         found[RECALL_LIVE] = []
     for each in seen:
-        features = each.candidates.features
+        shown = ~np.isin(each.candidates.items, each.example.situation.session_items)
+        items, features = each.candidates.items[shown], each.candidates.features[shown]
         by = {
             RECALL: ranker.score(features),
             RECALL_POPULAR: features[:, popular],
@@ -153,10 +161,10 @@ def _judge(seen: Iterable[Observed], ranker: Ranker, live: Ranker | None) -> dic
         if live is not None:
             by[RECALL_LIVE] = live.score(features)
         for name, scores in by.items():
-            ranked = each.candidates.items[np.argsort(-scores, kind="stable")]
+            ranked = items[np.argsort(-scores, kind="stable")]
             if name == RECALL_OWN:
                 ranked = ranked[: int((scores > 0).sum())]
-            found[name].append(recall_at(_AT, ranked, each.example.taken))
+            found[name].append(recall_at(_AT, ranked, each.example.beyond_session))
     return {name: float(np.mean(values)) for name, values in found.items()}
 
 

@@ -25,6 +25,8 @@ that grows with the square of it, and who goes through a whole catalogue says no
 # So few that a new price is soon the price, and enough that one shopper does not make it.
 _PRICING_SHOPPERS: Final = 9
 _EPOCH: Final = date(1970, 1, 1)
+NEVER: Final = 2**31 - 1
+"""The place of an event that did not happen: after all others."""
 INTERACTION_COLUMNS: Final = ["event_id", "event_name", "event_time", "shopper_id", "items"]
 """The columns of EVENT_SCHEMA that are read."""
 
@@ -77,6 +79,8 @@ class Interactions:
         catalogue: what the item numbers mean.
         starts: `[visits + 1]`, where the lines of each visit begin; `MOST_ITEMS_OF_A_VISIT` lines at most.
         items, reaches: `[lines]`; within a visit in the order of the first event about the item.
+        firsts: `[lines, len(Reach)]`: the place in the order of time of the first event that took the item just so
+            far, `NEVER` where none did.
         days, shoppers: `[visits]`: day number since 1970 and a number for each shopper.
         shopper_ids: what the shopper numbers mean; no index keeps them.
     """
@@ -85,6 +89,7 @@ class Interactions:
     starts: npt.NDArray[np.int64]
     items: Ints
     reaches: npt.NDArray[np.int8]
+    firsts: Ints
     days: Ints
     shoppers: Ints
     shopper_ids: tuple[str, ...] = ()
@@ -112,6 +117,7 @@ class Interactions:
             starts=self.starts[: visits + 1],
             items=self.items[:lines],
             reaches=self.reaches[:lines],
+            firsts=self.firsts[:lines],
             days=self.days[:visits],
             shoppers=self.shoppers[:visits],
         )
@@ -127,6 +133,8 @@ def day_of(number: int) -> date:
     return _EPOCH + timedelta(days=number)
 
 
+# Of each reach, as `_VISITS` names them.
+_FIRSTS: Final = ("looked", "carted", "bought")
 # A number in the order of time stands for (time, event, position): comparing one number is much faster.
 _LINES = """
     CREATE TEMP TABLE lines AS
@@ -165,7 +173,8 @@ _VISITS = """
                       (SELECT DISTINCT item_id FROM lines)),
          people AS (SELECT shopper_id, row_number() OVER (ORDER BY shopper_id) - 1 AS shopper FROM
                     (SELECT DISTINCT shopper_id FROM lines))
-    SELECT day, shopper, item, max(reach) AS reach, min(place) AS place
+    SELECT day, shopper, item, max(reach) AS reach, min(place) FILTER (reach = 1) AS looked,
+           min(place) FILTER (reach = 2) AS carted, min(place) FILTER (reach = 3) AS bought
     FROM lines JOIN numbered USING (item_id) JOIN people USING (shopper_id)
     GROUP BY day, shopper, item
     QUALIFY row_number() OVER (PARTITION BY day, shopper ORDER BY max(reach) DESC, max(place) DESC) <= ?
@@ -197,6 +206,7 @@ def interactions_of(events: pa.Table) -> Interactions:
         starts=np.r_[begins, len(days)].astype(np.int64),
         items=_numbers(lines["item"], np.int32),
         reaches=_numbers(lines["reach"], np.int8),
+        firsts=np.stack([_numbers(lines[name].fill_null(NEVER), np.int32) for name in _FIRSTS], axis=1),
         days=days[begins],
         shoppers=shoppers[begins],
         shopper_ids=tuple(people["shopper_id"].to_pylist()),

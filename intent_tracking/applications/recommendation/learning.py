@@ -10,7 +10,7 @@ import numpy as np
 
 from intent_tracking.applications.recommendation.candidates import Candidates, candidates_of
 from intent_tracking.applications.recommendation.history import MOST_LINES, MOST_VISITS
-from intent_tracking.applications.recommendation.interactions import Interactions, Ints, Reach
+from intent_tracking.applications.recommendation.interactions import NEVER, Interactions, Ints, Reach
 from intent_tracking.applications.recommendation.item_index import ItemIndex, learn_index
 from intent_tracking.applications.recommendation.ranker_training import RankerRows
 from intent_tracking.applications.recommendation.similarity import Neighbours, alike_by_text
@@ -27,6 +27,11 @@ class Example:
     situation: Situation
     taken: Ints
 
+    @property
+    def beyond_session(self) -> Ints:
+        """What was bought and is not in the session: all that a strategy can bring that leaves session items out."""
+        return np.setdiff1d(self.taken, self.situation.session_items)
+
 
 @dataclass(frozen=True)
 class Observed:
@@ -38,10 +43,10 @@ class Observed:
 
 
 def examples_of(interactions: Interactions, first_day: int, last_day: int, most: int, seed: int = 0) -> list[Example]:
-    """Purchases from `first_day` to `last_day`; of a visit with looks, some of them are seen beforehand.
+    """Purchases from `first_day` to `last_day`, each from a moment of its visit before the first was paid for.
 
-    A shopper is known by the visits before that day. How much of the visit is seen, and which visits are taken where
-    there are more than `most`, is drawn with `seed`.
+    A shopper is known by the visits before that day, and by what was looked at and carted up to that moment. The
+    moments, and which visits are taken where there are more than `most`, are drawn with `seed`.
     """
     visits = np.flatnonzero((interactions.days >= first_day) & (interactions.days <= last_day))
     random = np.random.default_rng(seed)
@@ -62,13 +67,17 @@ def examples_of(interactions: Interactions, first_day: int, last_day: int, most:
 
 def _example(interactions: Interactions, visit: int, earlier: Ints, random: np.random.Generator) -> Example:
     lines = interactions.lines_of(visit)
-    items, reaches = interactions.items[lines], interactions.reaches[lines]
-    taken = items[reaches == Reach.BOUGHT]
-    looked = items[reaches < Reach.BOUGHT]
-    # Before paying, what is bought now was only looked at: how many of the items of the visit had been seen is drawn.
-    seen = items[: random.integers(0, len(items) + 1)] if len(looked) else items[:0]
+    items, firsts = interactions.items[lines], interactions.firsts[lines]
+    paid = firsts[:, Reach.BOUGHT - 1]
+    steps = firsts[:, : Reach.BOUGHT - 1]
+    # What came after the first purchase cannot lead to it; which of the moments before it is asked about is drawn.
+    moments = np.sort(steps[steps < paid.min()])
+    passed = random.integers(0, len(moments) + 1) if len(moments) else 0
+    happened = steps <= (moments[passed - 1] if passed else -1)
+    newest = np.where(happened, steps, -1).max(axis=1)
     # An item that is new on the day is none that the index of the days before could know.
-    seen = seen[interactions.catalogue.first_days[seen] < interactions.days[visit]]
+    known = happened.any(axis=1) & (interactions.catalogue.first_days[items] < interactions.days[visit])
+    seen = np.flatnonzero(known)[np.argsort(newest[known])]
     rows = interactions.rows_of(earlier[-MOST_VISITS:])[-MOST_LINES:]
     return Example(
         Situation(
@@ -76,10 +85,10 @@ def _example(interactions: Interactions, visit: int, earlier: Ints, random: np.r
             items=interactions.items[rows],
             reaches=interactions.reaches[rows],
             days=interactions.days[interactions.visit_of_line[rows]],
-            session_items=seen,
-            session_reaches=np.full(len(seen), Reach.LOOKED, np.int8),
+            session_items=items[seen],
+            session_reaches=np.where(happened[seen, Reach.CARTED - 1], Reach.CARTED, Reach.LOOKED).astype(np.int8),
         ),
-        taken,
+        items[paid < NEVER],
     )
 
 

@@ -281,7 +281,7 @@ def test_equal_events_in_any_order_give_equal_interactions(shop: Interactions) -
     again = interactions_of(events.take(np.random.default_rng(1).permutation(events.num_rows)))
     assert again.catalogue.ids == shop.catalogue.ids
     assert again.catalogue.names == shop.catalogue.names
-    for name in ("starts", "items", "reaches", "days", "shoppers"):
+    for name in ("starts", "items", "reaches", "firsts", "days", "shoppers"):
         assert getattr(again, name).tolist() == getattr(shop, name).tolist()
 
 

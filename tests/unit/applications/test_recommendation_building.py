@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -60,6 +61,50 @@ def test_equal_events_give_one_artifact_and_the_live_ranker_is_the_one_to_beat(t
         build_item_index(settings, events, UNTIL, replace(SMALL, tolerance=-0.5))
     assert refused.value.metrics[RECALL_LIVE] == built.metrics[RECALL]
     assert list((tmp_path / "applications" / ITEM_INDEX).iterdir()) == [built.folder]
+
+
+def test_what_is_in_the_session_gets_bought_is_no_index(tmp_path: Path) -> None:
+    # Cause: items of the session counted as found, and the strategy that is served leaves them out.
+    days, a_day = 40, 8
+    single = [{"item_id": f"i{number:03}"} for number in range(days * a_day)]
+    bag = {"item_id": "bag"}
+    rows = [event_row("view_item", BEGIN - timedelta(days=1), shopper="first", items=[*single, bag])]
+    for number, item in enumerate(single):
+        at = BEGIN + timedelta(days=number // a_day, minutes=number % a_day)
+        rows.append(event_row("view_item", at, shopper=f"s{number}", number=1, items=[item]))
+        at += timedelta(seconds=30)
+        rows.append(event_row("purchase", at, shopper=f"s{number}", number=2, items=[item, bag], value=1.0))
+    how = IndexConfig(training_days=14, held_out_days=7, least_examples=30, most_examples=60)
+    with pytest.raises(NotBetterError, match="does not beat popularity"):
+        build_item_index(Settings(home=tmp_path), table(rows), (BEGIN + timedelta(days=days - 1)).date(), how)
+
+
+def test_a_purchase_is_seen_from_a_moment_before_it() -> None:
+    # Cause: what was looked at after the purchase could lead to it, and a cart was taken for a look.
+    def does(name: str, minute: int, *ids: str) -> dict[str, Any]:
+        at, items = BEGIN + timedelta(days=1, minutes=minute), [{"item_id": each} for each in ids]
+        return event_row(name, at, shopper="ann", number=minute, items=items, value=1.0 if name == "purchase" else None)
+
+    known = [{"item_id": each} for each in "abcde"]
+    shop = interactions_of(
+        table(
+            [
+                event_row("view_item", BEGIN, shopper="bob", items=known), does("view_item", 0, "a"),
+                does("view_item", 1, "b"), does("add_to_cart", 2, "a"), does("purchase", 3, "a", "d"),
+                does("view_item", 4, "e", "b"), does("purchase", 5, "c"),
+            ]
+        )
+    )  # fmt: skip
+    day = int(shop.days[-1])
+    sessions = set()
+    for seed in range(40):
+        (example,) = examples_of(shop, day, day, most=1, seed=seed)
+        assert [shop.catalogue.ids[item] for item in example.taken] == ["a", "d", "c"]
+        now = example.situation
+        pairs = zip(now.session_items, now.session_reaches, strict=True)
+        sessions.add(tuple((shop.catalogue.ids[item], Reach(reach)) for item, reach in pairs))
+    a, b = ("a", Reach.LOOKED), ("b", Reach.LOOKED)
+    assert sessions == {(), (a,), (a, b), (b, ("a", Reach.CARTED))}
 
 
 def test_a_young_shop_is_told_how_much_it_takes(tmp_path: Path) -> None:
