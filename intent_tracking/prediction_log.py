@@ -24,6 +24,8 @@ import numpy.typing as npt
 import orjson
 import pyarrow as pa
 
+from intent_tracking.tables import ROW_GROUP_ROWS
+
 logger = logging.getLogger(__name__)
 
 _COLUMNS: Mapping[str, pa.DataType] = {
@@ -52,6 +54,12 @@ PREDICTION_SCHEMA = pa.schema(list(_COLUMNS.items()))
 # Four digits keep cosines to 1e-4 and halve the size of a segment.
 EMBEDDING_DIGITS = 4
 _TIMES = ("event_time", "served_at")
+_ERASED = b" "
+# Where a prediction stands: the byte at which its line begins in the segment of that number.
+_PLACE: Mapping[str, pa.DataType] = {"segment": pa.int32(), "offset": pa.int64()}
+_INDEX = pa.schema([*((name, _COLUMNS[name]) for name in ("event_time", "prediction_id")), *_PLACE.items()])
+# As Python objects a row takes ten times its size in Arrow, most of it for the embedding.
+_PARSED_ROWS = 4096
 _AS_LINE = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
 # A Chinese character counts as a word: Chinese puts no spaces between words.
 _WORD = re.compile(r"[㐀-鿿豈-﫿]|[^\W㐀-鿿豈-﫿]+")
@@ -235,16 +243,26 @@ class PredictionLog:
 
 
 def read_predictions(root: Path, days: Sequence[date]) -> pa.Table:
-    """What was served for events of `days`: PREDICTION_SCHEMA, ordered by (event_time, prediction_id).
+    """The rows of `prediction_batches` for `days`, all in memory."""
+    return pa.Table.from_batches([batch for day in days for batch in prediction_batches(root, day)], PREDICTION_SCHEMA)
 
+
+def prediction_batches(root: Path, day: date, rows: int = ROW_GROUP_ROWS) -> Iterator[pa.RecordBatch]:
+    """What was served for events of `day`: PREDICTION_SCHEMA, ordered by (event_time, prediction_id), `rows` at a time.
+
+    The lines are put in order by their time and id alone, then read where they stand: a day need not fit in memory.
     A segment whose last line is torn, by a crash or a full disk, is read up to that line.
 
     Raises:
         PredictionLogError: a whole line is no prediction.
     """
-    rows = [row for day in days for path in _segments(root, day) for row in _rows(path)]
-    table = pa.Table.from_pylist(rows, schema=PREDICTION_SCHEMA)
-    return table.sort_by([("event_time", "ascending"), ("prediction_id", "ascending")])
+    paths = _segments(root, day)
+    index = pa.concat_tables([_INDEX.empty_table(), *(_index(path, number) for number, path in enumerate(paths))])
+    index = index.sort_by([("event_time", "ascending"), ("prediction_id", "ascending")])
+    for start in range(0, len(index), rows):
+        end = min(start + rows, len(index))
+        parts = [_read(paths, index.slice(at, min(_PARSED_ROWS, end - at))) for at in range(start, end, _PARSED_ROWS)]
+        yield pa.concat_batches(parts)
 
 
 def prediction_days(root: Path) -> list[date]:
@@ -263,15 +281,41 @@ def _segments(root: Path, day: date) -> list[Path]:
     return sorted((root / f"day={day.isoformat()}").glob("*.jsonl"))
 
 
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
-    whole, _, _ = path.read_bytes().rpartition(b"\n")
-    for number, line in enumerate(whole.splitlines(), start=1):
-        if line.startswith(b" "):  # erased
-            continue
-        try:
-            row = orjson.loads(line)
-            yield {**row, **{name: datetime.fromisoformat(row[name]) for name in _TIMES}}
-        except (ValueError, KeyError, TypeError) as error:
-            raise PredictionLogError(
-                f"{path}:{number}: is no prediction ({error}); move the segment away to go on without it"
-            ) from error
+def _index(path: Path, segment: int) -> pa.Table:
+    """Time, id and place of each prediction of a segment."""
+    found: list[dict[str, Any]] = []
+    offset = 0
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):
+                break
+            if not line.startswith(_ERASED):
+                try:
+                    row = _row(line)
+                    known = {name: row[name] for name in ("event_time", "prediction_id")}
+                except (ValueError, KeyError, TypeError) as error:
+                    raise PredictionLogError(
+                        f"{path}:{number}: is no prediction ({error}); move the segment away to go on without it"
+                    ) from error
+                found.append({**known, "segment": segment, "offset": offset})
+            offset += len(line)
+    return pa.Table.from_pylist(found, schema=_INDEX)
+
+
+def _read(paths: Sequence[Path], index: pa.Table) -> pa.RecordBatch:
+    """The predictions that `index` names, in its order."""
+    segments, offsets = index["segment"].to_numpy(), index["offset"].to_numpy()
+    rows: dict[int, dict[str, Any]] = {}
+    for segment in np.unique(segments):
+        with paths[segment].open("rb") as file:
+            for place in np.flatnonzero(segments == segment):
+                file.seek(offsets[place])
+                line = file.readline()
+                if not line.startswith(_ERASED):  # since it was indexed
+                    rows[int(place)] = _row(line)
+    return pa.RecordBatch.from_pylist([rows[place] for place in sorted(rows)], schema=PREDICTION_SCHEMA)
+
+
+def _row(line: bytes) -> dict[str, Any]:
+    row = orjson.loads(line)
+    return {**row, **{name: datetime.fromisoformat(row[name]) for name in _TIMES}}

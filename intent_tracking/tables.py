@@ -188,6 +188,10 @@ def _replace_by_two_renames(new: Path, path: Path) -> None:
             shutil.rmtree(parked, ignore_errors=True)
 
 
+ROW_GROUP_ROWS = 65536
+"""Rows of a Parquet row group: what a reader holds at a time."""
+
+
 @dataclass(frozen=True)
 class DayTable:
     """A table of one Parquet file per UTC day: `<root>/<name>/day=YYYY-MM-DD/part.parquet`.
@@ -226,7 +230,23 @@ class DayTable:
             missing = sorted(set(self.schema.names) ^ set(table.column_names))
             raise ValueError(f"{self.name}[{day}]: columns differ from the schema in {missing or 'their order'}")
         with atomic_file(self.path(day)) as temporary:
-            pq.write_table(table.cast(self.schema), temporary, compression="zstd", row_group_size=65536)
+            pq.write_table(table.cast(self.schema), temporary, compression="zstd", row_group_size=ROW_GROUP_ROWS)
+
+    def write_batches(self, day: date, batches: Iterable[pa.RecordBatch]) -> int:
+        """`write`, of a day that need not fit in memory: each batch becomes a row group; the rows written.
+
+        Raises:
+            ValueError: the columns of a batch are not those of the schema.
+        """
+        rows = 0
+        with (
+            atomic_file(self.path(day)) as temporary,
+            pq.ParquetWriter(temporary, self.schema, compression="zstd") as writer,
+        ):
+            for batch in batches:
+                writer.write_batch(batch)
+                rows += batch.num_rows
+        return rows
 
     def read(self, days: Sequence[date], columns: list[str] | None = None) -> pa.Table:
         """Rows of `days` in the order given; a day that was never written has no rows."""

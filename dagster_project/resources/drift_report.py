@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from intent_tracking.evaluation.drift import Calibration, DriftSummary, drift_decision
-from intent_tracking.evaluation.drift_sample import RULES, DriftPolicy, DriftSample, Method, draw
+from intent_tracking.evaluation.drift_sample import RULES, Complete, DriftPolicy, DriftSample, Method, draw
 from intent_tracking.evaluation.performance import PerformanceDrift
 from intent_tracking.evaluation.report import write_report
 from intent_tracking.tables import atomic_write_text
@@ -91,12 +91,14 @@ def report_drift(
     *,
     calibration: Calibration | None = None,
     performance: PerformanceDrift | None = None,
+    complete: Complete | None = None,
     days: int = 1,
 ) -> DriftSummary:
     """Decide on one window and write `summary.json`, and `report.html` where there were enough sessions.
 
     Args:
-        reference, current: tables with PREDICTION_SCHEMA.
+        reference, current: tables with PREDICTION_SCHEMA; with the columns that the draw stands on, where `complete`
+            gives the drawn rows the rest.
         day: last day of the window of `days` days.
         out_dir: folder of this window's report.
         calibration, performance: see `drift_decision`.
@@ -106,9 +108,17 @@ def report_drift(
         DriftReportMismatchError: Evidently disagrees on a statistic.
     """
     policy = policy or DriftPolicy()
-    sample = draw(reference, current, policy)
+    sample = draw(reference, current, policy, complete)
     summary = drift_decision(
-        reference, current, day, policy, calibration=calibration, performance=performance, sample=sample, days=days
+        reference,
+        current,
+        day,
+        policy,
+        calibration=calibration,
+        performance=performance,
+        sample=sample,
+        complete=complete,
+        days=days,
     )
     if sample is not None:
         write_html(sample, summary, out_dir / HTML_FILE)

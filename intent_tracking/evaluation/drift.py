@@ -22,15 +22,22 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from intent_tracking.evaluation.drift_sample import (
+    COMPARED,
+    DRAWN_FROM,
+    MAX_FIT_ROWS,
     RULES,
     Column,
+    Complete,
+    DrawnRows,
     DriftError,
     DriftPolicy,
     DriftSample,
     Method,
     check_columns,
     compare_rows,
+    completed,
     draw,
+    draw_rows,
     live_version,
     of_version,
     principal_directions,
@@ -256,32 +263,42 @@ def _days(table: pa.Table) -> list[date]:
     return sorted(day for day in dates if day is not None)
 
 
-def _natural(reference: pa.Table, policy: DriftPolicy) -> tuple[dict[str, float], int]:
-    """Largest statistic of each column when one day is held against the others; empty below three usable days."""
+def _held_out(reference: pa.Table, policy: DriftPolicy) -> list[DrawnRows]:
+    """Each day of the reference held against the others, where both have enough sessions."""
     dates = pc.cast(reference.column("event_time"), pa.date32())
+    insides = [pc.equal(dates, pa.scalar(day)) for day in _days(reference)]
+    drawn = [draw_rows(reference.filter(pc.invert(inside)), reference.filter(inside), policy) for inside in insides]
+    return [rows for rows in drawn if rows is not None]
+
+
+def _natural(held_out: Sequence[DrawnRows], policy: DriftPolicy) -> tuple[dict[str, float], int]:
+    """Largest statistic of each column when one day is held against the others; empty below three usable days."""
     statistics: dict[str, list[float]] = {}
-    used = 0
-    for day in _days(reference):
-        inside = pc.equal(dates, pa.scalar(day))
-        sample = draw(reference.filter(pc.invert(inside)), reference.filter(inside), policy)
-        if sample is None:
-            continue
-        used += 1
-        for column in sample.columns:
+    for rows in held_out:
+        for column in rows.compared(policy).columns:
             statistics.setdefault(column.name, []).append(measure(column)[0])
+    used = len(held_out)
     return ({name: max(values) for name, values in statistics.items()}, used) if used >= 3 else ({}, used)
 
 
 def calibrate(
-    reference: pa.Table, policy: DriftPolicy | None = None, *, draws: int = 100, natural: bool = True
+    reference: pa.Table,
+    policy: DriftPolicy | None = None,
+    *,
+    draws: int = 100,
+    natural: bool = True,
+    complete: Complete | None = None,
 ) -> Calibration:
     """Run the whole procedure on pairs without drift, drawn from the reference, and count its alarms.
+
+    Args:
+        complete: see `draw`.
 
     Raises:
         DriftError: a column is missing, or the reference has fewer than twice `min_samples` sessions.
     """
     policy = policy or DriftPolicy()
-    check_columns(reference, "reference")
+    check_columns(reference, "reference", COMPARED if complete is None else DRAWN_FROM)
     reference = of_version(reference, live_version(reference))
     rows = sessions_of(reference, policy.seed)
     size = min(policy.sample_size, len(rows) // 2)
@@ -290,12 +307,19 @@ def calibrate(
             f"the reference has {len(rows)} sessions; calibration needs twice {policy.min_samples}: take more days"
         )
     relabellings = Relabellings(policy.permutations, policy.seed)
-    floors, days = _natural(reference, policy) if natural else ({}, 0)
-    directions = principal_directions(reference.take(rows), policy.components)
+    nothing = reference.slice(0, 0)
+    fit = DrawnRows(nothing, nothing, reference.take(rows[:MAX_FIT_ROWS]), same_model=True)
+    pairs = [
+        DrawnRows(*random_pair(reference, rows, size, (policy.seed, number)), nothing, same_model=True)
+        for number in range(draws)
+    ]
+    held_out = _held_out(reference, policy) if natural else []
+    fit, *drawn = completed([fit, *pairs, *held_out], complete)
+    floors, days = _natural(drawn[draws:], policy)
+    directions = principal_directions(fit.fit, policy.components)
     windows = columns = 0
-    for number in range(draws):
-        left, right = random_pair(reference, rows, size, (policy.seed, number))
-        sample = compare_rows(left, right, directions, policy, same_model=True)
+    for pair in drawn[:draws]:
+        sample = compare_rows(pair.reference, pair.current, directions, policy, same_model=True)
         judged = judge(sample, policy, relabellings, floors)
         windows += verdict(judged, policy)[0]
         columns += any(column.drifted for column in judged)
@@ -311,6 +335,7 @@ def drift_decision(
     calibration: Calibration | None = None,
     performance: PerformanceDrift | None = None,
     sample: DriftSample | None = None,
+    complete: Complete | None = None,
     days: int = 1,
 ) -> DriftSummary:
     """Decide on the window of `days` days that ends with `day`.
@@ -320,12 +345,13 @@ def drift_decision(
         calibration: of the same reference; gives each column its natural variation and the stated false-alarm rate.
         performance: where delayed labels have arrived; a fall of the accuracy is a drift by itself.
         sample: what `draw` gave for the two tables and the policy, where the caller needs it too.
+        complete: see `draw`.
 
     Raises:
         DriftError: a column is missing.
     """
     policy = policy or DriftPolicy()
-    sample = sample if sample is not None else draw(reference, current, policy)
+    sample = sample if sample is not None else draw(reference, current, policy, complete)
     end = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1)
     start = end - timedelta(days=days)
     rate = calibration.false_alarm_rate if calibration else None

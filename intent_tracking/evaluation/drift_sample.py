@@ -7,8 +7,7 @@ are drawn down to the same fixed size, because a test on 100,000 rows finds shif
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -88,7 +87,12 @@ MODEL_NUMBERS = {
 PREDICTION = "intent"
 COMPONENT = "embedding_{}"
 RESIDUAL = "embedding_novelty"
-REQUIRED = ("prediction_id", "session_id", "event_time", "model_version", "out_of_scope", "embedding", PREDICTION)
+DRAWN_FROM = ("prediction_id", "session_id", "event_time", "model_version")
+"""What the draw stands on; the other columns are read of the drawn rows alone."""
+COMPARED = (*DRAWN_FROM, "out_of_scope", "embedding", PREDICTION, *CATEGORIES, *NUMBERS, *MODEL_NUMBERS)
+
+Complete = Callable[[Sequence[pa.Table]], Sequence[pa.Table]]
+"""Gives tables of drawn rows, in their order, the columns `COMPARED`: a window's embeddings need not fit in memory."""
 
 
 @dataclass(frozen=True)
@@ -146,11 +150,10 @@ def sessions_of(table: pa.Table, seed: int) -> NDArray[np.int64]:
     """
     if not table.num_rows:
         return np.array([], dtype=np.int64)
-    sessions, own = table.column("session_id").to_pylist(), table.column("prediction_id").to_pylist()
-    names = np.array(
-        [f"?{alone}" if session is None else str(session) for session, alone in zip(sessions, own, strict=True)]
-    )
-    order = np.argsort(np.array(own, dtype=np.str_), kind="stable")
+    own = table.column("prediction_id").cast(pa.string())
+    alone = pc.binary_join_element_wise("?", own, "")
+    names = pc.rank(pc.coalesce(table.column("session_id").cast(pa.string()), alone), tiebreaker="dense").to_numpy()
+    order = pc.sort_indices(own).to_numpy()
     generator = np.random.default_rng(seed)
     order = order[generator.permutation(len(order))]
     _, first = np.unique(names[order], return_index=True)
@@ -158,9 +161,8 @@ def sessions_of(table: pa.Table, seed: int) -> NDArray[np.int64]:
     return np.asarray(order[first[generator.permutation(len(first))]], dtype=np.int64)
 
 
-def check_columns(table: pa.Table, side: str) -> None:
+def check_columns(table: pa.Table, side: str, needed: Sequence[str] = COMPARED) -> None:
     """Raises DriftError when a column of PREDICTION_SCHEMA that the check stands on is missing."""
-    needed = (*REQUIRED, *CATEGORIES, *NUMBERS, *MODEL_NUMBERS)
     missing = [name for name in needed if name not in table.column_names]
     if missing:
         raise DriftError(f"the {side} table lacks the columns {missing}; give a table with PREDICTION_SCHEMA")
@@ -168,8 +170,8 @@ def check_columns(table: pa.Table, side: str) -> None:
 
 def live_version(table: pa.Table) -> str | None:
     """The model version that gave most of the answers; the later name where two gave as many."""
-    counts = Counter(version for version in table.column("model_version").to_pylist() if version is not None)
-    return max(counts, key=lambda version: (counts[version], version)) if counts else None
+    counts = pc.value_counts(table.column("model_version").drop_null()).to_pylist()
+    return max(counts, key=lambda each: (each["counts"], each["values"]))["values"] if counts else None
 
 
 def of_version(table: pa.Table, version: str | None) -> pa.Table:
@@ -274,18 +276,39 @@ def compare_rows(
     return DriftSample(tuple(columns), left_out, reference.num_rows, current.num_rows, live_version(current))
 
 
-def draw(reference: pa.Table, current: pa.Table, policy: DriftPolicy) -> DriftSample | None:
+@dataclass(frozen=True, eq=False)
+class DrawnRows:
+    """Rows of both sides, one a session, and those of the reference that the directions are fitted on."""
+
+    reference: pa.Table
+    current: pa.Table
+    fit: pa.Table
+    same_model: bool
+
+    def compared(self, policy: DriftPolicy) -> DriftSample:
+        """The columns of the rows, which hold all of `COMPARED`."""
+        directions = principal_directions(self.fit, policy.components) if self.same_model else None
+        return compare_rows(self.reference, self.current, directions, policy, same_model=self.same_model)
+
+
+def completed(drawn: Sequence[DrawnRows], complete: Complete | None) -> list[DrawnRows]:
+    """The drawn rows with the columns that are compared, by one call; as they are where `complete` is None."""
+    if complete is None:
+        return list(drawn)
+    tables = iter(complete([table for rows in drawn for table in (rows.reference, rows.current, rows.fit)]))
+    return [DrawnRows(next(tables), next(tables), next(tables), rows.same_model) for rows in drawn]
+
+
+def draw_rows(reference: pa.Table, current: pa.Table, policy: DriftPolicy) -> DrawnRows | None:
     """Draw both sides down to one row a session and the policy's sample size; None where one side has too few sessions.
 
     Answers of the model version that is live in `current` are compared, with the reference's answers of that version;
     where the reference has too few of those, the columns that depend on the model are left out and the inputs alone are
     compared.
 
-    Raises:
-        DriftError: a column is missing.
+    Args:
+        reference, current: tables with the columns `DRAWN_FROM`, of which alone the draw depends, and any others.
     """
-    check_columns(reference, "reference")
-    check_columns(current, "current")
     version = live_version(current)
     if version is None:
         return None
@@ -304,13 +327,29 @@ def draw(reference: pa.Table, current: pa.Table, policy: DriftPolicy) -> DriftSa
     # Directions fitted on the compared rows would sit closer to the reference than to new rows of the same kind.
     spare = rows[size:]
     fit = spare if len(spare) >= policy.min_samples else rows
-    return compare_rows(
+    return DrawnRows(
         reference.take(rows[:size]),
         current.take(current_rows[:size]),
-        principal_directions(reference.take(fit), policy.components) if same_model else None,
-        policy,
-        same_model=same_model,
+        reference.take(fit[: MAX_FIT_ROWS if same_model else 0]),
+        same_model,
     )
+
+
+def draw(
+    reference: pa.Table, current: pa.Table, policy: DriftPolicy, complete: Complete | None = None
+) -> DriftSample | None:
+    """The columns of the rows that `draw_rows` draws; None where it draws none.
+
+    Args:
+        complete: where the tables hold only `DRAWN_FROM`, what gives the drawn rows the rest.
+
+    Raises:
+        DriftError: a column is missing.
+    """
+    for table, side in ((reference, "reference"), (current, "current")):
+        check_columns(table, side, COMPARED if complete is None else DRAWN_FROM)
+    drawn = draw_rows(reference, current, policy)
+    return None if drawn is None else completed([drawn], complete)[0].compared(policy)
 
 
 def random_pair(table: pa.Table, rows: NDArray[np.int64], size: int, seeds: Sequence[int]) -> tuple[pa.Table, pa.Table]:

@@ -8,6 +8,7 @@ from datetime import datetime
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from intent_tracking.modeling.prediction import OUT_OF_SCOPE_LABEL
 
@@ -41,11 +42,11 @@ def correct_answers(predictions: pa.Table, labels: Mapping[str, str], key: str =
         labels: true intent by session id (or by what `key` names).
     """
     columns = (key, "event_time", "prediction_id", "intent", "out_of_scope")
+    labelled = pc.is_in(predictions.column(key), value_set=pa.array(list(labels), pa.string()))
+    predictions = predictions.filter(labelled)
     last: dict[str, tuple[tuple[datetime, str], str]] = {}
     rows = zip(*(predictions.column(name).to_pylist() for name in columns), strict=True)
     for name, moment, prediction_id, intent, out in rows:
-        if name not in labels:
-            continue
         order = (moment, prediction_id)
         if name not in last or order > last[name][0]:
             last[name] = (order, OUT_OF_SCOPE_LABEL if out else intent)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from intent_tracking.modeling.prediction import IntentScore, Prediction
 from intent_tracking.prediction_log import PREDICTION_SCHEMA
@@ -92,3 +93,16 @@ def served(
             for name, value in row.items():
                 columns[name].append(value)
     return pa.table(columns, schema=PREDICTION_SCHEMA)
+
+
+class OnDisk:
+    """Gives drawn rows the columns of `tables`, and counts the rows that were asked for."""
+
+    def __init__(self, *tables: pa.Table) -> None:
+        self._whole = pa.concat_tables(tables)
+        self.asked = 0
+
+    def __call__(self, drawn: Sequence[pa.Table]) -> list[pa.Table]:
+        self.asked += sum(table.num_rows for table in drawn)
+        ids = self._whole["prediction_id"]
+        return [self._whole.take(pc.index_in(table["prediction_id"], ids)) for table in drawn]

@@ -10,7 +10,7 @@ import pytest
 
 from dagster_project.definitions import build_definitions
 from dagster_project.defs.monitoring.assets import DriftConfig
-from dagster_project.defs.monitoring.measure import measure_day
+from dagster_project.defs.monitoring.measure import measure_day, read_compared
 from dagster_project.defs.monitoring.retraining import drift_sensor
 from dagster_project.defs.monitoring.windows import held_against_another, reference_of
 from dagster_project.partitions import range_tags
@@ -212,3 +212,12 @@ def test_a_drifted_day_is_not_forgotten_when_many_days_have_passed(tmp_path):
         )
     reference = reference_of(settings, tables, day(35), reference_days=2)
     assert {moment.date() for moment in reference["event_time"].to_pylist()} == {day(0), day(2)}
+
+
+def test_a_window_whose_rows_go_while_it_is_measured_is_not_measured(tmp_path):
+    settings = Settings(home=tmp_path, first_day=FIRST)
+    tables = Tables(settings.tables)
+    answers = served(5, seed=1)
+    tables.served_predictions.write(day(0), answers.slice(1))
+    with pytest.raises(LookupError, match="served_predictions has lost 1 rows"):
+        read_compared(tables.served_predictions, [answers])

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import resource
 import time
+import tracemalloc
 from datetime import UTC, date, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
+import numpy as np
+import orjson
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from intent_tracking.prediction_log import (
     PREDICTION_SCHEMA,
@@ -15,6 +22,7 @@ from intent_tracking.prediction_log import (
     PredictionLogError,
     ServedPrediction,
     describe_text,
+    prediction_batches,
     prediction_days,
     read_predictions,
 )
@@ -161,3 +169,45 @@ def test_text_is_described_by_length_words_and_what_is_not_a_letter(
 
 def _fields(served: ServedPrediction) -> dict[str, object]:
     return {name: getattr(served, name) for name in ServedPrediction.__dataclass_fields__}
+
+
+def write_lines(root: Path, rows: list[dict[str, Any]], segments: int) -> None:
+    """`rows` as the service would have logged them, dealt out over `segments` files."""
+    folder = root / f"day={MONDAY.isoformat()}"
+    folder.mkdir(parents=True)
+    for number in range(segments):
+        lines = [orjson.dumps(row, option=orjson.OPT_SERIALIZE_NUMPY) + b"\n" for row in rows[number::segments]]
+        (folder / f"{number:04d}.jsonl").write_bytes(b"".join(lines))
+
+
+@settings(max_examples=30)
+@given(
+    hours=st.lists(st.integers(0, 23), max_size=12),
+    segments=st.integers(1, 4),
+    at_a_time=st.integers(1, 5),
+)
+def test_batches_of_any_size_hold_the_day_in_its_order(hours: list[int], segments: int, at_a_time: int) -> None:
+    rows = [prediction(hour=hour).as_row(datetime(2026, 3, 2, tzinfo=UTC)) for hour in hours]
+    with TemporaryDirectory() as folder:
+        write_lines(Path(folder), rows, segments)
+        batches = list(prediction_batches(Path(folder), MONDAY, at_a_time))
+
+    assert all(batch.schema == PREDICTION_SCHEMA and 0 < batch.num_rows <= at_a_time for batch in batches)
+    found = [row for batch in batches for row in batch.to_pylist()]
+    assert [row["prediction_id"] for row in found] == [
+        row["prediction_id"] for row in sorted(rows, key=lambda row: (row["event_time"], row["prediction_id"]))
+    ]
+
+
+def test_a_day_is_read_without_holding_its_embeddings(tmp_path: Path) -> None:
+    """A day of a million answers was fifteen gigabytes of Python numbers before the first row was written."""
+    row = {**prediction().as_row(datetime(2026, 3, 2, tzinfo=UTC)), "embedding": np.ones(384, np.float32)}
+    write_lines(tmp_path, [{**row, "prediction_id": f"{number:032d}"} for number in range(300)], 2)
+    tracemalloc.start()
+    try:
+        rows = sum(batch.num_rows for batch in prediction_batches(tmp_path, MONDAY, 10))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert rows == 300
+    assert peak < 1e6  # the rows as Python objects: 4.5 MB

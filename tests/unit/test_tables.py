@@ -46,6 +46,17 @@ def test_a_written_day_is_read_back(tmp_path: Path) -> None:
     assert events.read([DAY], columns=["value"]).column_names == ["value"]
 
 
+def test_a_day_written_a_batch_at_a_time_is_the_same_day(tmp_path: Path) -> None:
+    events, whole = DayTable(tmp_path, "events", SCHEMA), table(("a", 1.0), ("b", None), ("c", 3.0))
+    assert events.write_batches(DAY, iter(whole.to_batches(max_chunksize=2))) == 3
+    assert events.read([DAY]).equals(whole)
+    assert events.write_batches(DAY, iter(())) == 0
+    assert events.read([DAY]).equals(SCHEMA.empty_table())
+    with pytest.raises(ValueError, match="schema"):
+        events.write_batches(DAY, whole.drop_columns(["value"]).to_batches())
+    assert events.days() == [DAY]
+
+
 def test_a_day_never_written_has_no_rows_but_all_columns(tmp_path: Path) -> None:
     empty = DayTable(tmp_path, "events", SCHEMA).read([DAY])
     assert empty.num_rows == 0

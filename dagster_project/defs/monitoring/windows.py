@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import date
+from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,8 +11,11 @@ import pyarrow.compute as pc
 from dagster_project.resources.drift_report import SUMMARY_FILE, read_summary
 from dagster_project.resources.tables import Tables
 from intent_tracking.evaluation.drift import DriftSummary
-from intent_tracking.evaluation.drift_sample import PREDICTION, live_version
+from intent_tracking.evaluation.drift_sample import DRAWN_FROM, PREDICTION, live_version
 from intent_tracking.settings import Settings
+
+WINDOW_COLUMNS = [*DRAWN_FROM, PREDICTION, "out_of_scope"]
+"""What is held in memory of a whole window: the draw stands on it, and the accuracy where labels have arrived."""
 
 
 def drift_history(folder: Path, newest: int | None = 30) -> list[DriftSummary]:
@@ -35,6 +39,9 @@ def reference_of(settings: Settings, tables: Tables, day: date, reference_days: 
     drifted left out: a reference that moved along would never see a slow drift. Until that model has such a day, the
     last days before, whoever answered: then only what does not depend on the model can be compared. A model's day that
     was held against another's answers stays in its normal: new traffic is what it was trained for.
+
+    Returns:
+        Its `WINDOW_COLUMNS`.
     """
     before = [known for known in tables.served_predictions.days() if known < day]
     live = live_version(tables.served_predictions.read([day], columns=["model_version"]))
@@ -44,11 +51,12 @@ def reference_of(settings: Settings, tables: Tables, day: date, reference_days: 
         if summary.drifted and not (summary.model_version == live and held_against_another(summary))
     }
     calm = [known for known in before if _after(known) not in drifted]
-    own = [known for known in calm if live is not None and _answered(tables, known, live)]
+    answered = (known for known in calm if live is not None and _answered(tables, known, live))
+    own = list(islice(answered, reference_days))
     if own:
-        reference = tables.served_predictions.read(own[:reference_days])
+        reference = tables.served_predictions.read(own, columns=WINDOW_COLUMNS)
         return reference.filter(pc.equal(reference["model_version"], live))
-    return tables.served_predictions.read((calm or before)[-reference_days:])
+    return tables.served_predictions.read((calm or before)[-reference_days:], columns=WINDOW_COLUMNS)
 
 
 def _after(day: date) -> date:
@@ -56,8 +64,10 @@ def _after(day: date) -> date:
 
 
 def _answered(tables: Tables, day: date, version: str) -> bool:
-    found = tables.served_predictions.read([day], columns=["model_version"])
-    return live_version(found) == version
+    # The statistics of the row groups say of most days that the version is not among theirs.
+    if not tables.served_predictions.dataset([day]).count_rows(filter=pc.field("model_version") == version):
+        return False
+    return live_version(tables.served_predictions.read([day], columns=["model_version"])) == version
 
 
 def labels_by_people(settings: Settings) -> Mapping[str, str]:

@@ -101,21 +101,21 @@ def served_predictions(
 
     From the prediction log of the service, which drops nothing but what was not flushed before a crash.
     """
-    from intent_tracking.prediction_log import read_predictions
+    from intent_tracking.prediction_log import prediction_batches
 
     rows = 0
+    figures = ["confidence", "unknown_share", "text_length", "event_count"]
+    shown = ["event_time", "scene", "language", "text_length", "intent", "confidence"]
     for day in days_of(context):
-        table = read_predictions(settings.prediction_log, [day])
-        tables.served_predictions.write(day, table)
-        rows += table.num_rows
-        figures = table.select(["confidence", "unknown_share", "text_length", "event_count"])
+        rows += tables.served_predictions.write_batches(day, prediction_batches(settings.prediction_log, day))
+        table = tables.served_predictions.read([day], sorted({*figures, *shown, "model_version"}))
         context.add_asset_metadata(
             {
                 "dagster/partition_row_count": table.num_rows,
-                **means(figures),
+                **means(table.select(figures)),
                 "by_intent": counts(table, "intent"),
                 "by_model": counts(table, "model_version"),
-                "sample": sample(table, ["event_time", "scene", "language", "text_length", "intent", "confidence"]),
+                "sample": sample(table, shown),
             },
             partition_key=day.isoformat(),
         )

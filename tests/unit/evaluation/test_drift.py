@@ -12,8 +12,8 @@ from scipy.spatial import distance
 
 from intent_tracking.evaluation import drift
 from intent_tracking.evaluation.drift import DriftSummary, Relabellings, calibrate, drift_decision, measure
-from intent_tracking.evaluation.drift_sample import Column, ColumnKind, DriftError, DriftPolicy, DriftSample
-from tests.fakes.prediction_tables import served
+from intent_tracking.evaluation.drift_sample import DRAWN_FROM, Column, ColumnKind, DriftError, DriftPolicy, DriftSample
+from tests.fakes.prediction_tables import OnDisk, served
 
 pytestmark = pytest.mark.unit
 POLICY = DriftPolicy(sample_size=300, min_samples=100, permutations=499)
@@ -91,6 +91,15 @@ def test_false_alarms_are_as_rare_as_stated() -> None:
     assert calibration.column_false_alarm_rate <= 0.1
     fresh = [drift_decision(reference, served(220, seed=100 + i, day=30), DAY, QUICK) for i in range(20)]
     assert sum(s.drifted for s in fresh) <= 2
+
+
+def test_a_calibration_reads_the_rows_that_it_draws_and_no_other() -> None:
+    reference = served(1200, seed=1, days=4)
+    stored = OnDisk(reference)
+    found = calibrate(reference.select(DRAWN_FROM), QUICK, draws=2, complete=stored)
+    assert found == calibrate(reference, QUICK, draws=2)
+    assert found.days == 4
+    assert stored.asked < reference.num_rows * 4
 
 
 def test_weekdays_that_differ_are_no_drift_once_the_reference_has_shown_them() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from intent_tracking.evaluation import drift_sample
 from intent_tracking.evaluation.drift_sample import DriftError, DriftPolicy
-from tests.fakes.prediction_tables import served
+from tests.fakes.prediction_tables import OnDisk, served
 
 pytestmark = pytest.mark.unit
 POLICY = DriftPolicy(sample_size=200, min_samples=100)
@@ -54,6 +54,25 @@ def test_both_sides_are_drawn_down_to_the_same_size() -> None:
     assert sample.reference_size == sample.current_size == 200
     assert all(len(c.reference) == len(c.current) == 200 for c in sample.columns)
     assert {c.kind for c in sample.columns} == set(drift_sample.ColumnKind)
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_the_draw_needs_no_more_of_a_window_than_its_ids(version: str) -> None:
+    """Windows of a million answers were held in memory with their embeddings, to draw some hundred rows of them."""
+    reference, current = served(4000, seed=1), served(3000, seed=2, version=version)
+    stored = OnDisk(reference, current)
+    narrow = [table.select(drift_sample.DRAWN_FROM) for table in (reference, current)]
+
+    sample = drift_sample.draw(*narrow, POLICY, stored)
+
+    whole = drift_sample.draw(reference, current, POLICY)
+    assert sample is not None
+    assert whole is not None
+    assert [column.name for column in sample.columns] == [column.name for column in whole.columns]
+    for found, expected in zip(sample.columns, whole.columns, strict=True):
+        assert np.array_equal(found.reference, expected.reference)
+        assert np.array_equal(found.current, expected.current)
+    assert stored.asked <= 2 * POLICY.sample_size + drift_sample.MAX_FIT_ROWS
 
 
 def test_answers_of_two_models_are_not_compared() -> None:
