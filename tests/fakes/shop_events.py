@@ -32,6 +32,7 @@ def event_row(
     number: int = 0,
     items: Sequence[Mapping[str, Any]] = (),
     value: float | None = None,
+    currency: str = "EUR",
     received: datetime | None = None,
 ) -> dict[str, Any]:
     """One row; what the contract asks of `name` is filled in where it is not given."""
@@ -42,7 +43,7 @@ def event_row(
     if required := REQUIRED_PARAM.get(name):
         params[required] = "some text"
     if value is not None:
-        params |= {"value": value, "currency": "EUR"}
+        params |= {"value": value, "currency": currency}
     return event_to_row(
         Event(
             event_id=f"{shopper}-{number}-{at.isoformat()}",

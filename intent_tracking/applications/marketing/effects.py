@@ -40,7 +40,9 @@ class Effect:
     Attributes:
         treated, control: shoppers; `treated_buyers`, `control_buyers` of them bought.
         conversion: difference of the shares that bought (Newcombe's interval).
-        revenue: difference of the money spent a shopper (studentised permutation), refunds not taken off.
+        revenue: difference of the money spent a shopper (studentised permutation) in `currency`, refunds not taken off.
+        currency: that of most purchases that are looked at; None where they have none, or there are none.
+        other_purchases: of the groups in another currency, whose money is not in `revenue`: it cannot be added.
         needed: shoppers in all, at these group sizes, to find a worthwhile difference; None without a control buyer.
         mismatch: p-value of the group sizes, were they drawn as declared.
         verdict: in words.
@@ -53,6 +55,8 @@ class Effect:
     control_buyers: int
     conversion: Interval | None
     revenue: Interval | None
+    currency: str | None
+    other_purchases: int
     needed: int | None
     mismatch: float
     verdict: str
@@ -73,9 +77,15 @@ class Effect:
             "treated": f"{self.treated_buyers:,} of {self.treated:,} bought",
             "control": f"{self.control_buyers:,} of {self.control:,} bought",
             "difference of the share": str(self.conversion or "too few"),
-            "difference of the money": str(self.revenue or "too few"),
+            "difference of the money": self._money(),
             "verdict": self.verdict,
         }
+
+    def _money(self) -> str:
+        if self.revenue is None:
+            return "too few"
+        shown = f"{self.revenue} {self.currency or ''}".rstrip()
+        return f"{shown}, without {self.other_purchases:,} in other currencies" if self.other_purchases else shown
 
 
 def wilson(hits: int, count: int, level: float) -> tuple[float, float]:
@@ -156,12 +166,16 @@ def mismatch(treated: int, control: int, control_share: float) -> float:
     return float(binomtest(control, count, control_share).pvalue) if count else 1.0
 
 
+_CURRENCY: Final = """
+SELECT currency FROM acts WHERE name = 'purchase' GROUP BY currency ORDER BY count(*) DESC, currency LIMIT 1
+"""
 _OUTCOMES: Final = """
 WITH first AS (
     SELECT campaign, shopper_id, min(day) AS day, arg_min("group", day) AS "group" FROM contacts
     GROUP BY campaign, shopper_id HAVING min(day) >= $since
 )
-SELECT campaign, "group", coalesce(sum(amount), 0) AS spent, count(amount) > 0 AS bought
+SELECT campaign, "group", coalesce(sum(amount) FILTER (currency IS NOT DISTINCT FROM $currency), 0) AS spent,
+    count(amount) > 0 AS bought, count(amount) FILTER (currency IS DISTINCT FROM $currency) AS others
 FROM first LEFT JOIN acts ON acts.shopper_id = first.shopper_id AND acts.name = 'purchase'
     AND acts.t >= first.day + INTERVAL 1 DAY AND acts.t < first.day + INTERVAL 1 DAY + to_days($days)
 GROUP BY campaign, "group", first.shopper_id ORDER BY campaign, first.shopper_id
@@ -195,17 +209,25 @@ def effects(
     with history(events, end_of(until)) as database:
         # The day is in the name of the folder.
         database.read_parquet([str(path) for path in contacts], hive_partitioning=True).create_view("contacts")
-        given = {"days": plan.outcome_days, "since": contact_days(until, plan)[0]}
+        currency = next((name for (name,) in database.execute(_CURRENCY).fetchall()), None)
+        given = {"days": plan.outcome_days, "since": contact_days(until, plan)[0], "currency": currency}
         found = database.execute(_OUTCOMES, given).to_arrow_table()
     campaigns = np.array(found["campaign"].to_pylist())
     groups = np.array(found["group"].to_pylist())
-    spent = found["spent"].to_numpy()
+    spent, others = found["spent"].to_numpy(), found["others"].to_numpy()
     bought = np.array(found["bought"].to_pylist(), dtype=bool)
     measured = []
     for campaign in sorted(set(campaigns.tolist())):
         chosen = [(campaigns == campaign) & (groups == each) for each in (TREATED, CONTROL)]
         measured.append(
-            effect(campaign, *[(spent[rows], bought[rows]) for rows in chosen], plan=plan, control_share=control_share)
+            effect(
+                campaign,
+                *[(spent[rows], bought[rows]) for rows in chosen],
+                plan=plan,
+                control_share=control_share,
+                currency=currency,
+                other_purchases=int(others[campaigns == campaign].sum()),
+            )
         )
     return measured
 
@@ -217,8 +239,13 @@ def effect(
     *,
     plan: EffectPlan,
     control_share: float,
+    currency: str | None = None,
+    other_purchases: int = 0,
 ) -> Effect:
-    """The effect of one campaign from what each shopper of both groups spent, and whether that was a purchase."""
+    """The effect of one campaign from what each shopper of both groups spent, and whether there was a purchase.
+
+    `currency` is that of the money, `other_purchases` are those whose money is left out.
+    """
     counts = (len(treated[0]), len(control[0]))
     buyers = (int(treated[1].sum()), int(control[1].sum()))
     odd = mismatch(*counts, control_share)
@@ -229,7 +256,18 @@ def effect(
         share = buyers[1] / counts[1]
         needed = shoppers_needed(share, plan.worthwhile_difference, control_share, plan.level, plan.power)
     return Effect(
-        campaign, *counts, *buyers, conversion, revenue, needed, odd, _verdict(conversion, sum(counts), needed, odd)
+        campaign=campaign,
+        treated=counts[0],
+        control=counts[1],
+        treated_buyers=buyers[0],
+        control_buyers=buyers[1],
+        conversion=conversion,
+        revenue=revenue,
+        currency=currency,
+        other_purchases=other_purchases,
+        needed=needed,
+        mismatch=odd,
+        verdict=_verdict(conversion, sum(counts), needed, odd),
     )
 
 

@@ -13,7 +13,8 @@ import duckdb
 from intent_tracking.events.contract import EVENT_SCHEMA, MAX_MONEY
 
 _READ: Final = (
-    "event_name", "event_time", "received_time", "shopper_id", "value", "items", "custom", "language", "event_id",
+    "event_name", "event_time", "received_time", "shopper_id", "value", "currency", "items", "custom", "language",
+    "event_id",
 )  # fmt: skip
 
 
@@ -33,7 +34,8 @@ def history(
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """A database with the events that had happened and arrived by `moment` (None: all of them).
 
-    `acts`: shopper_id, name, t, known (when it had arrived), amount (of purchases), items, units, language.
+    `acts`: shopper_id, name, t, known (when it had arrived), amount (of purchases, in its currency), currency (null
+    where the event has none), items, units, language.
     `lines`: shopper_id, name, t, item, item_name, brand, price, units, on_offer (coupon or discount) of product pages,
     carts (what is taken out too) and purchases. Times are UTC without a zone.
 
@@ -74,6 +76,7 @@ CREATE TEMP TABLE acts AS
 SELECT shopper_id, event_name AS name, t, known, event_id,
     CASE WHEN event_name = 'purchase' THEN least(most, coalesce(value, list_sum(list_transform(items,
         lambda x: coalesce(x.price, 0) * coalesce(x.quantity, 1))), 0)) END AS amount,
+    currency,
     len(items) AS items,
     list_sum(list_transform(items, lambda x: coalesce(x.quantity, 1)))::BIGINT AS units,
     language

@@ -117,7 +117,7 @@ def gather(
 # What a feature says for itself; the others only count.
 _TOLD: Final = frozenset(
     {
-        "days_since_order", "orders", "order_days", "spend", "order_rate", "cadence", "overdue", "orders_30d",
+        "days_since_order", "orders", "order_days", "order_rate", "cadence", "overdue", "orders_30d",
         "orders_90d", "visits_7d", "visits_30d", "days_since_visit", "views_7d", "carts_7d",
     }
 )  # fmt: skip

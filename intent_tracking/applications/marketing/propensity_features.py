@@ -97,12 +97,22 @@ class Snapshot:
     values: Floats
 
 
+# Money of several currencies is made comparable by the typical order in each: an order of twice the median yen is worth
+# one of twice the median euro, in the currency of most orders. With one currency nothing changes.
 # Threads add money up in any order; what that changes is rounded off, so that the same events give the same model.
 _SNAPSHOT: Final = f"""
 WITH given AS (
     SELECT *, epoch(moment - t) / 86400.0 AS age FROM acts, (SELECT ?::TIMESTAMP AS moment)
     WHERE t < moment AND known <= moment AND t >= moment - INTERVAL {HISTORY_DAYS} DAY
         AND NOT starts_with(shopper_id, '{ANONYMOUS}')
+),
+typical AS (
+    SELECT currency, median(amount) AS amount, count(*) AS orders FROM given WHERE {_ORDER} GROUP BY currency
+),
+priced AS (
+    SELECT given.* REPLACE (given.amount * coalesce(most.amount / nullif(typical.amount, 0), 1) AS amount)
+    FROM given LEFT JOIN typical ON given.currency IS NOT DISTINCT FROM typical.currency,
+        (SELECT arg_max(amount, (orders, currency)) AS amount FROM typical) AS most
 ),
 order_days AS (SELECT DISTINCT shopper_id, t::DATE AS day FROM given WHERE {_ORDER}),
 gaps AS (
@@ -115,7 +125,7 @@ pauses AS (
     FROM gaps WHERE gap IS NOT NULL GROUP BY shopper_id
 )
 SELECT shopper_id, {", ".join(f"round(coalesce(({sql})::DOUBLE, 0), 6) AS {name}" for name, sql in FEATURES.items())}
-FROM given LEFT JOIN pauses USING (shopper_id) GROUP BY shopper_id ORDER BY shopper_id
+FROM priced LEFT JOIN pauses USING (shopper_id) GROUP BY shopper_id ORDER BY shopper_id
 """  # noqa: S608 - from the constants above
 
 

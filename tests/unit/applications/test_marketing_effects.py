@@ -172,3 +172,25 @@ def test_only_contacts_whose_outcome_is_complete_are_reported() -> None:
     days = contact_days(date(2026, 3, 31), PLAN)
     assert days[-1] + timedelta(days=PLAN.outcome_days) == date(2026, 3, 31)
     assert len(days) == PLAN.report_days
+
+
+def test_money_of_several_currencies_is_not_added_up(tmp_path: Path) -> None:
+    # Cause: yen and euros were one sum, and the difference of the money was that of the yen.
+    shoppers = [(f"u{n}", "control" if n % 2 else "treated") for n in range(60)]
+    at = datetime(2026, 3, 4, 12, tzinfo=UTC)
+    rows = [event_row("purchase", at, shopper=shopper, value=10.0 + n) for n, (shopper, _) in enumerate(shoppers)]
+    yen = [event_row("purchase", at, shopper=f"u{n}", number=1, value=90000.0, currency="JPY") for n in (0, 2, 4)]
+    alone = [event_row("purchase", at, shopper="new", value=90000.0, currency="JPY")]
+    days = contacted(tmp_path, {DAY: [*shoppers, ("new", "treated")]})
+    found = []
+    for name, events in (("one", rows), ("two", [*rows, *yen, *alone])):
+        stored = DayTable(tmp_path / name, "validated_events", EVENT_SCHEMA)
+        stored.write(DAY, table(events))
+        found += effects(days, stored.paths([DAY]), DAY + timedelta(days=30), PLAN, 0.5)
+    one, two = found
+    assert (one.currency, one.other_purchases, two.currency, two.other_purchases) == ("EUR", 0, "EUR", 4)
+    assert two.revenue == one.revenue
+    assert (one.treated_buyers, two.treated_buyers) == (30, 31)
+    assert str(one.as_row()["difference of the money"]).endswith(" EUR")
+    assert str(two.as_row()["difference of the money"]).endswith(" EUR, without 4 in other currencies")
+    assert two.as_document()["currency"] == "EUR"

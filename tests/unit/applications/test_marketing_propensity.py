@@ -83,6 +83,28 @@ def test_features_know_nothing_of_what_happens_or_arrives_later(tmp_path: Path) 
     assert bought.tolist() == [True, True, False]
 
 
+def test_money_counts_by_the_typical_order_in_its_currency(tmp_path: Path) -> None:
+    # Cause: amounts were added whatever their currency, so that who paid in yen had spent the most.
+    day = date(2026, 3, 1)
+    noon = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    euros = [
+        event_row("purchase", noon, shopper=f"e{n}", value=amount) for n, amount in enumerate((10.0, 20.0, 20.0, 60.0))
+    ]
+    yen = [
+        event_row("purchase", noon, shopper=f"j{n}", value=amount, currency="JPY")
+        for n, amount in enumerate((1500.0, 3000.0, 9000.0))
+    ]
+    spends = []
+    for name, rows in (("one", euros), ("both", euros + yen)):
+        stored = DayTable(tmp_path / name, "validated_events", EVENT_SCHEMA)
+        stored.write(day, table(rows))
+        with history(stored.paths([day])) as database:
+            taken = snapshot(database, day)
+        spends.append(dict(zip(taken.shoppers, taken.values[:, list(FEATURES).index("spend")], strict=True)))
+    assert spends[0] == {"e0": 10.0, "e1": 20.0, "e2": 20.0, "e3": 60.0}
+    assert spends[1] == {**spends[0], "j0": 10.0, "j1": 20.0, "j2": 60.0}
+
+
 def test_visitors_without_a_user_are_left_out(tmp_path: Path) -> None:
     row = event_row("purchase", START, shopper="ann") | {"user_id": None, "shopper_id": "anonymous:d1"}
     stored = DayTable(tmp_path, "validated_events", EVENT_SCHEMA)
