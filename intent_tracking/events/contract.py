@@ -252,6 +252,11 @@ def shopper_id(event: Event) -> str:
     return event.user_id if event.user_id is not None else f"anonymous:{event.anonymous_id}"
 
 
+def visitor_id(event: Event) -> str | None:
+    """What `shopper_id` is of events of the same device before its user logs in; None without an anonymous id."""
+    return f"anonymous:{event.anonymous_id}" if event.anonymous_id is not None else None
+
+
 @dataclass(frozen=True, slots=True)
 class SourcePosition:
     """Where an event came from: file (relative to its source), first line (from 1), number of log lines in it."""

@@ -33,6 +33,7 @@ from intent_tracking.modeling.splits import (
     share,
     split_utterance,
 )
+from intent_tracking.sessions.cutoff import shopper_seen
 from intent_tracking.sessions.render import (
     ModelInput,
     SessionEvent,
@@ -292,7 +293,7 @@ def _message_rows(
                     found,
                     1.0,
                     "annotated",
-                    session["shopper_id"],
+                    shopper_seen(session, session["events"][place]),
                     event.event_time,
                 )
             )

@@ -11,6 +11,20 @@ from intent_tracking.events.contract import EventName
 OUTCOME_EVENTS = frozenset({EventName.PURCHASE.value, EventName.REFUND.value})
 
 
+def shopper_seen(session: Mapping[str, Any], event: Mapping[str, Any]) -> str:
+    """Whom the service took for the shopper when `event` was the newest of the session: before a login the visitor.
+
+    An example with the features of a user who had not yet logged in would tell the model that a login follows.
+
+    Args:
+        session: a row of SESSION_SCHEMA.
+        event: one of its events.
+    """
+    visitor: str | None = event["visitor_id"]
+    shopper: str = session["shopper_id"]
+    return shopper if visitor is None else visitor
+
+
 def observation_cutoff(session: Mapping[str, Any], seed: int = 0) -> int:
     """The number of events, from the first, that are visible: uniformly random among the moments before the outcome.
 

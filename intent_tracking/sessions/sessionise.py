@@ -1,5 +1,10 @@
 """Sessions out of events: a shopper's events with no silence of more than 30 minutes between them.
 
+What a visitor did before logging in belongs to the session that the login goes on with, and so to the user. The login
+is the first event of a user's session, and must name the visitor's device (anonymous id) and session id: who knows a
+session id alone cannot make somebody's visit their own. It also ends the visit: what the device does later without a
+user is another's, as far as anybody can tell.
+
 One Ibis expression, run by DuckDB here and by PySpark on a cluster. It uses no order-sensitive aggregate and no hash of
 an engine's own, so both give the same rows.
 """
@@ -23,8 +28,13 @@ _EVENT_FIELDS = ("event_id", "event_name", "event_time", "scene", "search_term",
 
 SESSION_ITEM_TYPE = pa.struct([EVENT_SCHEMA.field("items").type.value_type.field(name) for name in _ITEM_FIELDS])
 SESSION_EVENT_TYPE = pa.struct(
-    [*(EVENT_SCHEMA.field(name) for name in _EVENT_FIELDS), pa.field("items", pa.list_(SESSION_ITEM_TYPE))]
+    [
+        *(EVENT_SCHEMA.field(name) for name in _EVENT_FIELDS),
+        pa.field("visitor_id", pa.string()),
+        pa.field("items", pa.list_(SESSION_ITEM_TYPE)),
+    ]
 )
+"""`visitor_id`: whom the event names, where that is not the session's shopper because it came before the login."""
 _FIELDS: list[tuple[str, pa.DataType]] = [
     ("session_id", pa.string()),
     ("shopper_id", pa.string()),
@@ -38,7 +48,7 @@ _FIELDS: list[tuple[str, pa.DataType]] = [
     ("events", pa.list_(SESSION_EVENT_TYPE)),
 ]
 SESSION_SCHEMA = pa.schema(_FIELDS)
-_READ = ("shopper_id", "user_id", "session_id", "language", *_EVENT_FIELDS, "items")
+_READ = ("shopper_id", "user_id", "anonymous_id", "session_id", "language", *_EVENT_FIELDS, "items")
 _READ_SCHEMA = pa.schema([EVENT_SCHEMA.field(name) for name in _READ])
 _BOUNDS = pa.schema([pa.field("begins", _TIMESTAMP), pa.field("ends", _TIMESTAMP)])
 
@@ -81,9 +91,9 @@ def _duckdb_sql() -> str:
 def session_expression(events: ir.Table, bounds: ir.Table) -> ir.Table:
     """SESSION_SCHEMA rows, unordered: the sessions of `events` that start in [begins, ends), the one row of `bounds`.
 
-    A session is told by shopper and, where the source gives one, session id. That id is kept; where it was used before
-    in the three days (by the same shopper before a longer silence, or by somebody else), `#` and a hash make it unique.
-    A derived id is a hash of the shopper and the first event.
+    A session is told by shopper and, where the source gives one, session id; a login goes on with the visit before it.
+    A given id is kept; where it was used before in the three days (by the same shopper before a longer silence, or by
+    somebody else), `#` and a hash make it unique. A derived id is a hash of the first event and its shopper.
     """
     numbered = _numbered(events)
     heads = numbered.filter(numbered["starts"])
@@ -93,7 +103,7 @@ def session_expression(events: ir.Table, bounds: ir.Table) -> ir.Table:
     heads = heads.inner_join(
         bounds, [heads["event_time"] >= bounds["begins"], heads["event_time"] < bounds["ends"]]
     ).select(
-        head_shopper="shopper_id",
+        head_owner="owner",
         head_given="given_key",
         head_number="number",
         new_id=ibis.cases(
@@ -105,7 +115,7 @@ def session_expression(events: ir.Table, bounds: ir.Table) -> ir.Table:
     members = numbered.inner_join(
         heads,
         [
-            numbered["shopper_id"] == heads["head_shopper"],
+            numbered["owner"] == heads["head_owner"],
             numbered["given_key"] == heads["head_given"],
             numbered["number"] == heads["head_number"],
         ],
@@ -115,18 +125,56 @@ def session_expression(events: ir.Table, bounds: ir.Table) -> ir.Table:
 
 
 def _numbered(events: ir.Table) -> ir.Table:
-    """The events, each with the running number of its session within (shopper, given session id)."""
+    """The events, each with its session (`owner`, `given_key`, `number`) and whether it `starts` it."""
     events = events.rename(given_id="session_id")
     # A join and a window treat nulls differently from engine to engine: one key without nulls serves both.
     events = events.mutate(
         given_key=ibis.ifelse(events["given_id"].isnull(), "-", ibis.literal("+") + events["given_id"])
     )
+    silence = ibis.interval(seconds=int(SESSION_GAP.total_seconds()))
     order = {"group_by": ["shopper_id", "given_key"], "order_by": ["event_time", "event_id"]}
     before = events["event_time"].lag().over(ibis.window(**order))
-    silence = ibis.interval(seconds=int(SESSION_GAP.total_seconds()))
-    events = events.mutate(starts=before.isnull() | (events["event_time"] > before + silence))
+    events = events.mutate(begins=before.isnull() | (events["event_time"] > before + silence))
     running = ibis.window(**order, preceding=None, following=0)
-    return events.mutate(number=events["starts"].cast("int64").sum().over(running))
+    events = events.mutate(
+        number=events["begins"].cast("int64").sum().over(running),
+        is_login=events["begins"] & events["user_id"].notnull() & events["anonymous_id"].notnull(),
+    )
+    return _joined(events, silence)
+
+
+def _joined(events: ir.Table, silence: ir.IntervalScalar) -> ir.Table:
+    """The numbered events, where each visit without a user that a login goes on with is part of the user's session.
+
+    A visit is what a device does, with one session id, up to a silence or a login, which is its last event.
+    """
+    is_anonymous = events["user_id"].isnull()
+    on_device = is_anonymous | events["is_login"]
+    # The other events take no part; by their shopper they lie in small windows.
+    events = events.mutate(
+        on_device=on_device, device=ibis.ifelse(on_device, events["anonymous_id"], events["shopper_id"])
+    )
+    place = ["on_device", "device", "given_key"]
+    order = {"group_by": place, "order_by": ["event_time", "event_id"]}
+    before = events["event_time"].lag().over(ibis.window(**order))
+    follows_login = events["is_login"].lag().over(ibis.window(**order))
+    events = events.mutate(opens=before.isnull() | follows_login | (events["event_time"] > before + silence))
+    running = ibis.window(**order, preceding=None, following=0)
+    events = events.mutate(visit=events["opens"].cast("int64").sum().over(running))
+    of_visit = ibis.window(group_by=[*place, "visit"])
+    login = events["is_login"]
+    events = events.mutate(
+        user=ibis.ifelse(login, events["shopper_id"], ibis.null("string")).max().over(of_visit),
+        of_user=ibis.ifelse(login, events["number"], ibis.null("int64")).max().over(of_visit),
+    )
+    is_anonymous = events["user_id"].isnull()
+    joins = is_anonymous & events["user"].notnull()
+    return events.mutate(
+        owner=ibis.ifelse(joins, events["user"], events["shopper_id"]),
+        visitor_id=ibis.ifelse(joins, events["shopper_id"], ibis.null("string")),
+        number=ibis.cases((joins, events["of_user"]), (is_anonymous, events["visit"]), else_=events["number"]),
+        starts=ibis.ifelse(events["on_device"], events["opens"], events["begins"]),
+    )
 
 
 def _gathered(members: ir.Table) -> ir.Table:
@@ -134,14 +182,14 @@ def _gathered(members: ir.Table) -> ir.Table:
     words = ibis.coalesce(members["text"], members["search_term"])
     declared = members["language"].lower().substr(0, 2)
     chinese = ibis.ifelse(words.notnull(), words.re_search("[\u4e00-\u9fff]"), declared == "zh")
-    nested = {name: members[name] for name in _EVENT_FIELDS}
+    nested = {name: members[name] for name in (*_EVENT_FIELDS, "visitor_id")}
     items = members["items"].map(lambda item: ibis.struct({name: item[name] for name in _ITEM_FIELDS}))
     # The sort key comes first: comparing structs compares their fields from left to right, and event ids are unique.
     sortable = ibis.struct(
         {"at": nested["event_time"], "id": nested["event_id"], "event": ibis.struct(nested | {"items": items})}
     )
     speaks = words.notnull() | declared.isin(["en", "zh"])
-    gathered = members.group_by("new_id", "shopper_id").aggregate(
+    gathered = members.group_by("new_id", shopper_id=members["owner"]).aggregate(
         user_id=members["user_id"].max(),
         started_at=members["event_time"].min(),
         ended_at=members["event_time"].max(),

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import orjson
 
-from intent_tracking.events.contract import Event, shopper_id
+from intent_tracking.events.contract import Event, shopper_id, visitor_id
 from intent_tracking.sessions.sqlite_tables import make_tables
 from intent_tracking.sessions.state import (
     GAP,
@@ -52,6 +52,9 @@ class _Span:
 
     number: int
     session_id: str
+    shopper_id: str
+    given_id: str
+    user_id: str | None
     started_at: int
     last_event_at: int
     event_count: int
@@ -220,25 +223,23 @@ class SqliteSessionStore:
             )
         }
         next_number = database.execute("SELECT coalesce(max(number), 0) + 1 FROM session").fetchone()[0]
-        begun: list[tuple[_Span, str, str, str | None]] = []
+        begun: list[_Span] = []
         devices: set[tuple[int, str]] = set()
         rows: list[tuple[str, int, int, bytes]] = []
         session_of: dict[str, str] = {}
         for event, session_id in zip(events, ids, strict=True):
             shopper, given, at = shopper_id(event), event.session_id or "", to_number(event.event_time)
             near = spans.setdefault((shopper, given), [])
-            span = max(
-                (each for each in near if each.started_at - GAP <= at <= each.last_event_at + GAP),
-                key=lambda each: (each.last_event_at, each.number),
-                default=None,
-            )
+            span = _nearest(near, at)
+            if span is None and (span := _login(spans, event, at)) is not None:
+                near.append(span)
             if span is None:
                 if session_id in taken:
                     session_id = _free_id(database, event, taken)
                 taken.add(session_id)
-                span = _Span(next_number + len(begun), session_id, at, at, 0)
+                span = _Span(next_number + len(begun), session_id, shopper, given, event.user_id, at, at, 0)
                 near.append(span)
-                begun.append((span, shopper, given, event.user_id))
+                begun.append(span)
             span.started_at = min(span.started_at, at)
             span.last_event_at = max(span.last_event_at, at)
             span.event_count += 1
@@ -250,16 +251,23 @@ class SqliteSessionStore:
         database.executemany(
             "INSERT INTO session VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             [
-                (span.number, span.session_id, *whose, span.started_at, span.last_event_at, span.event_count)
-                for span, *whose in begun
+                (
+                    *(span.number, span.session_id, span.shopper_id, span.given_id, span.user_id),
+                    *(span.started_at, span.last_event_at, span.event_count),
+                )
+                for span in begun
             ],
         )
-        new = {span.number for span, *_ in begun}
+        new = {span.number for span in begun}
         changed = [span for near in spans.values() for span in near if span.changed]
         database.executemany(
-            "UPDATE session SET started_at = ?, last_event_at = ?, event_count = ? WHERE number = ?",
+            "UPDATE session SET shopper_id = ?, user_id = ?, started_at = ?, last_event_at = ?, event_count = ?"
+            " WHERE number = ?",
             [
-                (span.started_at, span.last_event_at, span.event_count, span.number)
+                (
+                    *(span.shopper_id, span.user_id, span.started_at, span.last_event_at, span.event_count),
+                    span.number,
+                )
                 for span in changed
                 if span.number not in new
             ],
@@ -273,22 +281,25 @@ class SqliteSessionStore:
 
     @staticmethod
     def _spans(database: sqlite3.Connection, events: Sequence[Event]) -> dict[tuple[str, str], list[_Span]]:
-        """The sessions that `events` may belong to, by shopper and given id."""
+        """The sessions that `events` may belong to or go on with, by shopper and given id."""
         bounds: dict[tuple[str, str], tuple[int, int]] = {}
         for event in events:
-            key, at = (shopper_id(event), event.session_id or ""), to_number(event.event_time)
-            first, last = bounds.get(key, (at, at))
-            bounds[key] = min(first, at), max(last, at)
+            whose, at = shopper_id(event), to_number(event.event_time)
+            for shopper in {whose, visitor_id(event) or whose}:
+                key = (shopper, event.session_id or "")
+                first, last = bounds.get(key, (at, at))
+                bounds[key] = min(first, at), max(last, at)
         wanted = orjson.dumps([(*key, first - GAP, last + GAP) for key, (first, last) in bounds.items()]).decode()
         spans: dict[tuple[str, str], list[_Span]] = {}
-        for shopper, given, *span in database.execute(
-            "SELECT shopper_id, given_id, number, session_id, started_at, last_event_at, event_count"
+        for row in database.execute(
+            "SELECT number, session_id, shopper_id, given_id, user_id, started_at, last_event_at, event_count"
             " FROM json_each(?) AS wanted CROSS JOIN session ON shopper_id = wanted.value ->> 0"
             " AND given_id = wanted.value ->> 1 AND last_event_at >= wanted.value ->> 2"
             " AND started_at <= wanted.value ->> 3",
             (wanted,),
         ):
-            spans.setdefault((shopper, given), []).append(_Span(*span))
+            span = _Span(*row)
+            spans.setdefault((span.shopper_id, span.given_id), []).append(span)
         return spans
 
     def _trim(self, database: sqlite3.Connection, span: _Span) -> None:
@@ -341,6 +352,26 @@ class SqliteSessionStore:
                 event_count=event_count,
                 events=tuple(from_body(*event) for event in events[number]),
             )
+
+
+def _nearest(spans: Sequence[_Span], at: int) -> _Span | None:
+    """Of `spans` that `at` is inside of or near to, the one with the newest activity."""
+    near = (each for each in spans if each.started_at - GAP <= at <= each.last_event_at + GAP)
+    return max(near, key=lambda each: (each.last_event_at, each.number), default=None)
+
+
+def _login(spans: dict[tuple[str, str], list[_Span]], event: Event, at: int) -> _Span | None:
+    """The session without a user that the user of `event` goes on with, taken from `spans`; it is the user's then."""
+    visitor = visitor_id(event)
+    if event.user_id is None or visitor is None:
+        return None
+    of_visitor = spans.get((visitor, event.session_id or ""), [])
+    span = _nearest(of_visitor, at)
+    if span is None or span.user_id is not None or at < span.started_at:
+        return None
+    of_visitor.remove(span)
+    span.shopper_id, span.user_id = shopper_id(event), event.user_id
+    return span
 
 
 def _free_id(database: sqlite3.Connection, event: Event, taken: set[str]) -> str:

@@ -81,6 +81,10 @@ class SessionStore(Protocol):
     inside or at most 30 minutes away from; else it begins a new one. So a session that was silent for longer is over,
     though it can still be read. An event whose id is known changes nothing. Free text is scrubbed before it is kept.
 
+    A user's event that would begin a session is a login where the device of its `anonymous_id` has a session without a
+    user, with the same session id if any: that session goes on, keeps its id, and is the user's from then on. It takes
+    no more events without a user: those begin another.
+
     A store keeps the newest 50 events of a session, the ids of its newest 1,000 of the last hour, and the sessions with
     the newest activity up to its limit.
     """

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from intent_tracking.events.contract import EventName, Scene
-from intent_tracking.sessions.cutoff import observation_cutoff
+from intent_tracking.sessions.cutoff import observation_cutoff, shopper_seen
 from intent_tracking.sessions.labels import behaviour_intent, outcome
 from intent_tracking.sessions.render import ModelInput, SessionEvent, render_session, render_utterance
 from intent_tracking.text.language import Language
@@ -58,8 +58,9 @@ def session_texts(sessions: pa.Table, analysers: Mapping[Language, Analyser], se
     """The texts of one day's sessions, in the order of the sessions, each session followed by its messages.
 
     A session is cut (`observation_cutoff`), rendered up to the cut and labelled from what came after it; one that
-    begins with its outcome shows nothing and has no row. Each `message` event is a row of its own too (kind `message`,
-    with its event id, in the scene of the event), because people label single messages. Rendering cleans and scrubs.
+    begins with its outcome shows nothing and has no row. Its shopper is the one known at the cut (`shopper_seen`). Each
+    `message` event is a row of its own too (kind `message`, with its event id, in the scene of the event), because
+    people label single messages. Rendering cleans and scrubs.
 
     A robot repeats itself: rows of one shopper with equal kind, text and labels are kept once, the first, with their
     number in `copies`.
@@ -111,7 +112,7 @@ def _rows(sessions: Iterable[dict[str, Any]], seed: int) -> Iterator[dict[str, A
         if cut:
             visible = [SessionEvent.from_row(event) for event in session["events"][:cut]]
             yield {
-                **_common(session, render_session(visible[-1].scene, visible)),
+                **_common(session, session["events"][cut - 1], render_session(visible[-1].scene, visible)),
                 "kind": SESSION,
                 "event_id": None,
                 "cutoff_time": visible[-1].event_time,
@@ -122,7 +123,7 @@ def _rows(sessions: Iterable[dict[str, Any]], seed: int) -> Iterator[dict[str, A
         for event in session["events"]:
             if event["event_name"] == EventName.MESSAGE and event["text"]:
                 yield {
-                    **_common(session, render_utterance(event["text"], Scene(event["scene"]))),
+                    **_common(session, event, render_utterance(event["text"], Scene(event["scene"]))),
                     "kind": MESSAGE,
                     "event_id": event["event_id"],
                     "cutoff_time": event["event_time"],
@@ -132,11 +133,11 @@ def _rows(sessions: Iterable[dict[str, Any]], seed: int) -> Iterator[dict[str, A
                 }
 
 
-def _common(session: dict[str, Any], rendered: ModelInput) -> dict[str, Any]:
+def _common(session: dict[str, Any], newest: dict[str, Any], rendered: ModelInput) -> dict[str, Any]:
     found = Counter({kind: rendered.text.count(token) for kind, token in PLACEHOLDERS.items()})
     return {
         "session_id": session["session_id"],
-        "shopper_id": session["shopper_id"],
+        "shopper_id": shopper_seen(session, newest),
         "scene": str(rendered.scene),
         "language": rendered.language,
         "text": rendered.text,

@@ -142,6 +142,57 @@ def test_shoppers_do_not_share_a_session(make: Make) -> None:
     assert len(set(make().append(events).session_ids)) == 3
 
 
+@pytest.mark.parametrize("calls", [1, 3])
+@pytest.mark.parametrize("session_id", ["web-1", None])
+def test_a_login_goes_on_with_the_visit_before_it(make: Make, session_id: str | None, calls: int) -> None:
+    # Cause: shops ask for the login at the checkout, and the service forgot the cart at that moment.
+    store = make()
+    events = [
+        event("add_to_cart", user=None, device="phone-1", session_id=session_id),
+        event("begin_checkout", NOON + minutes(20), device="phone-1", session_id=session_id),
+        event("purchase", NOON + minutes(21), session_id=session_id),
+    ]
+    size = len(events) // calls
+    written = [store.append(events[at : at + size]).session_ids for at in range(0, len(events), size)]
+    (found,) = {each for ids in written for each in ids}
+    session = store.latest("ann")
+    assert session is not None
+    assert session == store.read(found)
+    assert (session.shopper_id, session.user_id, session.started_at) == ("ann", "ann", NOON)
+    assert [each.event_name for each in session.events] == ["add_to_cart", "begin_checkout", "purchase"]
+    assert store.append(events[:1]).session_ids == (found,)
+    assert (store.size(), store.erase("ann").events, store.size()) == (1, 3, 0)
+
+
+@pytest.mark.parametrize(("device", "session_id"), [("phone-2", "web-1"), (None, "web-1"), ("phone-1", "web-2")])
+def test_a_visit_is_nobody_s_who_does_not_know_both_its_ids(make: Make, device: str | None, session_id: str) -> None:
+    store = make()
+    visit = event("view_item", user=None, device="phone-1", session_id="web-1")
+    claim = event("view_item", NOON + minutes(1), user="eve", device=device, session_id=session_id)
+    theirs, claimed = store.append([visit, claim]).session_ids
+    assert theirs != claimed
+    session, other = store.read_all([theirs, claimed])
+    assert session is not None
+    assert other is not None
+    assert (session.user_id, session.event_count) == (None, 1)
+    assert [each.event_id for each in other.events] == [claim.event_id]
+
+
+def test_what_follows_a_login_without_a_user_is_another_s(make: Make) -> None:
+    store = make()
+    users = [None, "ann", None, "ann", "bob", None, "bob"]
+    ids = [
+        store.append(
+            [event("view_item", NOON + minutes(n), user=user, device="phone-1", session_id="web-1", event_id=f"e{n}")]
+        ).session_ids[0]
+        for n, user in enumerate(users)
+    ]
+    assert ids[0] == ids[1] == ids[3] == "web-1"
+    assert ids[2] == ids[4] == ids[6] != ids[5]
+    ann, bob, nobody = store.read_all([ids[0], ids[2], ids[5]])
+    assert [each and each.user_id for each in (ann, bob, nobody)] == ["ann", "bob", None]
+
+
 def test_only_the_newest_events_are_kept_and_all_are_counted(make: Make) -> None:
     store = make(max_events=5)
     order = list(range(30))
@@ -391,7 +442,13 @@ def test_a_redis_that_is_full_keeps_nothing_of_a_call(redis_address: str) -> Non
 
 def test_nothing_of_an_erased_user_is_left_in_redis(redis_address: str) -> None:
     store = RedisSessionStore(redis_address, prefix="{erase}:")
-    store.append([event("message", text="a zebra", device="phone-1"), event("view_item", user=None, device="phone-1")])
+    store.append(
+        [
+            event("view_item", NOON - minutes(1), user=None, device="phone-1"),
+            event("message", text="a zebra", device="phone-1"),
+            event("view_item", user=None, device="phone-1"),
+        ]
+    )
     store.claim(["left"], "writer-1 0")
     store.release(["left"], "writer-1 0")
     assert store.erase("ann").sessions == 2

@@ -66,6 +66,7 @@ def event_lists(draw: st.DrawFn, *, most: int = 14, span: timedelta = timedelta(
                     st.integers(0, int(span.total_seconds())),
                 ),
                 st.sampled_from(["ann", "bob", None]),
+                st.sampled_from(["phone-1", "phone-2", None]),
                 st.sampled_from([None, None, "web-1", "web-2"]),
                 st.sampled_from(TEXTS),
                 st.lists(st.sampled_from(ITEMS), min_size=1, max_size=4),
@@ -80,11 +81,11 @@ def event_lists(draw: st.DrawFn, *, most: int = 14, span: timedelta = timedelta(
             NOON + timedelta(seconds=seconds),
             event_id=f"e{number}",
             user=user,
-            device="phone-1" if user is None else None,
+            device="phone-1" if user is None and device is None else device,
             session_id=session_id,
             text=text,
             items=tuple(items),
             language=language,
         )
-        for number, (name, seconds, user, session_id, text, items, language) in enumerate(drawn)
+        for number, (name, seconds, user, device, session_id, text, items, language) in enumerate(drawn)
     ]

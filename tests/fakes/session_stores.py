@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from intent_tracking.events.contract import Event, shopper_id
+from intent_tracking.events.contract import Event, shopper_id, visitor_id
 from intent_tracking.sessions.render import SessionEvent
 from intent_tracking.sessions.state import (
     MAX_EVENTS_KEPT,
@@ -152,20 +152,29 @@ class MemorySessionStore:
         """Nothing to give back."""
 
     def _session_for(self, event: Event) -> _Session:
-        shopper = shopper_id(event)
+        shopper, visitor = shopper_id(event), visitor_id(event)
+        near = self._nearest(shopper, event)
+        if near is not None:
+            return near
+        if event.user_id is not None and visitor is not None:
+            near = self._nearest(visitor, event)
+            if near is not None and near.user_id is None and near.started_at <= event.event_time:
+                near.shopper, near.user_id = shopper, event.user_id
+                return near
+        taken = event.session_id in self._sessions
+        session_id = new_session_id(shopper, event.session_id, event.event_id, taken=taken)
+        while session_id in self._sessions:
+            session_id += "#"
+        return self._sessions.setdefault(session_id, _Session(session_id, shopper, event.session_id, event.user_id))
+
+    def _nearest(self, shopper: str, event: Event) -> _Session | None:
         near = [
             each
             for each in self._sessions.values()
             if (each.shopper, each.given_id) == (shopper, event.session_id)
             and each.started_at - SESSION_GAP <= event.event_time <= each.last_event_at + SESSION_GAP
         ]
-        if near:
-            return max(near, key=lambda each: each.last_event_at)
-        taken = event.session_id in self._sessions
-        session_id = new_session_id(shopper, event.session_id, event.event_id, taken=taken)
-        while session_id in self._sessions:
-            session_id += "#"
-        return self._sessions.setdefault(session_id, _Session(session_id, shopper, event.session_id, event.user_id))
+        return max(near, key=lambda each: each.last_event_at, default=None)
 
     def _forget_ids(self, session: _Session) -> None:
         session.ids.sort()

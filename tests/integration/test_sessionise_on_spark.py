@@ -30,7 +30,8 @@ def test_spark_and_duckdb_agree(tmp_path: Path) -> None:
             picker.choice(list(EventName)),
             NOON + timedelta(seconds=picker.randrange(-60_000, 60_000)),
             event_id=f"e{number}",
-            user=f"u{picker.randrange(12)}",
+            user=picker.choice([None, f"u{picker.randrange(12)}"]),
+            device=f"phone-{picker.randrange(4)}",
             session_id=picker.choice([None, "web-1", "web-2"]),
             text=picker.choice(TEXTS),
         )

@@ -22,6 +22,20 @@ local function begin(shopper, given, user, at, id, id_where_taken)
   return number
 end
 
+-- The session without a user that a login of `user` on `device` goes on with: it is the user's then.
+local function login(shopper, given, user, device, at)
+  if user == '' or device == '' then return end
+  local visitor = 'anonymous:' .. device
+  local number = find(visitor, given, at)
+  if not number then return end
+  local started, owner = unpack(redis.call('HMGET', key('of', number), 'started', 'user'))
+  if owner ~= '' or at < tonumber(started) then return end
+  redis.call('ZREM', near_key(visitor, given), number)
+  redis.call('ZREM', owner_key(visitor, ''), number)
+  redis.call('HSET', key('of', number), 'shopper', shopper, 'user', user)
+  return number
+end
+
 local touched, ids, new = {}, {}, {}
 for i = 6, #ARGV, 9 do
   local event, shopper, given, user, device = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
@@ -29,7 +43,8 @@ for i = 6, #ARGV, 9 do
   local number = redis.call('HGET', key('event'), event)
   new[#new + 1] = number and 0 or 1
   if not number then
-    number = find(shopper, given, at) or begin(shopper, given, user, at, ARGV[i + 7], ARGV[i + 8])
+    number = find(shopper, given, at) or login(shopper, given, user, device, at)
+      or begin(shopper, given, user, at, ARGV[i + 7], ARGV[i + 8])
     touched[number] = true
     local started, last = unpack(redis.call('HMGET', key('of', number), 'started', 'last'))
     last = whole(math.max(at, tonumber(last)))

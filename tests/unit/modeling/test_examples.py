@@ -66,6 +66,7 @@ def _event(event_id: str, minute: int, text: str | None, name: str = "message") 
         "scene": "customer_service" if name == "message" else "browse",
         "search_term": None,
         "text": text,
+        "visitor_id": None,
         "items": [],
     }
 
@@ -73,7 +74,7 @@ def _event(event_id: str, minute: int, text: str | None, name: str = "message") 
 def _sessions(events: list[dict[str, Any]]) -> pa.Table:
     event = pa.struct([
         ("event_id", pa.string()), ("event_name", pa.string()), ("event_time", pa.timestamp("us", tz="UTC")),
-        ("scene", pa.string()), ("search_term", pa.string()), ("text", pa.string()),
+        ("scene", pa.string()), ("search_term", pa.string()), ("text", pa.string()), ("visitor_id", pa.string()),
         ("items", pa.list_(pa.struct([("item_id", pa.string()), ("item_name", pa.string())]))),
     ])  # fmt: skip
     rows = [{"shopper_id": "shopper-1", "events": events}]
@@ -149,6 +150,13 @@ def test_a_message_is_read_as_the_service_reads_it_with_or_without_the_session_b
         assert row["text"][slot["start"] : slot["end"]] == f"47{place}"
         assert row["text"][row["utterance_start"] : row["utterance_end"]] == f"cancel order 47{place}"
         assert f"47{int(place) + 1}" not in row["text"] or place == "0"
+
+
+def test_a_message_before_a_login_is_the_visitor_s() -> None:
+    events = [_event("m1", 1, "hello") | {"visitor_id": "anonymous:phone-1"}, _event("m2", 2, "hello again")]
+    labels = [{"event_id": name, "intent": "greet", "annotated_at": _at(9)} for name in ("m1", "m2")]
+    rows, _ = _build(_texts(), labels, sessions=_sessions(events))
+    assert {row["example_id"]: row["shopper_id"] for row in rows} == {"m1": "anonymous:phone-1", "m2": "shopper-1"}
 
 
 def test_slots_follow_the_text_through_cleaning_and_lost_ones_are_counted() -> None:

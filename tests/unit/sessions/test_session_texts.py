@@ -50,6 +50,25 @@ def test_nothing_after_the_cut_is_in_the_text_and_its_label_is() -> None:
         assert row["scene"] == session["events"][cut - 1]["scene"]
 
 
+def test_before_a_login_the_visitor_is_the_shopper() -> None:
+    """The service knows no user at the cut: with a user's features an example would tell of the login to come."""
+    events = []
+    for number in range(30):
+        names = ["message", "add_to_cart", "view_cart", "begin_checkout", "purchase"]
+        for step, (name, user) in enumerate(zip(names, [None, None, None, "u", "u"], strict=True)):
+            at = NOON + timedelta(minutes=step)
+            whose = f"{user}{number}" if user else None
+            events.append(event(name, at, user=whose, device=f"phone-{number}", session_id=f"web-{number}"))
+    rows = session_texts(stored(events), ANALYSERS).to_pylist()
+    assert len(rows) == 60
+    for row in rows:
+        number = row["session_id"].removeprefix("web-")
+        before = row["kind"] == "message" or row["visible_events"] < 4
+        assert row["shopper_id"] == (f"anonymous:phone-{number}" if before else f"u{number}")
+        assert row["outcome"] is (True if row["kind"] == "session" else None)
+    assert {row["visible_events"] for row in rows if row["kind"] == "session"} == {1, 2, 3, 4}
+
+
 def test_each_message_stands_alone_with_its_event() -> None:
     rows = [row for row in session_texts(shop(2), ANALYSERS).to_pylist() if row["kind"] == "message"]
     assert len(rows) == 4

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -13,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from intent_tracking.events.contract import EVENT_SCHEMA, Event, SourcePosition, events_to_table, shopper_id
+from intent_tracking.events.contract import EVENT_SCHEMA, Event, SourcePosition, events_to_table, shopper_id, visitor_id
+from intent_tracking.sessions.cutoff import shopper_seen
 from intent_tracking.sessions.sessionise import SESSION_SCHEMA, sessionise
 from intent_tracking.sessions.state import new_session_id
 from intent_tracking.sessions.vocabulary import SESSION_GAP
@@ -30,29 +30,38 @@ def table(events: Sequence[Event]) -> pa.Table:
 
 
 def by_hand(events: Sequence[Event], day: date) -> list[dict[str, Any]]:
-    """What `sessionise` should give, as a loop over one shopper after the other."""
-    threads: dict[tuple[str, str | None], list[Event]] = defaultdict(list)
+    """What `sessionise` should give, as a loop over one event after the other."""
+    open_ones: dict[tuple[str, str | None], tuple[str, list[Event]]] = {}
+    begun: list[tuple[str, list[Event]]] = []
+    owner: dict[str, str] = {}
+
+    def under_way(shopper: str | None, each: Event) -> tuple[str, list[Event]] | None:
+        found = None if shopper is None else open_ones.get((shopper, each.session_id))
+        return found if found and each.event_time - found[1][-1].event_time <= SESSION_GAP else None
+
     for each in sorted(events, key=lambda each: (each.event_time, each.event_id)):
-        threads[shopper_id(each), each.session_id].append(each)
-    found: list[tuple[str, str | None, list[Event]]] = []
-    for (shopper, given_id), thread in threads.items():
-        start = 0
-        for place in range(1, len(thread) + 1):
-            if place == len(thread) or thread[place].event_time - thread[place - 1].event_time > SESSION_GAP:
-                found.append((shopper, given_id, thread[start:place]))
-                start = place
-    found.sort(key=lambda each: (each[2][0].event_time, each[2][0].event_id))
+        shopper = shopper_id(each)
+        session = under_way(shopper, each)
+        if session is None and each.user_id and (session := under_way(visitor_id(each), each)):
+            del open_ones[visitor_id(each) or "", each.session_id]
+        if session is None:
+            session = (shopper, [])
+            begun.append(session)
+        session[1].append(each)
+        open_ones[shopper, each.session_id] = session
+        owner[session[1][0].event_id] = shopper
     used: set[str | None] = set()
     sessions = []
-    for shopper, given_id, members in found:
-        session_id = new_session_id(shopper, given_id, members[0].event_id, taken=given_id in used)
+    for first_shopper, members in begun:
+        given_id = members[0].session_id
+        session_id = new_session_id(first_shopper, given_id, members[0].event_id, taken=given_id in used)
         used.add(given_id)
         if members[0].event_time.date() == day:
             sessions.append(
                 {
                     "session_id": session_id,
-                    "shopper_id": shopper,
-                    "user_id": members[0].user_id,
+                    "shopper_id": owner[members[0].event_id],
+                    "user_id": members[-1].user_id,
                     "started_at": members[0].event_time,
                     "ended_at": members[-1].event_time,
                     "event_count": len(members),
@@ -105,6 +114,52 @@ def test_a_given_id_is_kept_and_a_later_use_of_it_told_apart() -> None:
     first, second = sessionise(table(events), DAY)["session_id"].to_pylist()
     assert first == "web-7"
     assert second.startswith("web-7#")
+
+
+@pytest.mark.parametrize("session_id", ["web-7", None])
+def test_a_login_goes_on_with_the_visit_before_it(session_id: str | None) -> None:
+    # Cause: shops ask for the login at the checkout, and what came before it was a session that does not buy.
+    at = {"device": "phone-1", "session_id": session_id}
+    events = [
+        event("search", NOON, user=None, **at),
+        event("add_to_cart", NOON + timedelta(minutes=20), user=None, **at),
+        event("begin_checkout", NOON + timedelta(minutes=40), **at),
+        event("purchase", NOON + timedelta(minutes=41), **at),
+    ]
+    (row,) = sessionise(table(events), DAY).to_pylist()
+    assert (row["shopper_id"], row["user_id"], row["purchased"], row["event_count"]) == ("ann", "ann", True, 4)
+    assert row["session_id"] == new_session_id("anonymous:phone-1", session_id, events[0].event_id, taken=False)
+    seen = [shopper_seen(row, each) for each in row["events"]]
+    assert seen == ["anonymous:phone-1", "anonymous:phone-1", "ann", "ann"]
+
+
+@pytest.mark.parametrize(
+    "login",
+    [
+        {"device": "phone-2", "session_id": "web-7"},
+        {"device": None, "session_id": "web-7"},
+        {"device": "phone-1", "session_id": "web-8"},
+        {"device": "phone-1", "session_id": None},
+    ],
+)
+def test_a_visit_is_nobody_s_who_does_not_know_both_its_ids(login: dict[str, str | None]) -> None:
+    visit = event("view_item", user=None, device="phone-1", session_id="web-7")
+    claim = event("view_item", NOON + timedelta(minutes=1), user="eve", **login)
+    rows = sessionise(table([visit, claim]), DAY).to_pylist()
+    assert [(row["shopper_id"], row["user_id"]) for row in rows] == [("anonymous:phone-1", None), ("eve", "eve")]
+
+
+def test_a_login_ends_the_visit_and_two_users_of_a_device_stay_apart() -> None:
+    users = [None, "ann", None, "ann", "bob", None, "bob"]
+    events = [
+        event("view_item", NOON + timedelta(minutes=minute), user=user, device="phone-1", session_id="web-7")
+        for minute, user in enumerate(users)
+    ]
+    rows = sessionise(table(events), DAY).to_pylist()
+    minutes = [[each["event_time"].minute for each in row["events"]] for row in rows]
+    assert [row["shopper_id"] for row in rows] == ["ann", "bob", "anonymous:phone-1"]
+    assert minutes == [[0, 1, 3], [2, 4, 6], [5]]
+    assert len({row["session_id"] for row in rows}) == 3
 
 
 def test_the_items_of_an_event_come_along_in_order() -> None:
