@@ -55,11 +55,11 @@ def item_index(
         build_item_index,
         window_of,
     )
-    from intent_tracking.applications.recommendation.interactions import INTERACTION_COLUMNS
+    from intent_tracking.applications.recommendation.interactions import interaction_events
 
     until = _last_day(tables, config.until)
     how = IndexConfig(**config.model_dump(exclude={"until"}))
-    events = tables.validated_events.read(window_of(until, how), columns=INTERACTION_COLUMNS)
+    events = interaction_events(tables.validated_events.dataset(window_of(until, how)))
     try:
         built = build_item_index(settings, events, until, how)
     except TooFewPurchasesError as error:
@@ -115,12 +115,12 @@ def user_items(config: UserItemsConfig, tables: dg.ResourceParam[Tables]) -> dg.
     The newest 100 visits and 1,000 items of each, from `validated_events`. The days of the last week are kept.
     """
     from intent_tracking.applications.recommendation.history import histories
-    from intent_tracking.applications.recommendation.interactions import INTERACTION_COLUMNS, interactions_of
+    from intent_tracking.applications.recommendation.interactions import interaction_events, interactions_of
     from intent_tracking.features.derived import USER_ITEMS
 
     until = _last_day(tables, config.until)
     window = [until - timedelta(days=back) for back in reversed(range(config.window_days))]
-    found = histories(interactions_of(tables.validated_events.read(window, columns=INTERACTION_COLUMNS)))
+    found = histories(interactions_of(interaction_events(tables.validated_events.dataset(window))))
     stored = [history.to_json() for history in found.values()]
     tables.user_items.write(until, USER_ITEMS.rows(until, list(found), {"items": stored}))
     for day in tables.user_items.days()[:-DAYS_KEPT]:

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import pyarrow as pa
 
 from intent_tracking.applications.artifacts import ITEM_INDEX, artifact_folder, fingerprint_of, new_artifact
 from intent_tracking.applications.recommendation.candidates import FEATURES
 from intent_tracking.applications.recommendation.files import ranker_of, save
-from intent_tracking.applications.recommendation.interactions import Interactions, day_number, interactions_of
+from intent_tracking.applications.recommendation.interactions import Events, Interactions, day_number, interactions_of
 from intent_tracking.applications.recommendation.item_index import learn_index
 from intent_tracking.applications.recommendation.learning import (
     Observed,
@@ -83,7 +82,7 @@ class BuiltIndex:
     written: bool
 
 
-def build_item_index(settings: Settings, events: pa.Table, until: date, config: IndexConfig) -> BuiltIndex:
+def build_item_index(settings: Settings, events: Events, until: date, config: IndexConfig) -> BuiltIndex:
     """Learn the index of the events up to `until`; where that artifact is there already, nothing is learned.
 
     Args:

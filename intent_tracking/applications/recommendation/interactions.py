@@ -9,15 +9,22 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from enum import IntEnum
 from functools import cached_property
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
+
+from intent_tracking.tables import streamed
+
+if TYPE_CHECKING:
+    from pyarrow.dataset import Dataset
 
 Ints = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float32]
+Events: TypeAlias = pa.Table | pa.RecordBatchReader
 
 MOST_ITEMS_OF_A_VISIT: Final = 200
 """What counts of a visit: the items that it went furthest with, then the newest. What goes together is learned in time
@@ -108,6 +115,16 @@ class Interactions:
         """`[lines]`: the visit of each line."""
         return np.repeat(np.arange(len(self.days), dtype=np.int32), np.diff(self.starts))
 
+    @cached_property
+    def newest_by_item(self) -> npt.NDArray[np.int64]:
+        """`[lines]`: the numbers of the lines by item, the newest first."""
+        return len(self.items) - 1 - np.argsort(self.items[::-1], kind="stable")
+
+    @cached_property
+    def by_shopper_and_item(self) -> npt.NDArray[np.int64]:
+        """`[lines]`: the numbers of the lines by shopper, then by item, the oldest first."""
+        return np.lexsort((self.items, self.shoppers[self.visit_of_line]))
+
     def before(self, day: int) -> Interactions:
         """What was known at the beginning of `day`; the catalogue stays, so that item numbers do."""
         visits = int(np.searchsorted(self.days, day))
@@ -182,7 +199,14 @@ _VISITS = """
 """
 
 
-def interactions_of(events: pa.Table) -> Interactions:
+def interaction_events(events: Dataset) -> pa.RecordBatchReader:
+    """Of rows of EVENT_SCHEMA those that visits are made of, `INTERACTION_COLUMNS` a batch at a time."""
+    schema = pa.schema([events.schema.field(name) for name in INTERACTION_COLUMNS])
+    chosen = pc.field("event_name").isin(list(REACH_OF_EVENT))
+    return pa.RecordBatchReader.from_batches(schema, streamed(events, INTERACTION_COLUMNS, chosen))
+
+
+def interactions_of(events: Events) -> Interactions:
     """The visits in `events`; equal events give equal arrays, in whatever order they come.
 
     Args:
@@ -193,7 +217,7 @@ def interactions_of(events: pa.Table) -> Interactions:
     )
     with duckdb.connect() as database:
         database.execute("SET TimeZone = 'UTC'")
-        database.register("events", events.select(INTERACTION_COLUMNS))
+        database.register("events", events)
         database.register("reaches", reaches)
         database.execute(_LINES)
         described = database.execute(_CATALOGUE, [_PRICING_SHOPPERS]).to_arrow_table()

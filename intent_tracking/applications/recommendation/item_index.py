@@ -86,28 +86,31 @@ def learn_index(
 ) -> ItemIndex:
     """The index of what happened before `day`; `together` and `alike` where those of an earlier day shall do."""
     known = interactions.before(day)
+    lines = len(known.items)
+    # Sorted once for every day that is asked about: what was known then is what remains of the order.
+    dealings, newest = (
+        order[order < lines] for order in (interactions.by_shopper_and_item, interactions.newest_by_item)
+    )
     return ItemIndex(
         day=day,
         catalogue=known.catalogue,
-        figures=_figures(known, day),
+        figures=_figures(known, day, dealings),
         together=together if together is not None else bought_together(known),
         alike=alike if alike is not None else alike_by_text(known.catalogue),
-        memory=_memory(known),
+        memory=_memory(known, newest),
     )
 
 
-def _figures(known: Interactions, day: int) -> ItemFigures:
+def _figures(known: Interactions, day: int, order: npt.NDArray[np.int64]) -> ItemFigures:
     count = len(known.catalogue)
-    visit = known.visit_of_line
-    dealings = np.unique(known.items.astype(np.int64) * (1 << 32) + known.shoppers[visit])
-    paid = known.reaches == Reach.BOUGHT
-    items, days, shoppers = known.items[paid], known.days[visit[paid]], known.shoppers[visit[paid]]
-    recent = [np.bincount(items[days >= day - span], minlength=count) for span in RECENT_DAYS]
+    visit = known.visit_of_line[order]
     # Lines of one shopper and item, one after the other in time.
-    order = np.lexsort((days, items, shoppers))
-    items, days, shoppers = items[order], days[order], shoppers[order]
-    repeated = np.zeros(len(items), np.bool_)
-    repeated[1:] = (items[1:] == items[:-1]) & (shoppers[1:] == shoppers[:-1])
+    items, days, shoppers = known.items[order], known.days[visit], known.shoppers[visit]
+    dealt_with = np.bincount(items[~_as_before(items, shoppers)], minlength=count)
+    paid = known.reaches[order] == Reach.BOUGHT
+    items, days, shoppers = items[paid], days[paid], shoppers[paid]
+    recent = [np.bincount(items[days >= day - span], minlength=count) for span in RECENT_DAYS]
+    repeated = _as_before(items, shoppers)
     gaps = np.diff(days, prepend=0)[repeated]
     buyers = np.bincount(items[~repeated], minlength=count)
     second = np.zeros(len(items), np.bool_)
@@ -118,7 +121,7 @@ def _figures(known: Interactions, day: int) -> ItemFigures:
     mean_gap = float(gaps.mean()) if len(gaps) else float(_DAYS_OF_MONTH)
     sums = np.bincount(items[repeated], weights=gaps, minlength=count)
     return ItemFigures(
-        shoppers=np.bincount(dealings >> 32, minlength=count).astype(np.int32),
+        shoppers=dealt_with.astype(np.int32),
         bought=np.bincount(items, minlength=count).astype(np.float32),
         recent=np.stack(recent).astype(np.float32),
         again=((again + _PRIOR_SHOPPERS * mean_again) / (buyers + _PRIOR_SHOPPERS)).astype(np.float32),
@@ -126,20 +129,25 @@ def _figures(known: Interactions, day: int) -> ItemFigures:
     )
 
 
-def _memory(known: Interactions) -> VisitMemory:
+def _as_before(items: Ints, shoppers: Ints) -> npt.NDArray[np.bool_]:
+    """`[lines]`: whether the line before is of the same item and shopper."""
+    found = np.zeros(len(items), np.bool_)
+    found[1:] = (items[1:] == items[:-1]) & (shoppers[1:] == shoppers[:-1])
+    return found
+
+
+def _memory(known: Interactions, order: npt.NDArray[np.int64]) -> VisitMemory:
     first = max(0, len(known.days) - _MOST_VISITS)
-    starts = known.starts[first:] - known.starts[first]
-    items = known.items[int(known.starts[first]) :]
-    visit = np.repeat(np.arange(len(starts) - 1, dtype=np.int32), np.diff(starts))
-    order = np.lexsort((-visit, items))
-    sorted_items, visits = items[order], visit[order]
-    place = np.arange(len(order)) - np.searchsorted(sorted_items, sorted_items)
-    kept = place < VISITS_PER_ITEM
-    counts = np.bincount(sorted_items[kept], minlength=len(known.catalogue))
+    begin = int(known.starts[first])
+    order = order[order >= begin]
+    items = known.items[order]
+    counts = np.bincount(items, minlength=len(known.catalogue))
+    place = np.arange(len(items)) - (np.cumsum(counts) - counts)[items]
+    kept = order[place < VISITS_PER_ITEM]
     return VisitMemory(
-        starts=starts.astype(np.int64),
-        items=items,
-        posting_starts=np.r_[0, np.cumsum(counts)].astype(np.int64),
-        postings=visits[kept],
+        starts=known.starts[first:] - begin,
+        items=known.items[begin:],
+        posting_starts=np.r_[0, np.cumsum(np.minimum(counts, VISITS_PER_ITEM))].astype(np.int64),
+        postings=known.visit_of_line[kept] - np.int32(first),
         days=known.days[first:],
     )

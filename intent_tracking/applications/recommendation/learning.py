@@ -95,7 +95,7 @@ def _example(interactions: Interactions, visit: int, earlier: Ints, random: np.r
 def observed(interactions: Interactions, examples: Sequence[Example], step_days: int = STEP_DAYS) -> Iterator[Observed]:
     """Each example with candidates from the index of the days before it; in the order of the days.
 
-    What goes together is learned anew every `step_days`, the rest of the index, which takes no time, for every day.
+    What goes together is learned anew every `step_days`, and the rest of the index, from lines sorted once, every day.
     """
     alike = alike_by_text(interactions.catalogue)
     together: Neighbours | None = None

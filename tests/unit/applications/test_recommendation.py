@@ -17,13 +17,15 @@ from intent_tracking.applications.recommendation.candidates import FEATURES
 from intent_tracking.applications.recommendation.files import LiveIndex, save
 from intent_tracking.applications.recommendation.history import History, HistoryError, Visit
 from intent_tracking.applications.recommendation.interactions import (
+    INTERACTION_COLUMNS,
     Interactions,
     Reach,
     day_number,
     day_of,
+    interaction_events,
     interactions_of,
 )
-from intent_tracking.applications.recommendation.item_index import learn_index
+from intent_tracking.applications.recommendation.item_index import VISITS_PER_ITEM, learn_index
 from intent_tracking.applications.recommendation.learning import examples_of, observed, ranker_rows
 from intent_tracking.applications.recommendation.ranker import Ranker
 from intent_tracking.applications.recommendation.ranker_training import (
@@ -37,6 +39,8 @@ from intent_tracking.applications.recommendation.reasons import wording
 from intent_tracking.applications.recommendation.recommender import Question, Recommendations, Recommender
 from intent_tracking.applications.recommendation.rules import LiveRules, Rules, RulesError, read_rules, shipped_rules
 from intent_tracking.artifact import ArtifactError
+from intent_tracking.events.contract import EVENT_SCHEMA
+from intent_tracking.tables import DayTable
 from tests.fakes.shop_events import event_row, table
 from tests.fakes.shop_purchases import PAIRS, purchases
 
@@ -211,6 +215,18 @@ def test_the_index_of_a_day_knows_nothing_later(shop: Interactions) -> None:
     assert whole.figures.bought[number].tolist() == part.figures.bought.tolist()
     assert whole.figures.bought.sum() == part.figures.bought.sum() > 0
     assert whole.memory.days.tolist() == part.memory.days.tolist()
+    for name in ("shoppers", "recent", "again", "gap_days"):
+        assert getattr(whole.figures, name)[..., number].tolist() == getattr(part.figures, name).tolist()
+
+
+def test_the_memory_of_visits_holds_the_newest_of_each_item(shop: Interactions) -> None:
+    memory = learn_index(shop, int(shop.days[-1])).memory
+    for item in range(len(shop.catalogue)):
+        with_item = [
+            v for v in range(len(memory.days)) if item in memory.items[memory.starts[v] : memory.starts[v + 1]]
+        ]
+        found = memory.postings[memory.posting_starts[item] : memory.posting_starts[item + 1]]
+        assert found.tolist() == with_item[::-1][:VISITS_PER_ITEM]
 
 
 def test_one_visitor_neither_names_items_nor_brings_new_ones(shop: Interactions, recommender: Recommender) -> None:
@@ -283,6 +299,17 @@ def test_equal_events_in_any_order_give_equal_interactions(shop: Interactions) -
     assert again.catalogue.names == shop.catalogue.names
     for name in ("starts", "items", "reaches", "firsts", "days", "shoppers"):
         assert getattr(again, name).tolist() == getattr(shop, name).tolist()
+
+
+def test_events_that_tell_nothing_of_items_are_not_read_into_memory(shop: Interactions, tmp_path: Path) -> None:
+    events = purchases()
+    other = table([event_row("search", events["event_time"][0].as_py(), shopper="s1", number=n) for n in range(3)])
+    stored = DayTable(tmp_path, "events", EVENT_SCHEMA)
+    stored.write(TODAY, pa.concat_tables([other, events]))
+    rows = interaction_events(stored.dataset([TODAY])).read_all()
+    assert (rows.num_rows, rows.column_names) == (events.num_rows, INTERACTION_COLUMNS)
+    again = interactions_of(interaction_events(stored.dataset([TODAY])))
+    assert (again.catalogue.ids, again.items.tolist()) == (shop.catalogue.ids, shop.items.tolist())
 
 
 def test_the_exported_ranker_scores_as_the_trees_do() -> None:
