@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import duckdb
 import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from intent_tracking.events.contract import EVENT_SCHEMA
 from intent_tracking.features.catalogue import ITEM_FEATURES, USER_FEATURES
@@ -25,6 +24,11 @@ from intent_tracking.features.schema import (
     snapshot_moment,
     snapshot_schema,
 )
+
+if TYPE_CHECKING:
+    from pyarrow.dataset import Dataset
+
+    Events: TypeAlias = pa.Table | Dataset
 
 AVAILABLE_AFTER = timedelta(hours=3)
 """How long after its moment a snapshot is online at the latest: the daily features job starts at 02:15 UTC. Until then
@@ -41,6 +45,7 @@ _EVENT_FIELDS: list[pa.Field[Any]] = [
     *(EVENT_SCHEMA.field(name) for name in ("event_name", "shopper_id", "value", "items")),
 ]
 _EVENTS: pa.Schema = pa.schema(_EVENT_FIELDS)
+_EVENT_COLUMNS = ", ".join(["make_timestamp(epoch_us(event_time)) AS event_time", *_EVENTS.names[1:]])
 _POINT_FIELDS: list[pa.Field[Any]] = [
     pa.field("point", pa.int64()),
     pa.field("entity", pa.string()),
@@ -140,20 +145,24 @@ def _keys_sql(features: tuple[Feature, ...]) -> str:
     return str(ibis.to_sql(facts.select("key").distinct().order_by("key"), dialect="duckdb"))
 
 
-def _run(sql: str, **tables: pa.Table) -> pa.Table:
+def _run(sql: str, events: Events, known: str, points: pa.Table | None = None) -> pa.Table:
     with duckdb.connect() as connection:
-        for name, table in tables.items():
-            connection.register(name, table)
+        connection.register("given", events)
+        connection.execute(f"CREATE TEMP VIEW events AS SELECT {_EVENT_COLUMNS} FROM given WHERE {known}")  # noqa: S608 - ours
+        if points is not None:
+            connection.register("points", points)
         return connection.execute(sql).to_arrow_table()
 
 
-def features_at(events: pa.Table, points: pa.Table, features: Sequence[Feature]) -> pa.Table:
+def features_at(events: Events, points: pa.Table, features: Sequence[Feature], *, known: str = "true") -> pa.Table:
     """The value of each feature at each point, computed in DuckDB.
 
     Args:
-        events: rows of EVENT_SCHEMA; order and extra columns do not matter.
+        events: rows of EVENT_SCHEMA; order and extra columns do not matter. Of a dataset only the columns and the row
+            groups that count are read, a batch at a time.
         points: `entity` (string), `point_time` (timestamp, UTC), and any other columns.
         features: of one entity.
+        known: which events count, as SQL over their columns.
 
     Returns:
         The rows of `points`, in their order, with one column a feature appended; no nulls.
@@ -165,7 +174,7 @@ def features_at(events: pa.Table, points: pa.Table, features: Sequence[Feature])
     _require(points, ["entity", "point_time"], "points")
     numbered = points.select(["entity", "point_time"]).cast(pa.schema(_POINT_FIELDS[1:]))
     numbered = numbered.add_column(0, _POINTS.field("point"), pa.array(range(points.num_rows), pa.int64()))
-    values = _run(_values_sql(tuple(features)), events=events.select(_EVENTS.names).cast(_EVENTS), points=numbered)
+    values = _run(_values_sql(tuple(features)), events, known, numbered)
     for feature in features:
         points = points.append_column(
             pa.field(feature.name, arrow_type(feature), nullable=feature.nullable),
@@ -174,13 +183,14 @@ def features_at(events: pa.Table, points: pa.Table, features: Sequence[Feature])
     return points
 
 
-def _require(table: pa.Table, columns: Sequence[str], name: str) -> None:
-    missing = [column for column in columns if column not in table.column_names]
+def _require(rows: Events, columns: Sequence[str], name: str) -> None:
+    found = rows.schema.names
+    missing = [column for column in columns if column not in found]
     if missing:
-        raise ValueError(f"{name}: columns {missing} are missing; found {table.column_names}")
+        raise ValueError(f"{name}: columns {missing} are missing; found {found}")
 
 
-def snapshot(events: pa.Table, day: date, features: Sequence[Feature]) -> pa.Table:
+def snapshot(events: Events, day: date, features: Sequence[Feature]) -> pa.Table:
     """Feature rows at the end of `day` for every entity with a fact in the longest window.
 
     Only what was known at that moment counts: an event that arrived later (`received_time`) first counts in the
@@ -188,7 +198,8 @@ def snapshot(events: pa.Table, day: date, features: Sequence[Feature]) -> pa.Tab
     when this ran: a training join on it sees what was served, and making the snapshot again gives the same bytes.
 
     Args:
-        events: rows of EVENT_SCHEMA; those outside (end of day - longest window, end of day) are ignored.
+        events: rows of EVENT_SCHEMA, as `features_at` takes them; those outside (end of day - longest window, end of
+            day) are ignored.
         day: UTC date.
         features: of one entity.
 
@@ -198,31 +209,28 @@ def snapshot(events: pa.Table, day: date, features: Sequence[Feature]) -> pa.Tab
     _require(events, [*_EVENTS.names, "received_time"], "events")
     entity, moment = one_entity(features), snapshot_moment(day)
     schema = snapshot_schema(features)
-    known = events.filter(_known(events, moment, moment - longest_window(features)))
-    keys = _run(_keys_sql(tuple(features)), events=known.select(_EVENTS.names).cast(_EVENTS))["key"]
+    known = _known(moment, moment - longest_window(features))
+    keys = _run(_keys_sql(tuple(features)), events, known)["key"]
     if len(keys) == 0:
         return schema.empty_table()
     moments = pa.array([moment] * len(keys), TIMESTAMP)
-    valued = features_at(known, pa.table({"entity": keys, "point_time": moments}), features)
+    valued = features_at(events, pa.table({"entity": keys, "point_time": moments}), features, known=known)
     created = pa.array([moment + AVAILABLE_AFTER] * len(keys), TIMESTAMP)
     columns = {entity.key: keys, EVENT_TIMESTAMP: moments, CREATED_TIMESTAMP: created}
     columns.update({feature.name: valued[feature.name] for feature in features})
     return pa.table(columns, schema=schema)
 
 
-def _known(events: pa.Table, moment: datetime, since: datetime) -> Any:
-    end, start = pa.scalar(moment, TIMESTAMP), pa.scalar(since, TIMESTAMP)
-    happened = events["event_time"].cast(TIMESTAMP)
-    arrived = pc.coalesce(events["received_time"].cast(TIMESTAMP), happened)
-    inside = pc.and_(pc.less(happened, end), pc.greater(happened, start))
-    return pc.and_(inside, pc.less_equal(arrived, end))
+def _known(moment: datetime, since: datetime) -> str:
+    end, start = (f"TIMESTAMPTZ '{time.isoformat()}'" for time in (moment, since))
+    return f"event_time > {start} AND event_time < {end} AND coalesce(received_time, event_time) <= {end}"
 
 
-def user_feature_snapshot(events: pa.Table, day: date) -> pa.Table:
+def user_feature_snapshot(events: Events, day: date) -> pa.Table:
     """USER_FEATURE_SCHEMA rows at the end of `day`; give it the events of the 30 days up to `day`."""
     return snapshot(events, day, USER_FEATURES)
 
 
-def item_feature_snapshot(events: pa.Table, day: date) -> pa.Table:
+def item_feature_snapshot(events: Events, day: date) -> pa.Table:
     """ITEM_FEATURE_SCHEMA rows at the end of `day`; give it the events of the 30 days up to `day`."""
     return snapshot(events, day, ITEM_FEATURES)

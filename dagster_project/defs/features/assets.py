@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import date, timedelta
+from typing import TYPE_CHECKING
 
 import dagster as dg
 import pyarrow as pa
@@ -12,6 +13,9 @@ from dagster_project.partitions import FEAST_POOL, LAST_30_DAYS, TABLES_POOL, da
 from dagster_project.resources.feature_store import FeastStore
 from dagster_project.resources.tables import Tables
 from intent_tracking.tables import DayTable
+
+if TYPE_CHECKING:
+    from pyarrow.dataset import Dataset
 
 OWNERS = ["team:data-platform"]
 WINDOW_DAYS = 30  # what LAST_30_DAYS spans; a test holds it against the longest window that a feature declares
@@ -45,14 +49,13 @@ def _snapshots(
     context: dg.AssetExecutionContext,
     events: DayTable,
     features: DayTable,
-    snapshot: Callable[[pa.Table, date], pa.Table],
-    columns: list[str],
+    snapshot: "Callable[[Dataset, date], pa.Table]",
 ) -> dg.MaterializeResult:
     """Write the snapshot of each day of the run, from the events of the days that its windows reach back to."""
     rows = 0
     _require_ingested(events, days_of(context))
     for day in days_of(context):
-        table = snapshot(events.read(_history(day), columns=columns), day)
+        table = snapshot(events.dataset(_history(day)), day)
         features.write(day, table)
         rows += table.num_rows
         context.add_asset_metadata(
@@ -64,9 +67,6 @@ def _snapshots(
             partition_key=day.isoformat(),
         )
     return dg.MaterializeResult(metadata={"rows_in_run": rows})
-
-
-SNAPSHOT_COLUMNS = ["event_time", "event_name", "shopper_id", "value", "items", "received_time"]
 
 
 @daily_asset(
@@ -84,7 +84,7 @@ def user_features(context: dg.AssetExecutionContext, tables: dg.ResourceParam[Ta
     """
     from intent_tracking.features.batch import user_feature_snapshot
 
-    return _snapshots(context, tables.validated_events, tables.user_features, user_feature_snapshot, SNAPSHOT_COLUMNS)
+    return _snapshots(context, tables.validated_events, tables.user_features, user_feature_snapshot)
 
 
 @daily_asset(
@@ -102,7 +102,7 @@ def item_features(context: dg.AssetExecutionContext, tables: dg.ResourceParam[Ta
     """
     from intent_tracking.features.batch import item_feature_snapshot
 
-    return _snapshots(context, tables.validated_events, tables.item_features, item_feature_snapshot, SNAPSHOT_COLUMNS)
+    return _snapshots(context, tables.validated_events, tables.item_features, item_feature_snapshot)
 
 
 class OnlineConfig(dg.Config):

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow as pa
@@ -9,10 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from intent_tracking.events.contract import EVENT_SCHEMA
 from intent_tracking.features.batch import features_at, item_feature_snapshot, snapshot, user_feature_snapshot
 from intent_tracking.features.catalogue import ITEM_FEATURES, USER_FEATURES
 from intent_tracking.features.declaration import Aggregation, Entity, Feature
 from intent_tracking.features.schema import ITEM_FEATURE_SCHEMA, TIMESTAMP, USER_FEATURE_SCHEMA
+from intent_tracking.tables import DayTable
 from tests.fakes.shop_events import START, event_row, event_rows, moments, seeded_rows, table
 
 pytestmark = pytest.mark.unit
@@ -186,6 +190,20 @@ def test_an_event_that_arrives_late_first_counts_in_the_snapshot_after_its_arriv
 
     assert snapshot(table(rows), date(2025, 3, 1), USER_FEATURES)["user_views_7d"].to_pylist() == [1]
     assert snapshot(table(rows), date(2025, 3, 2), USER_FEATURES)["user_views_7d"].to_pylist() == [2]
+
+
+@settings(max_examples=5, suppress_health_check=[HealthCheck.too_slow])
+@given(rows=st.lists(event_rows, max_size=25), day=st.integers(0, 40))
+def test_a_snapshot_of_tables_on_disk_is_that_of_the_rows_in_memory(rows: list[dict[str, Any]], day: int) -> None:
+    """Thirty days of events were held in memory for each snapshot."""
+    on = START.date() + timedelta(days=day)
+    with TemporaryDirectory() as folder:
+        stored = DayTable(Path(folder), "validated_events", EVENT_SCHEMA)
+        for written in {row["event_time"].date() for row in rows}:
+            stored.write(written, table([row for row in rows if row["event_time"].date() == written]))
+        for features in (USER_FEATURES, ITEM_FEATURES):
+            found = snapshot(stored.dataset(stored.days()), on, features)
+            assert found.equals(snapshot(table(rows), on, features))
 
 
 def test_a_shopper_leaves_the_snapshot_after_the_longest_window() -> None:
