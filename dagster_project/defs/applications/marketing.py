@@ -58,6 +58,7 @@ def propensity_model(
             "rfm_auc": found.rfm_auc,
             "gain_over_rfm": str(found.gain),
             "average_precision": found.average_precision,
+            "shoppers": found.shoppers,
             "bought_share": found.bought_share,
             "calibration_error": found.calibration.ece,
             "test_cut_off": trained.days.test.isoformat(),

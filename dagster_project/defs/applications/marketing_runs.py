@@ -33,6 +33,7 @@ from intent_tracking.applications.marketing.pictures import audience_picture, ef
 from intent_tracking.applications.marketing.propensity import PropensityModel
 from intent_tracking.applications.marketing.propensity_training import (
     LOOKED_BACK,
+    MOST_SHOPPERS,
     PropensityError,
     Trained,
     train_propensity,
@@ -58,7 +59,7 @@ def train(settings: Settings, tables: Tables, until: date | None) -> Trained:
     if not days:
         raise PropensityError("no validated_events are written: materialize them first")
     looked_at = [day for day in days if (days[-1] - day).days < LOOKED_BACK]
-    with history(tables.validated_events.paths(looked_at)) as database:
+    with history(tables.validated_events.paths(looked_at), most_shoppers=MOST_SHOPPERS) as database:
         return train_propensity(database, looked_at[0], days[-1], settings.applications)
 
 

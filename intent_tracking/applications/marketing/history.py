@@ -11,6 +11,7 @@ from typing import Final
 import duckdb
 
 from intent_tracking.events.contract import EVENT_SCHEMA, MAX_MONEY
+from intent_tracking.tombstones import ANONYMOUS
 
 _READ: Final = (
     "event_name", "event_time", "received_time", "shopper_id", "value", "currency", "items", "custom", "language",
@@ -30,7 +31,11 @@ def days_before(until: date, days: int) -> list[date]:
 
 @contextmanager
 def history(
-    events: Sequence[Path], moment: datetime | None = None, *, lines: bool = False
+    events: Sequence[Path],
+    moment: datetime | None = None,
+    *,
+    lines: bool = False,
+    most_shoppers: int | None = None,
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """A database with the events that had happened and arrived by `moment` (None: all of them).
 
@@ -43,6 +48,8 @@ def history(
         events: partitions of `validated_events`.
         moment: UTC.
         lines: whether the table `lines` is made too.
+        most_shoppers: of known users; where there are more, everything is of that many of them, drawn by a hash of the
+            id: the same ones each time, and each as likely as another, so that shares stay what they are.
     """
     with duckdb.connect() as database:
         database.execute("SET TimeZone = 'UTC'")
@@ -58,6 +65,9 @@ def history(
             "CREATE TEMP TABLE bound AS SELECT ?::TIMESTAMP AS moment, ?::DOUBLE AS most", [until, MAX_MONEY]
         )
         database.execute(_KNOWN)
+        if most_shoppers is not None:
+            database.execute(_SAMPLE, [most_shoppers])
+            database.execute(_OF_THE_SAMPLE)
         database.execute(_ACTS)
         if lines:
             database.execute(_LINES)
@@ -70,6 +80,15 @@ SELECT * EXCLUDE (event_time, received_time), event_time::TIMESTAMP AS t,
     greatest(event_time, coalesce(received_time, event_time))::TIMESTAMP AS known
 FROM stored, bound
 WHERE event_time::TIMESTAMP < moment AND coalesce(received_time, event_time)::TIMESTAMP <= moment
+"""
+_SAMPLE: Final = f"""
+CREATE TEMP TABLE sampled AS
+SELECT shopper_id FROM (SELECT DISTINCT shopper_id FROM known WHERE NOT starts_with(shopper_id, '{ANONYMOUS}'))
+ORDER BY md5(shopper_id), shopper_id LIMIT ?
+"""  # noqa: S608 - a constant
+_OF_THE_SAMPLE: Final = """
+ALTER VIEW known RENAME TO known_of_all;
+CREATE TEMP VIEW known AS SELECT * FROM known_of_all WHERE shopper_id IN (FROM sampled)
 """
 _ACTS: Final = """
 CREATE TEMP TABLE acts AS

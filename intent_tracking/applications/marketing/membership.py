@@ -10,11 +10,12 @@ from typing import Any, Final
 
 import duckdb
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from intent_tracking.applications.marketing.history import end_of
 from intent_tracking.applications.marketing.propensity import PropensityModel
-from intent_tracking.applications.marketing.propensity_features import FEATURES, OUTCOME_DAYS, Floats, snapshot
+from intent_tracking.applications.marketing.propensity_features import FEATURES, OUTCOME_DAYS, snapshots
 from intent_tracking.applications.marketing.rules import (
     BargainHunter,
     FollowsBrand,
@@ -103,15 +104,7 @@ def gather(
     database.execute(_NAMES)
     if model is None:
         return Evidence(database, day, {}, lambda _: ())
-    taken = snapshot(database, day)
-    chances = map(float, model.probabilities(taken.values))
-    place = {shopper: row for row, shopper in enumerate(taken.shoppers)}
-    return Evidence(
-        database,
-        day,
-        dict(zip(taken.shoppers, chances, strict=True)),
-        lambda shopper: _traits(model, taken.values[place[shopper]]),
-    )
+    return Evidence(database, day, *_scored(database, day, model))
 
 
 # What a feature says for itself; the others only count.
@@ -123,15 +116,32 @@ _TOLD: Final = frozenset(
 )  # fmt: skip
 
 
-def _traits(model: PropensityModel, values: Floats) -> tuple[Reason, ...]:
-    names = list(FEATURES)
-    (parts,) = model.parts(values[None])
-    told = [
-        model.weights.features[place]
-        for place in np.argsort(-parts, kind="stable")
-        if parts[place] > 0 and model.weights.features[place] in _TOLD
-    ]
-    return tuple(Reason(name, {"value": round(float(values[names.index(name)]))}) for name in told[:_MOST_TRAITS])
+def _scored(
+    database: duckdb.DuckDBPyConnection, day: date, model: PropensityModel
+) -> tuple[dict[str, float], Callable[[str], tuple[Reason, ...]]]:
+    """The propensity of each shopper, and what speaks most for a purchase; of the figures no more is kept."""
+    features = model.weights.features
+    column = np.array([list(FEATURES).index(name) for name in features])
+    is_told = np.array([name in _TOLD for name in features])
+    chances: dict[str, float] = {}
+    place: dict[str, tuple[int, int]] = {}
+    kept: list[tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]] = []
+    for taken in snapshots(database, day):
+        chances.update(zip(taken.shoppers, map(float, model.probabilities(taken.values)), strict=True))
+        place.update({shopper: (len(kept), row) for row, shopper in enumerate(taken.shoppers)})
+        parts = model.parts(taken.values)
+        against = np.where(is_told & (parts > 0), -parts, np.inf)
+        best = np.argsort(against, axis=1, kind="stable")[:, :_MOST_TRAITS]
+        values = np.take_along_axis(taken.values, column[best], axis=1)
+        best[np.isinf(np.take_along_axis(against, best, axis=1))] = -1
+        kept.append((best.astype(np.int8), values.astype(np.float32)))
+
+    def traits(shopper: str) -> tuple[Reason, ...]:
+        batch, row = place[shopper]
+        named = zip(kept[batch][0][row], kept[batch][1][row], strict=True)
+        return tuple(Reason(features[at], {"value": round(float(value))}) for at, value in named if at >= 0)
+
+    return chances, traits
 
 
 def languages(evidence: Evidence) -> dict[str, Language]:

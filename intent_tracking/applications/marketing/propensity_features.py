@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Final
@@ -18,6 +19,8 @@ Floats = npt.NDArray[np.float64]
 OUTCOME_DAYS: Final = 30
 """A purchase within so many days is what is foretold."""
 HISTORY_DAYS: Final = 365
+BATCH: Final = 50_000
+"""Shoppers whose figures are in memory at once where all are scored: 17 MB."""
 
 _ORDER = "name = 'purchase'"
 
@@ -129,13 +132,22 @@ FROM priced LEFT JOIN pauses USING (shopper_id) GROUP BY shopper_id ORDER BY sho
 """  # noqa: S608 - from the constants above
 
 
-def snapshot(database: duckdb.DuckDBPyConnection, day: date) -> Snapshot:
-    """The features at the end of `day`, from what had happened and arrived by then (`history.history`)."""
+def snapshots(database: duckdb.DuckDBPyConnection, day: date, rows: int = BATCH) -> Iterator[Snapshot]:
+    """The features at the end of `day`, from what had happened and arrived by then, `rows` shoppers at a time.
+
+    Nothing else may be asked of `database` (`history.history`) before the last one.
+    """
     moment = end_of(day).replace(tzinfo=None)
-    found = database.execute(_SNAPSHOT, [moment]).to_arrow_table()
-    shoppers = tuple(found["shopper_id"].to_pylist())
-    columns = [found[name].to_numpy(zero_copy_only=False) for name in FEATURES]
-    return Snapshot(day, shoppers, np.stack(columns, axis=1) if shoppers else np.zeros((0, len(FEATURES))))
+    for batch in database.execute(_SNAPSHOT, [moment]).to_arrow_reader(rows):
+        columns = [batch[name].to_numpy(zero_copy_only=False) for name in FEATURES]
+        yield Snapshot(day, tuple(batch["shopper_id"].to_pylist()), np.stack(columns, axis=1))
+
+
+def snapshot(database: duckdb.DuckDBPyConnection, day: date) -> Snapshot:
+    """The features of all shoppers at once (`snapshots`)."""
+    parts = list(snapshots(database, day))
+    shoppers = tuple(shopper for part in parts for shopper in part.shoppers)
+    return Snapshot(day, shoppers, np.concatenate([np.zeros((0, len(FEATURES))), *(part.values for part in parts)]))
 
 
 def bought_after(

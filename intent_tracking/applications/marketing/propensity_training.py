@@ -41,6 +41,8 @@ LEAST_HISTORY: Final = 60
 LOOKED_BACK: Final = HISTORY_DAYS + (MOST_CUTOFFS - 1) * CUTOFF_STEP + 3 * OUTCOME_DAYS + 1
 """Days up to the last that a training reads: what came before changes nothing."""
 LEAST_OF_EACH: Final = 30
+MOST_SHOPPERS: Final = 50_000
+"""A training is of so many shoppers (`history`): 43 weights need no more, and the tables of 14 cut-offs take 240 MB."""
 DRAWS: Final = 500
 _FORMAT: Final = "1"
 _GOLDEN: Final = 8
@@ -133,7 +135,7 @@ def train_propensity(
     """Train, choose, measure and write the artifact below `root` (`Settings.applications`).
 
     Args:
-        database: `history.history` without a bound.
+        database: `history.history` without a bound, of no more than `MOST_SHOPPERS`.
         first, last: the days that events are there of.
         root: equal input gives the artifact that is there already.
         draws: of the bootstrap.

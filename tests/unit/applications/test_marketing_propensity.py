@@ -12,7 +12,13 @@ import pytest
 from intent_tracking.applications.artifacts import APPLICATION_KINDS, PROPENSITY_MODEL, golden_differences
 from intent_tracking.applications.marketing.history import end_of, history
 from intent_tracking.applications.marketing.propensity import PropensityModel
-from intent_tracking.applications.marketing.propensity_features import FEATURES, OUTCOME_DAYS, bought_after, snapshot
+from intent_tracking.applications.marketing.propensity_features import (
+    FEATURES,
+    OUTCOME_DAYS,
+    bought_after,
+    snapshot,
+    snapshots,
+)
 from intent_tracking.applications.marketing.propensity_training import (
     PropensityError,
     cut_offs,
@@ -144,6 +150,31 @@ def test_a_shop_that_tells_nothing_gets_no_model(tmp_path: Path) -> None:
     with history(stored.paths(stored.days())) as database, pytest.raises(PropensityError, match="chance"):
         train_propensity(database, FIRST, LAST, tmp_path / "applications", draws=80)
     assert PropensityModel.newest(tmp_path / "applications") is None
+
+
+def test_a_sample_is_of_the_same_shoppers_each_time_and_has_the_share_of_buyers_of_all(tmp_path: Path) -> None:
+    # Cause: all shoppers of every cut-off were in memory at once, several times over.
+    noon = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    rows = [event_row("view_item", noon, shopper=f"u{n}") for n in range(2000)]
+    rows += [event_row("purchase", noon + timedelta(days=1), shopper=f"u{n}", number=1) for n in range(0, 2000, 5)]
+    stored = DayTable(tmp_path, "validated_events", EVENT_SCHEMA)
+    drawn = []
+    for given in (rows, rows[::-1], [*rows, event_row("view_item", noon, shopper="one-more")]):
+        stored.write(FIRST, table(given))
+        with history(stored.paths([FIRST]), most_shoppers=500) as database:
+            taken = snapshot(database, noon.date())
+            drawn.append(set(taken.shoppers))
+            assert 0.15 < bought_after(database, taken.shoppers, end_of(noon.date() - timedelta(days=1))).mean() < 0.25
+    assert len(drawn[0]) == 500
+    assert drawn[0] == drawn[1]
+    assert len(drawn[0] - drawn[2]) <= 1
+    with history(stored.paths([FIRST]), most_shoppers=5000) as database:
+        everybody = snapshot(database, noon.date())
+        assert len(everybody.shoppers) == 2001
+        parts = list(snapshots(database, noon.date(), 300))
+    assert max(len(part.shoppers) for part in parts) <= 300
+    assert tuple(shopper for part in parts for shopper in part.shoppers) == everybody.shoppers
+    assert np.array_equal(np.concatenate([part.values for part in parts]), everybody.values)
 
 
 def test_too_few_buyers_are_said(tmp_path: Path) -> None:
