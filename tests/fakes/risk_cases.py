@@ -12,7 +12,7 @@ from intent_tracking.applications.risk.cases import RISK_CASE_SCHEMA
 from intent_tracking.applications.risk.probes import probes
 
 FIRST_DAY = date(2026, 3, 1)
-ROBOT, CARDS, _, ORDER, _ = probes()
+ROBOT, CARDS, _, ORDER, *_ = probes()
 
 
 def ordinary_session(random: np.random.Generator) -> dict[str, float]:

@@ -84,6 +84,7 @@ def test_a_day_is_scored_its_robots_are_queued_and_decisions_are_learned(tmp_pat
         "risk_model_passes_gate": True,
         "risk_scores_complete": True,
         "risk_scores_within_budget": True,
+        "risk_scores_seldom_block": True,
     }
     scores = tables.risk_scores.read([DAY])
     flagged = {row["shopper_id"]: row["case_id"] for row in scores.to_pylist() if row["decision"] != "allow"}
@@ -103,6 +104,11 @@ def test_a_day_is_scored_its_robots_are_queued_and_decisions_are_learned(tmp_pat
     more = pa.concat_tables([sessions, sessions.slice(0, 1).set_column(0, "session_id", pa.array(["new"]))])
     tables.sessions.write(DAY, more.cast(sessions.schema))
     check = risk.risk_scores_complete(dg.build_asset_check_context(), tables)
+    assert isinstance(check, dg.AssetCheckResult)
+    assert not check.passed
+    blocked = pa.array(["block"] * scores.num_rows)
+    tables.risk_scores.write(DAY, scores.set_column(scores.column_names.index("decision"), "decision", blocked))
+    check = risk.risk_scores_seldom_block(dg.build_asset_check_context(), settings, tables)
     assert isinstance(check, dg.AssetCheckResult)
     assert not check.passed
     before = sorted(path.name for path in settings.applications.rglob("manifest.json"))

@@ -1,7 +1,7 @@
 """Risk control: the cases of a day, the model that judges them, their scores and the queue for people."""
 
 from datetime import date, timedelta
-from math import sqrt
+from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import Field
@@ -19,6 +19,10 @@ from dagster_project.partitions import (
 from dagster_project.resources.service import IntentService
 from dagster_project.resources.tables import Tables
 from intent_tracking.settings import Settings
+
+if TYPE_CHECKING:
+    from intent_tracking.applications.risk.model import Decision
+    from intent_tracking.applications.risk.policy import Shares
 
 OWNERS = ["team:risk"]
 HISTORY = timedelta(days=30)
@@ -67,8 +71,8 @@ class RiskModelConfig(dg.Config):
 GATE = dg.AssetCheckSpec(
     "risk_model_passes_gate",
     asset="risk_model",
-    description="What was learned judges the probes rightly, keeps the budget and is no worse than the live model. "
-    "Where it is not, the live model goes on, and the day is scored by it.",
+    description="What was learned judges the probes rightly, keeps the budget, blocks little and is no worse than the "
+    "live model. Where it is not, the live model goes on, and the day is scored by it.",
 )
 
 
@@ -90,8 +94,9 @@ def risk_model(
     """Rules, an isolation forest and what people decided, with thresholds that spend the alert budget; goes live.
 
     From the `risk_cases` of the last weeks, the decisions in `annotations/risk/` and the policy (`risk.yaml` of the
-    home, or the shipped one). One that misjudges a probe, passes the budget, or knows newly decided cases worse than
-    the live model is not written: a check says why, and the live model stays. While there are no cases there is none.
+    home, or the shipped one). One that misjudges a probe, passes the budget, blocks more than `most_blocked`, or knows
+    newly decided cases worse than the live model is not written: a check says why, and the live model stays. While
+    there are no cases there is none.
     """
     from intent_tracking.applications.artifacts import RISK_MODEL
     from intent_tracking.applications.risk.daily import learned_until
@@ -183,19 +188,40 @@ def risk_scores_complete(
 def risk_scores_within_budget(
     context: dg.AssetCheckExecutionContext, settings: dg.ResourceParam[Settings], tables: dg.ResourceParam[Tables]
 ) -> dg.AssetCheckResult:
-    """People are asked about no more of the sessions and orders than the alert budget, up to three standard errors."""
-    from intent_tracking.applications.risk.features import Kind
+    """People are asked about no more of the sessions and orders than the alert budget, but for chance."""
+    from intent_tracking.applications.risk.model import Decision
     from intent_tracking.applications.risk.policy import load_policy
 
-    budget = load_policy(settings.home).alert_budget
+    return _bounded(context, tables, Decision.REVIEW, "alert_share", load_policy(settings.home).alert_budget)
+
+
+@dg.asset_check(asset=risk_scores)
+def risk_scores_seldom_block(
+    context: dg.AssetCheckExecutionContext, settings: dg.ResourceParam[Settings], tables: dg.ResourceParam[Tables]
+) -> dg.AssetCheckResult:
+    """No more of the sessions and orders are blocked than `most_blocked` of the policy, but for chance.
+
+    More is an attack, or a model or a rule that blocks customers: nobody is asked about what is blocked.
+    """
+    from intent_tracking.applications.risk.model import Decision
+    from intent_tracking.applications.risk.policy import load_policy
+
+    return _bounded(context, tables, Decision.BLOCK, "blocked_share", load_policy(settings.home).most_blocked)
+
+
+def _bounded(
+    context: dg.AssetCheckExecutionContext, tables: Tables, decision: "Decision", name: str, most: "Shares"
+) -> dg.AssetCheckResult:
+    from intent_tracking.applications.risk.features import Kind
+    from intent_tracking.applications.risk.gate import is_above
+
     scores = tables.risk_scores.read(days_checked(context, tables.risk_scores.days()), columns=["kind", "decision"])
     rows = list(zip(scores["kind"].to_pylist(), scores["decision"].to_pylist(), strict=True))
     figures: dict[str, float] = {}
     passed = True
     for kind in (Kind.SESSION, Kind.ORDER):
-        decided = [decision for each, decision in rows if each == kind.value]
-        share = sum(decision == "review" for decision in decided) / max(1, len(decided))
-        allowed = budget.of(kind)
-        passed = passed and share <= allowed + 3 * sqrt(allowed * (1 - allowed) / max(1, len(decided)))
-        figures |= {f"{kind}/alert_share": share, f"{kind}/budget": allowed}
+        decided = [each for of_kind, each in rows if of_kind == kind.value]
+        share = decided.count(decision.value) / max(1, len(decided))
+        passed = passed and not is_above(share, most.of(kind), len(decided))
+        figures |= {f"{kind}/{name}": share, f"{kind}/most": most.of(kind)}
     return dg.AssetCheckResult(passed=passed, severity=dg.AssetCheckSeverity.WARN, metadata=figures)

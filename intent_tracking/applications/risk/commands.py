@@ -85,14 +85,14 @@ def decide_case(
 ) -> None:
     """Decide about one case. The decision is a label of the next `risk_model`; a later one counts instead."""
     from intent_tracking.applications.risk.policy import load_policy
-    from intent_tracking.applications.risk.review import Outcome, State, decide, queue, read_decisions
+    from intent_tracking.applications.risk.review import QUEUE_COLUMNS, Outcome, State, decide, queue, read_decisions
 
     with _errors_in_words("decide"):
         if outcome not in tuple(Outcome):
             raise ValueError(f"{outcome!r} is not one of {', '.join(Outcome)}")
         settings, scores = _opened(home)
         expire_days = load_policy(settings.home).expire_days
-        cases = queue(scores, scores.days(), read_decisions(settings.annotations), expire_days)
+        cases = queue(scores, scores.days(), read_decisions(settings.annotations), expire_days, QUEUE_COLUMNS)
         was = next((each for each in cases if each.case_id == case), None)
         decision = decide(scores, settings.annotations, case, Outcome(outcome), datetime.now(UTC))
         typer.echo(f"{decision.case_id}: {decision.outcome}")

@@ -11,7 +11,13 @@ from intent_tracking.applications.risk.cases import RISK_CASE_SCHEMA, orders_of,
 from intent_tracking.applications.risk.gate import Challenge, challenge
 from intent_tracking.applications.risk.model import RiskModel
 from intent_tracking.applications.risk.policy import load_policy
-from intent_tracking.applications.risk.review import RISK_SCORE_SCHEMA, counted, queue, read_decisions
+from intent_tracking.applications.risk.review import (
+    QUEUE_COLUMNS,
+    RISK_SCORE_SCHEMA,
+    counted,
+    queue,
+    read_decisions,
+)
 from intent_tracking.applications.risk.shop import READ, Shop
 from intent_tracking.artifact import ArtifactError
 from intent_tracking.events.contract import EVENT_SCHEMA
@@ -67,10 +73,15 @@ def live_model(settings: Settings) -> RiskModel | None:
 
 
 def queue_counts(settings: Settings) -> Mapping[str, int]:
-    """Cases of the queue by state; they sum to `queued`."""
+    """Cases of the queue by state; they sum to `queued`.
+
+    Of twice `expire_days`: those that can be open, and as many days of those that no longer can.
+    """
     scores = DayTable(settings.tables, "risk_scores", RISK_SCORE_SCHEMA)
     policy = load_policy(settings.home)
-    cases = queue(scores, scores.days(), read_decisions(settings.annotations), policy.expire_days)
+    days = scores.days()
+    newest = [day for day in days if day > days[-1] - timedelta(days=2 * policy.expire_days)]
+    cases = queue(scores, newest, read_decisions(settings.annotations), policy.expire_days, QUEUE_COLUMNS)
     return {"queued": len(cases), **{state.value: count for state, count in counted(cases).items()}}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from math import sqrt
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +20,7 @@ from intent_tracking.applications.risk.policy import RiskPolicy
 from intent_tracking.applications.risk.probes import wrong_probes
 from intent_tracking.applications.risk.review import ReviewDecision, labels_of
 from intent_tracking.applications.risk.shop import Shop
-from intent_tracking.applications.risk.training import learn, write_risk_model
+from intent_tracking.applications.risk.training import drawn, known_cases, learn, write_risk_model
 from intent_tracking.modeling.scores import roc_auc
 
 # Fewer decided cases of a side say nothing about which of two models is better.
@@ -64,8 +65,7 @@ def challenge(
     Raises:
         NoCasesError: there are no cases.
     """
-    ids = set(cases["case_id"].to_pylist())
-    known = {case: each for case, each in decisions.items() if case in ids}
+    known = {case: decisions[case] for case in known_cases(cases, decisions)}
     since = champion.decided_until if champion is not None else None
     new = {case for case, each in known.items() if since is None or each.decided_at > since}
     labels = labels_of(known.values())
@@ -77,7 +77,10 @@ def challenge(
         )
     decided = cases.filter(pc.is_in(cases["case_id"], pa.array(sorted(new), pa.string())))
     since_day = pa.scalar(datetime.combine(until - timedelta(days=policy.recent_days - 1), time.min, tzinfo=UTC))
-    recent = cases.filter(pc.greater_equal(cases["started_at"], since_day))
+    recent = {}
+    for kind in Kind:
+        rows = drawn(cases, kind).even
+        recent[kind] = rows.filter(pc.greater_equal(rows["started_at"], since_day))
     verdict = judge(model, champion, recent, decided, labels, unlearned)
     newest = max((each.decided_at for each in known.values()), default=None)
     folder = None
@@ -89,17 +92,17 @@ def challenge(
 def judge(
     challenger: RiskModel,
     champion: RiskModel | None,
-    recent: pa.Table,
+    recent: Mapping[Kind, pa.Table],
     decided: pa.Table,
     labels: Mapping[str, bool],
     unlearned: RiskModel,
 ) -> GateVerdict:
-    """Hold `challenger` against what everybody knows, its alert budget, and the live model.
+    """Hold `challenger` against what everybody knows, its shares of reviewed and of blocked, and the live model.
 
     Args:
         challenger: the model to be published.
         champion: the live one, if there is one.
-        recent: RISK_CASE_SCHEMA rows of the days on which its thresholds were set.
+        recent: by kind the RISK_CASE_SCHEMA rows of the days on which its thresholds were set, all or evenly drawn.
         decided: rows decided since the champion learned.
         labels: the decisions by case id.
         unlearned: the challenger learned once more without those decisions, which stands for it beside the champion:
@@ -107,12 +110,19 @@ def judge(
     """
     problems = [f"probe: {each}" for each in wrong_probes(challenger)]
     figures: dict[str, float] = {}
+    for kind, rows in recent.items():
+        shares = decision_shares(challenger, kind, rows)
+        reviewed, blocked = shares[Decision.REVIEW], shares[Decision.BLOCK]
+        budget, most = challenger.policy.alert_budget.of(kind), challenger.policy.most_blocked.of(kind)
+        figures |= {f"{kind}/alert_share": reviewed, f"{kind}/blocked_share": blocked}
+        if challenger.policy.review_at is None and reviewed > budget + 1e-9:
+            problems.append(f"{kind}: {reviewed:.2%} of recent cases would be reviewed, the budget is {budget:.2%}")
+        if is_above(blocked, most, rows.num_rows):
+            problems.append(
+                f"{kind}: {blocked:.2%} of recent cases would be blocked, most_blocked is {most:.2%}: look at the "
+                "rules; where so many are robots, raise it"
+            )
     for kind in (Kind.SESSION, Kind.ORDER):
-        share = alert_share(challenger, recent, kind)
-        budget = challenger.policy.alert_budget.of(kind)
-        figures[f"{kind}/alert_share"] = share
-        if challenger.policy.review_at is None and share > budget + 1e-9:
-            problems.append(f"{kind}: {share:.2%} of recent cases would be reviewed, the budget is {budget:.2%}")
         rows = decided.filter(pc.equal(decided["kind"], kind.value))
         risky = np.array([labels[each] for each in rows["case_id"].to_pylist()], dtype=bool)
         if champion is None or min(risky.sum(), (~risky).sum()) < LEAST_DECIDED:
@@ -127,11 +137,18 @@ def judge(
     return GateVerdict(tuple(problems), figures)
 
 
-def alert_share(model: RiskModel, cases: pa.Table, kind: Kind) -> float:
-    """Share of the cases of `kind` that people are asked about; 0 without any."""
-    rows = cases.filter(pc.equal(cases["kind"], kind.value))
-    said = model.assess_many(kind, values_of(rows, features_of(kind)))
-    return sum(each.decision is Decision.REVIEW for each in said) / len(said) if said else 0.0
+def decision_shares(model: RiskModel, kind: Kind, rows: pa.Table) -> dict[Decision, float]:
+    """The share of each decision among `rows`, cases of `kind`; 0 without any."""
+    said = [each.decision for each in model.assess_many(kind, values_of(rows, features_of(kind)))]
+    return {decision: said.count(decision) / max(1, len(said)) for decision in Decision}
+
+
+def is_above(share: float, most: float, cases: int) -> bool:
+    """Whether `share` of so many cases is above `most` by more than chance brings: three standard errors and one case.
+
+    The one case is for few of them, of which the first that is risky would be too many.
+    """
+    return cases > 0 and share > most + 3 * sqrt(most * (1 - most) / cases) + 1 / cases
 
 
 def _scores(model: RiskModel, rows: pa.Table, kind: Kind) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

@@ -42,7 +42,7 @@ class Decision(StrEnum):
     BLOCK = "block"
 
 
-_SEVERITY: Final = {Decision.ALLOW: 0, Decision.REVIEW: 1, Decision.BLOCK: 2}
+SEVERITY: Final = {Decision.ALLOW: 0, Decision.REVIEW: 1, Decision.BLOCK: 2}
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Assessment:
 
     def is_worse_than(self, other: Assessment) -> bool:
         """Whether this asks for more to be done, or with the same decision has the higher score."""
-        mine, theirs = _SEVERITY[self.decision], _SEVERITY[other.decision]
+        mine, theirs = SEVERITY[self.decision], SEVERITY[other.decision]
         return (mine, self.score) > (theirs, other.score)
 
 

@@ -77,8 +77,8 @@ class Rule(Declared):
         return set(self.when) <= set(features_of(kind))
 
 
-class Budget(Declared):
-    """The share of cases that people can review, by kind."""
+class Shares(Declared):
+    """A share of all cases, by kind."""
 
     session: Share
     order: Share
@@ -95,6 +95,7 @@ class RiskPolicy(Declared):
 
     Attributes:
         alert_budget: share of sessions and of orders a day that people can review.
+        most_blocked: share that may be blocked, about which nobody is asked: a model that blocks more is not published.
         review_at: score from which a case is reviewed; None: the score that spends the alert budget.
         block_at: score from which a case is blocked. It spends no budget, so that a flood of robots does not raise
             `review_at` above itself.
@@ -105,7 +106,8 @@ class RiskPolicy(Declared):
         expire_days: days after which an undecided case of the queue expires.
     """
 
-    alert_budget: Budget
+    alert_budget: Shares
+    most_blocked: Shares
     review_at: Share | None
     block_at: Share
     forest_weight: Share

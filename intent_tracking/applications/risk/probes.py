@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Final
@@ -9,20 +11,24 @@ from typing import Annotated, Final
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
-from intent_tracking.applications.risk.features import BY_NAME, Kind
-from intent_tracking.applications.risk.model import Decision, RiskModel
+from intent_tracking.applications.risk.features import BY_NAME, Kind, Order, OrderItem, order_values
+from intent_tracking.applications.risk.model import SEVERITY, Decision, RiskModel
+from intent_tracking.applications.risk.shop import Shop, complete
 
 _FILE: Final = Path(__file__).with_name("probes.yaml")
+_NOON: Final = datetime(2026, 1, 1, 12, tzinfo=UTC)
+_MUST: Final = {Decision.ALLOW: "be allowed", Decision.REVIEW: "not be blocked"}
 
 
 class Probe(BaseModel):
-    """One case, and whether it must be flagged."""
+    """One case, and which decisions are right: from `least` to `most`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     kind: Kind
-    flagged: bool
+    least: Decision = Decision.ALLOW
+    most: Decision = Decision.BLOCK
     values: Annotated[dict[str, float], Field(min_length=1)]
 
 
@@ -36,15 +42,25 @@ def probes() -> tuple[Probe, ...]:
     return found
 
 
+def usual_orders(shop: Shop) -> Iterator[Probe]:
+    """The usual order of `shop` in each of its currencies: one thing, paid at once, by somebody nothing is known of."""
+    for currency, amount in shop.usual_amount.items():
+        order = Order(amount, currency, _NOON, (OrderItem("", amount, 1),))
+        seen = {"session_value": amount, "session_max_quantity": 1.0, "payment_attempts": 1.0}
+        values = complete(shop, seen | order_values(order), order, frozenset({currency}))
+        yield Probe(name=f"a usual order in {currency}", kind=Kind.ORDER, most=Decision.ALLOW, values=values)
+
+
 def wrong_probes(model: RiskModel) -> list[str]:
     """What the model says otherwise, in words; empty when all is well."""
     found = []
-    for probe in probes():
+    for probe in (*probes(), *usual_orders(model.shop)):
         said = model.assess(probe.kind, probe.values)
-        if (said.decision is not Decision.ALLOW) is not probe.flagged:
-            wanted = "be flagged" if probe.flagged else "be allowed"
-            found.append(
-                f"{probe.name} must {wanted}, and has the score {said.score:.3f} where "
-                f"{model.review_at(probe.kind):.3f} is reviewed"
-            )
+        if SEVERITY[probe.least] <= SEVERITY[said.decision] <= SEVERITY[probe.most]:
+            continue
+        wanted = _MUST[probe.most] if SEVERITY[said.decision] > SEVERITY[probe.most] else "be flagged"
+        found.append(
+            f"{probe.name} must {wanted}, and has the score {said.score:.3f} where "
+            f"{model.review_at(probe.kind):.3f} is reviewed and {model.policy.block_at:.3f} blocked"
+        )
     return found

@@ -45,6 +45,8 @@ RISK_SCORE_SCHEMA: Final = pa.schema(
     ]
 )
 """One row a case: what it is worth alone by rules, forest and labels (null without), fused in `score`."""
+QUEUE_COLUMNS: Final = ("case_id", "score", "decision")
+"""What tells whether, and where, a case stands in the queue."""
 
 
 class ReviewError(ValueError):
@@ -167,7 +169,11 @@ def record(annotations: Path, decision: ReviewDecision) -> None:
 
 
 def queue(
-    scores: DayTable, days: Sequence[date], decisions: Mapping[str, ReviewDecision], expire_days: int
+    scores: DayTable,
+    days: Sequence[date],
+    decisions: Mapping[str, ReviewDecision],
+    expire_days: int,
+    columns: Sequence[str] = RISK_SCORE_SCHEMA.names,
 ) -> list[QueuedCase]:
     """Every case of `days` that was flagged, the riskiest of the newest day first.
 
@@ -176,15 +182,17 @@ def queue(
         days: which of it. The newest is the queue's today, so that what was recorded long ago can still be looked at.
         decisions: by case id.
         expire_days: an undecided case of more than so many days before the newest day is expired.
+        columns: what is wanted of a case beside QUEUE_COLUMNS; the reasons are most of a day.
     """
     found = []
+    oldest_open = max(days) - timedelta(days=expire_days) if days else date.min
+    read = [name for name in RISK_SCORE_SCHEMA.names if name in {*QUEUE_COLUMNS, *columns}]
     for day in days:
-        rows = scores.read([day])
+        rows = scores.read([day], columns=read)
         # Of most cases nobody is told: they are left out before anything is made of them.
         for row in rows.filter(pc.not_equal(rows["decision"], Decision.ALLOW.value)).to_pylist():
             decision = decisions.get(row["case_id"])
-            late = day < max(days) - timedelta(days=expire_days)
-            state = State.DECIDED if decision else State.EXPIRED if late else State.OPEN
+            state = State.DECIDED if decision else State.EXPIRED if day < oldest_open else State.OPEN
             found.append(QueuedCase(row, day, state, decision.outcome if decision else None))
     return sorted(found, key=lambda case: (-case.day.toordinal(), -case.row["score"], case.case_id))
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -44,12 +45,56 @@ class NoCasesError(ValueError):
 FORMAT: Final = "2"
 LEAST_ROWS: Final = 50
 MOST_ORDINARY: Final = 4_000
+# Of each kind. Of a quarter of them, the newest week of four, the share that spends a budget of 2% is known to a tenth.
+MOST_CASES: Final = 100_000
 _BACKGROUND: Final = 5
 _FOLDS: Final = 5
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """What is learned from of one kind: rows of RISK_CASE_SCHEMA.
+
+    Attributes:
+        rows: first those that were drawn evenly of all, in their order, then the decided ones that were not among them.
+        count: how many were drawn evenly.
+    """
+
+    rows: pa.Table
+    count: int
+
+    @property
+    def even(self) -> pa.Table:
+        """What stands for all traffic: shares and quantiles of it are those of all cases."""
+        return self.rows.slice(0, self.count)
+
+
+def drawn(cases: pa.Table, kind: Kind, labels: Collection[str] = (), most: int = MOST_CASES) -> Drawn:
+    """At most `most` cases of `kind`, drawn evenly and the same each time, and beside them all those in `labels`."""
+    at = _of_kind(cases, kind)
+    chosen = at
+    if len(at) > most:
+        chosen = at[np.sort(np.random.default_rng(0).choice(len(at), most, replace=False))]
+    decided = pc.is_in(cases["case_id"], pa.array(list(labels), pa.string())).to_numpy()
+    others = at[decided[at] & ~np.isin(at, chosen)]
+    return Drawn(cases.take(pa.array(np.concatenate([chosen, others]))), len(chosen))
+
+
+def known_cases(cases: pa.Table, ids: Collection[str]) -> list[str]:
+    """Those of `ids` that are among `cases`, in the order of the cases."""
+    known = cases.filter(pc.is_in(cases["case_id"], pa.array(list(ids), pa.string())))
+    found: list[str] = known["case_id"].to_pylist()
+    return found
+
+
 def learn(
-    cases: pa.Table, labels: Mapping[str, bool], shop: Shop, policy: RiskPolicy, until: date, seed: int = 0
+    cases: pa.Table,
+    labels: Mapping[str, bool],
+    shop: Shop,
+    policy: RiskPolicy,
+    until: date,
+    seed: int = 0,
+    most: int = MOST_CASES,
 ) -> tuple[RiskModel, dict[str, float]]:
     """A model of RISK_CASE_SCHEMA rows, and its figures.
 
@@ -59,7 +104,8 @@ def learn(
         shop: of the same days, for orders to come.
         policy: rules, budget and thresholds.
         until: last of the days.
-        seed: of everything random.
+        seed: of all that is random in the models.
+        most: cases of a kind without a label that are looked at; of more of them, so many are `drawn`.
 
     Raises:
         NoCasesError: there are no cases.
@@ -69,8 +115,8 @@ def learn(
     kinds: dict[Kind, KindModel] = {}
     metrics: dict[str, float] = {}
     for kind in Kind:
-        rows = _rows_of(cases, kind)
-        kinds[kind], figures = _learn_kind(kind, rows, labels, policy, until, seed)
+        of_kind = drawn(cases, kind, labels, most)
+        kinds[kind], figures = _learn_kind(kind, of_kind, labels, policy, until, seed)
         metrics |= {f"{kind}/{name}": value for name, value in figures.items()}
     return RiskModel("unpublished", policy, shop, kinds), metrics
 
@@ -89,13 +135,14 @@ def write_risk_model(
 
     Equal input has one folder, which is written once.
     """
+    looked_at = [drawn(cases, kind, labels).rows for kind in Kind]
     fingerprint = fingerprint_of(
         FORMAT,
         str(decided_until),
         model.policy.model_dump_json(),
         model.shop.model_dump_json(),
-        orjson.dumps({each: labels[each] for each in cases["case_id"].to_pylist() if each in labels}),
-        content_of(cases),
+        orjson.dumps({each: labels[each] for each in known_cases(cases, labels)}),
+        *map(content_of, looked_at),
     )
     done = artifact_folder(root, RISK_MODEL, until, fingerprint)
     if done is not None:
@@ -147,19 +194,20 @@ def out_of_fold(
 
 
 def _learn_kind(
-    kind: Kind, rows: pa.Table, labels: Mapping[str, bool], policy: RiskPolicy, until: date, seed: int
+    kind: Kind, of_kind: Drawn, labels: Mapping[str, bool], policy: RiskPolicy, until: date, seed: int
 ) -> tuple[KindModel, dict[str, float]]:
     names = features_of(kind, modelled=True)
+    rows, even = of_kind.rows, slice(of_kind.count)
     cases = values_of(rows, features_of(kind))
-    usual = tuple(_median([case[name] for case in cases if name in case]) for name in names)
+    usual = tuple(_median([case[name] for case in cases[even] if name in case]) for name in names)
     record = KindRecord(features=names, usual=usual, sample=0, bias=0.0, labels=0, review_at=1.0)
     model = KindModel(record, None, np.zeros(0), None)
     matrix = model.rows(cases)
-    metrics = {"cases": float(len(cases))}
-    if len(cases) >= LEAST_ROWS:
-        forest = grow_forest(matrix, seed)
-        sample = min(256, len(cases))
-        ordinary = np.sort(anomaly(forest, matrix, sample))
+    metrics = {"cases": float(of_kind.count)}
+    if of_kind.count >= LEAST_ROWS:
+        forest = grow_forest(matrix[even], seed)
+        sample = min(256, of_kind.count)
+        ordinary = np.sort(anomaly(forest, matrix[even], sample))
         if len(ordinary) > MOST_ORDINARY:
             ordinary = np.quantile(ordinary, np.linspace(0, 1, MOST_ORDINARY))
         model = KindModel(record.model_copy(update={"sample": sample}), forest, ordinary, None)
@@ -181,7 +229,8 @@ def _learn_kind(
             ]
         )
     )
-    recent = _recent(rows, until, policy.recent_days)
+    scores = scores[even]
+    recent = _recent(of_kind.even, until, policy.recent_days)
     newest = scores[recent] if recent.any() else scores
     review_at = threshold(newest, policy.alert_budget.of(kind), policy.block_at)
     metrics["review_at"] = review_at
@@ -233,18 +282,17 @@ def _with_labels(
     return KindModel(record, model.forest, model.ordinary, trees), metrics
 
 
-def _rows_of(cases: pa.Table, kind: Kind) -> pa.Table:
-    """The cases of `kind`; of shoppers the newest session of each stands for its shopper."""
+def _of_kind(cases: pa.Table, kind: Kind) -> npt.NDArray[np.int64]:
+    """Where the cases of `kind` are; of shoppers the newest session of each stands for its shopper."""
+    wanted = Kind.ORDER if kind is Kind.ORDER else Kind.SESSION
+    at = np.flatnonzero(pc.equal(cases["kind"], wanted.value).to_numpy())
     if kind is not Kind.SHOPPER:
-        return cases.filter(pc.equal(cases["kind"], kind.value))
-    sessions = cases.filter(pc.equal(cases["kind"], Kind.SESSION.value)).sort_by([("started_at", "descending")])
-    seen: set[str] = set()
-    first = []
-    for at, shopper in enumerate(sessions["shopper_id"].to_pylist()):
-        if shopper not in seen:
-            seen.add(shopper)
-            first.append(at)
-    return sessions.take(pa.array(first, pa.int64()))
+        return at
+    started = cases["started_at"].cast(pa.int64()).to_numpy()[at]
+    newest_first = at[np.argsort(-started, kind="stable")]
+    shoppers = cases["shopper_id"].combine_chunks().dictionary_encode().indices.to_numpy()
+    _, first = np.unique(shoppers[newest_first], return_index=True)
+    return newest_first[np.sort(first)]
 
 
 def _recent(rows: pa.Table, until: date, days: int) -> npt.NDArray[np.bool_]:

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from intent_tracking.applications.artifacts import RISK_MODEL, newest_artifact
 from intent_tracking.applications.risk.daily import to_beat
 from intent_tracking.applications.risk.features import Kind, features_of
-from intent_tracking.applications.risk.gate import alert_share, challenge, judge
+from intent_tracking.applications.risk.gate import challenge, decision_shares, is_above, judge
 from intent_tracking.applications.risk.model import TREES_FILE, Decision, RiskModel, anomaly, fused
-from intent_tracking.applications.risk.policy import shipped_policy
+from intent_tracking.applications.risk.policy import Bound, Rule, shipped_policy
 from intent_tracking.applications.risk.probes import probes, wrong_probes
 from intent_tracking.applications.risk.review import Outcome, ReviewDecision
 from intent_tracking.applications.risk.shop import Shop
-from intent_tracking.applications.risk.training import learn, threshold, write_risk_model
+from intent_tracking.applications.risk.training import drawn, learn, threshold, write_risk_model
 from intent_tracking.applications.risk.trees import Trees, grow_boosting, grow_forest
 from intent_tracking.artifact import ArtifactError
 from intent_tracking.release import Component, publish
@@ -124,7 +124,8 @@ def test_robots_and_tried_cards_are_told_with_their_reasons_and_the_budget_is_ke
     assert {"no_dwell_time", "regular_intervals"} <= {reason.name for reason in robot.reasons}
     assert model.assess(Kind.SESSION, CARDS.values).score > 0.9
     for kind in (Kind.SESSION, Kind.ORDER):
-        assert 0 < alert_share(model, cases, kind) <= POLICY.alert_budget.of(kind)
+        shares = decision_shares(model, kind, drawn(cases, kind).even)
+        assert 0 < shares[Decision.REVIEW] <= POLICY.alert_budget.of(kind)
 
 
 def test_a_flood_of_robots_does_not_raise_the_threshold_above_itself() -> None:
@@ -170,6 +171,47 @@ def test_a_live_model_that_cannot_be_read_is_none_to_beat(folder: Path, tmp_path
     assert to_beat(settings) is None
 
 
+@pytest.mark.parametrize("kind", list(Kind))
+def test_of_many_cases_some_are_drawn_evenly_and_all_decided_ones_kept(cases: pa.Table, kind: Kind) -> None:
+    every = drawn(cases, kind)
+    ids = every.rows["case_id"].to_pylist()
+    assert every.count == len(ids) == len(set(ids))
+    labels = ids[::3]
+    some = drawn(cases, kind, labels, most=20)
+    even, rows = some.even["case_id"].to_pylist(), some.rows["case_id"].to_pylist()
+    assert (
+        even == drawn(cases, kind, most=20).even["case_id"].to_pylist() == [each for each in ids if each in set(even)]
+    )
+    assert len(even) == some.count == 20
+    assert rows[:20] == even
+    assert sorted(rows) == sorted({*even, *labels})
+
+
+def test_of_shoppers_the_newest_session_of_each_is_looked_at(cases: pa.Table) -> None:
+    newest: dict[str, datetime] = {}
+    for row in cases.to_pylist():
+        if row["kind"] == "session":
+            newest[row["shopper_id"]] = max(row["started_at"], newest.get(row["shopper_id"], row["started_at"]))
+    rows = drawn(cases, Kind.SHOPPER).rows
+    assert dict(zip(rows["shopper_id"].to_pylist(), rows["started_at"].to_pylist(), strict=True)) == newest
+    assert rows.num_rows == len(newest)
+
+
+def test_a_model_of_drawn_cases_keeps_the_budget_among_all() -> None:
+    cases = made_up_cases(sessions=600, robots=12)
+    # People decided about the oddest: they must not stand for ordinary traffic.
+    labels = {f"session:robot-{number}": True for number in range(900, 912)}
+    model, metrics = learn(cases, labels, SHOP, POLICY, UNTIL, most=200)
+    assert (metrics["session/cases"], metrics["order/cases"]) == (200, 200)
+    assert metrics["session/confirmed"] == 12
+    for kind in (Kind.SESSION, Kind.ORDER):
+        drawn_share = decision_shares(model, kind, drawn(cases, kind, most=200).even)[Decision.REVIEW]
+        assert 0 < drawn_share <= POLICY.alert_budget.of(kind)
+        assert not is_above(
+            decision_shares(model, kind, drawn(cases, kind).even)[Decision.REVIEW], POLICY.alert_budget.of(kind), 200
+        )
+
+
 def test_equal_input_is_one_folder(folder: Path, cases: pa.Table, model: RiskModel) -> None:
     assert write_risk_model(model, {}, cases, {}, UNTIL, folder.parents[1]) == folder
     assert newest_artifact(folder.parents[1], RISK_MODEL) == folder
@@ -199,10 +241,47 @@ def test_one_that_misjudges_a_probe_or_the_newest_decisions_is_refused(
     ids = [row for row in few["case_id"].to_pylist() if "robot" in row or row in others]
     labels = {case: "robot" in case for case in ids}
     decided = few.filter(pa.array([case in labels for case in few["case_id"].to_pylist()]))
+    recent = {kind: drawn(cases, kind).even for kind in Kind}
     worse, _ = learn(few, {}, SHOP, blind, UNTIL)
-    verdict = judge(model, model, cases, decided, labels, worse)
+    verdict = judge(model, model, recent, decided, labels, worse)
     assert any("newly decided cases" in each for each in verdict.problems)
-    assert judge(model, model, cases, decided, labels, model).passed
+    assert judge(model, model, recent, decided, labels, model).passed
+
+
+def test_one_that_blocks_ordinary_traffic_is_refused(tmp_path: Path, cases: pa.Table) -> None:
+    # Cause: what is blocked spends no budget, so that a model that blocked everybody had an alert share of 0.
+    everybody = Rule(name="everybody", weight=0.95, when={"shopper_views": Bound(at_least=1)})
+    blocking = POLICY.model_copy(update={"rules": (*POLICY.rules, everybody)})
+    refused = challenge(cases, {}, SHOP, blocking, UNTIL, None, tmp_path)
+    assert refused.folder is None
+    for kind in (Kind.SESSION, Kind.ORDER):
+        assert refused.verdict.figures[f"{kind}/blocked_share"] > 0.9
+        assert refused.verdict.figures[f"{kind}/alert_share"] == 0
+        assert any(each.startswith(f"{kind}: ") and "most_blocked is" in each for each in refused.verdict.problems)
+
+
+@given(st.floats(0, 1), st.integers(1, 10_000))
+def test_a_share_is_above_another_only_beyond_chance(most: float, count: int) -> None:
+    assert not is_above(most, most, count)
+    assert not is_above(1.0, 1.0, count)
+    assert not is_above(1 / count, most, count)
+    assert is_above(1.0, 0.05, max(3, count))
+
+
+def test_a_usual_order_in_each_currency_and_a_long_visit_are_probes(cases: pa.Table) -> None:
+    shop = Shop(usual_amount={"EUR": 50.0, "JPY": 9_000.0})
+
+    def wrong(rule: Rule) -> list[str]:
+        policy = POLICY.model_copy(update={"rules": (*POLICY.rules, rule)})
+        return wrong_probes(learn(cases, {}, shop, policy, UNTIL)[0])
+
+    # A bound on money as it stands is one of the main currency.
+    (order,) = wrong(Rule(name="costly", weight=0.95, when={"order_value": Bound(at_least=5_000)}))
+    assert order.startswith("a usual order in JPY must be allowed")
+    (visit,) = wrong(
+        Rule(name="long", weight=0.95, when={"items_seen": Bound(at_least=20), "searches": Bound(at_least=1)})
+    )
+    assert visit.startswith("somebody who looks around for half an hour and buys nothing must not be blocked")
 
 
 def test_one_that_passes_is_written_and_knows_until_when_people_decided(tmp_path: Path) -> None:

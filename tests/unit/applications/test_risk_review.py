@@ -11,9 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from intent_tracking.applications.risk.daily import queue_counts
 from intent_tracking.applications.risk.model import RiskModel
 from intent_tracking.applications.risk.policy import shipped_policy
 from intent_tracking.applications.risk.review import (
+    QUEUE_COLUMNS,
     RISK_SCORE_SCHEMA,
     Outcome,
     ReviewDecision,
@@ -32,6 +34,7 @@ from intent_tracking.applications.risk.shop import Shop
 from intent_tracking.applications.risk.training import learn
 from intent_tracking.applications.risk.wording import in_words
 from intent_tracking.cli import app
+from intent_tracking.settings import Settings
 from intent_tracking.tables import DayTable
 from tests.fakes.risk_cases import FIRST_DAY, made_up_cases
 
@@ -89,6 +92,21 @@ def test_every_queued_case_is_in_exactly_one_state(scores: DayTable, data: st.Da
     for case in cases:
         if case.state is not State.DECIDED:
             assert (case.state is State.EXPIRED) is (scores.days()[-1] - case.day > timedelta(days=expire_days))
+
+
+def test_the_daily_counts_read_no_day_that_is_long_over(scores: DayTable, tmp_path: Path) -> None:
+    # Cause: every day that was ever scored was read each day, its reasons included.
+    counts = queue_counts(Settings(home=tmp_path))
+    newest = [FIRST_DAY, FIRST_DAY + timedelta(days=10), FIRST_DAY + timedelta(days=20)]
+    assert counts["queued"] == len(queue(scores, newest, {}, POLICY.expire_days))
+    assert counts["queued"] == counts["open"] + counts["expired"]
+    assert min(counts["open"], counts["expired"]) > 0
+    long_over = scores.path(FIRST_DAY - timedelta(days=2 * POLICY.expire_days))
+    long_over.parent.mkdir()
+    long_over.write_bytes(b"not to be opened")
+    assert queue_counts(Settings(home=tmp_path)) == counts
+    (case, *_) = queue(scores, newest, {}, POLICY.expire_days, QUEUE_COLUMNS)
+    assert set(case.row) == set(QUEUE_COLUMNS)
 
 
 def test_a_decision_is_a_label_and_a_later_one_counts_instead(scores: DayTable, tmp_path: Path) -> None:

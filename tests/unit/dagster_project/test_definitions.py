@@ -128,6 +128,7 @@ def test_checks_are_named_after_their_asset_and_block(definitions):
         "drift_report_calm",
         "user_segments_large",
         "risk_model_passes_gate",
+        "risk_scores_seldom_block",
         "risk_scores_within_budget",
         "answer_index_files_are_read",
         "validated_events_usual",
