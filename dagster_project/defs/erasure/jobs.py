@@ -111,7 +111,7 @@ def prove_erasure(
 @dg.job(
     description="Remove everybody who asked for it from everything below the home, and prove it. Safe to repeat: it "
     "also takes what came late, was landed again or was restored from a backup.",
-    tags={"dagster/max_runtime": "21600", "intent/exclusive": "erasure"},
+    tags={"dagster/max_runtime": "21600", "intent/exclusive": "erasure", "dagster/priority": "5"},
 )
 def erasure_job() -> None:
     """Stored records first, for features online are made of them."""

@@ -65,7 +65,7 @@ def went_back(before: Release | None, after: Release) -> str:
 
 @dg.job(
     description="Make an older release live again. Takes seconds: artifacts stay where they are.",
-    tags={"dagster/max_runtime": "300", "intent/exclusive": "release"},
+    tags={"dagster/max_runtime": "300", "intent/exclusive": "release", "dagster/priority": "10"},
 )
 def rollback_job() -> None:
     """One step, so that it can be started with one click."""

@@ -7,6 +7,7 @@ from datetime import date
 import dagster as dg
 from pydantic import Field
 
+from dagster_project.defs.training.jobs import USES_GPU
 from dagster_project.defs.training.progress import SECONDS_BETWEEN_LINES
 from dagster_project.resources.tables import Tables
 from intent_tracking.settings import DOMAIN_ADAPTED, PACKAGED_ENCODER, Settings
@@ -109,5 +110,5 @@ adaptation_job = dg.define_asset_job(
         "Pretrains the base encoder further on unlabelled session texts; trainings use it where INTENT_BASE_ENCODER "
         "is domain_adapted."
     ),
-    tags={"dagster/max_runtime": "7200", "intent/exclusive": "adaptation"},
+    tags={"dagster/max_runtime": "7200", "intent/exclusive": "adaptation", **USES_GPU},
 )

@@ -6,8 +6,10 @@ from datetime import date
 
 import dagster as dg
 import pytest
+from dagster._utils.tags import TagConcurrencyLimitsCounter  # what the daemon of the queue asks; it has no public name
 
 from dagster_project.definitions import build_definitions
+from dagster_project.instance import prepare_dagster_home
 from intent_tracking.settings import Settings
 
 pytestmark = pytest.mark.unit
@@ -168,6 +170,38 @@ def test_every_job_has_a_time_limit(definitions):
         "risk_lookback_job",
     ):
         assert int(definitions.resolve_job_def(name).tags["dagster/max_runtime"]) > 0
+
+
+@pytest.fixture(scope="module")
+def run_queue(tmp_path_factory):
+    """The limits of the queue, as the instance of a new home has them."""
+    home = prepare_dagster_home(Settings(home=tmp_path_factory.mktemp("home")))
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        yield instance.get_concurrency_config().run_queue_config
+
+
+TRAINING_JOBS = ("retrain_job", "search_job", "adaptation_job")
+DAILY_JOBS = ("ingest_job", "features_job", "drift_job", "applications_job")
+
+
+def test_what_trains_waits_in_the_queue_while_something_trains_and_nothing_else_does(definitions, run_queue):
+    """Started, it would hold a room for as long as the other trains, and its own time would run out meanwhile."""
+    for running in TRAINING_JOBS:
+        limits = TagConcurrencyLimitsCounter(run_queue.tag_concurrency_limits, [definitions.resolve_job_def(running)])
+        for waiting in TRAINING_JOBS:
+            assert limits.is_blocked(definitions.resolve_job_def(waiting)), (running, waiting)
+        for other in (*DAILY_JOBS, "rollback_job", "erasure_job"):
+            assert not limits.is_blocked(definitions.resolve_job_def(other)), (running, other)
+
+
+def test_a_rollback_finds_room_beside_a_training_and_the_whole_day_and_goes_before_all_else(definitions, run_queue):
+    assert run_queue.max_concurrent_runs > 1 + len(DAILY_JOBS)
+    priority = {
+        job.name: int(job.tags.get("dagster/priority", "0")) for job in definitions.get_repository_def().get_all_jobs()
+    }
+    first, second, third = sorted(priority, key=lambda name: -priority[name])[:3]
+    assert (first, second) == ("rollback_job", "erasure_job")
+    assert priority[first] > priority[second] > priority[third]
 
 
 def test_building_the_definitions_imports_nothing_heavy_and_writes_nothing(tmp_path):
