@@ -2,10 +2,12 @@
 
 import warnings
 from collections.abc import Callable, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import dagster as dg
+
+from intent_tracking.tables import DayTable
 
 # Assets are declared with this placeholder; `definitions.py` puts the first day of the settings in its place, so that
 # nothing is read from the environment when an asset module is imported.
@@ -15,6 +17,9 @@ DAYS = dg.DailyPartitionsDefinition(start_date=datetime(2000, 1, 1, tzinfo=UTC),
 # whoever started the run: pools hold one step unless the instance says otherwise.
 TABLES_POOL = "tables"
 FEAST_POOL = "feast"
+
+# A schedule makes up for so many days of downtime in one run; of more it would not end in time.
+CATCH_UP_DAYS = 14
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", dg.BetaWarning)
@@ -59,6 +64,35 @@ def days_checked(context: dg.AssetCheckExecutionContext, written: Sequence[date]
     if context.has_partition_key or context.has_partition_key_range:
         return days_of(context)
     return list(written[-1:])
+
+
+def missing_days(written: Sequence[date], until: date) -> list[date]:
+    """The days up to `until` that are not among `written`, oldest first; none is missed before the first."""
+    if not written:
+        return []
+    first, known = min(written), set(written)
+    days = (first + timedelta(days=n) for n in range((until - first).days + 1))
+    return [day for day in days if day not in known]
+
+
+def caught_up_days(context: dg.ScheduleEvaluationContext, table: DayTable, until: date) -> list[date]:
+    """The missing days of `table` that a schedule makes up for: those of the `CATCH_UP_DAYS` up to `until`.
+
+    Dagster does not repeat ticks that fell into a downtime. Older days are named in the log of the tick.
+    """
+    missing = missing_days(table.days(), until)
+    oldest = until - timedelta(days=CATCH_UP_DAYS - 1)
+    if left := [day for day in missing if day < oldest]:
+        context.log.warning(
+            f"{table.name} lacks {len(left)} days from {left[0]} to {left[-1]}, before the last {CATCH_UP_DAYS}: "
+            "make them by a backfill"
+        )
+    return [day for day in missing if day >= oldest]
+
+
+def yesterday_of(context: dg.ScheduleEvaluationContext) -> date:
+    """The UTC day before the tick."""
+    return context.scheduled_execution_time.astimezone(UTC).date() - timedelta(days=1)
 
 
 def range_tags(first: date, last: date) -> dict[str, str]:

@@ -16,6 +16,7 @@ import dagster as dg
 from dagster_project.definitions import build_definitions
 from dagster_project.instance import prepare_dagster_home
 from dagster_project.resources.alerts import Alerts
+from dagster_project.resources.tables import Tables
 from intent_tracking.release import Release, read_release
 from intent_tracking.settings import Settings
 
@@ -48,16 +49,21 @@ class Platform:
         *,
         tags: Mapping[str, str] | None = None,
         ops: Mapping[str, Mapping[str, Any]] | None = None,
+        assets: Sequence[dg.AssetKey] | None = None,
         may_fail: bool = False,
     ) -> dg.ExecuteInProcessResult:
-        """Execute `job`; `ops` gives the config of its steps by name.
+        """Execute `job`, or `assets` of it; `ops` gives the config of its steps by name.
 
         Raises:
             DemoError: it failed and may not; names the step and its error.
         """
         config = {**QUIET, **({"ops": {name: {"config": dict(value)} for name, value in ops.items()}} if ops else {})}
         result = self.definitions.resolve_job_def(job).execute_in_process(
-            run_config=config, tags=dict(tags or {}), instance=self.instance, raise_on_error=False
+            run_config=config,
+            tags=dict(tags or {}),
+            instance=self.instance,
+            raise_on_error=False,
+            asset_selection=assets,
         )
         if not result.success and not may_fail:
             raise DemoError(f"{job} failed: {'; '.join(failures(result)) or 'see the run in the Dagster UI'}")
@@ -69,10 +75,16 @@ class Platform:
         schedule = repository.get_schedule_def(name)
         moment = datetime.combine(day + timedelta(days=1), time(4), tzinfo=UTC)
         with dg.build_schedule_context(
-            instance=self.instance, scheduled_execution_time=moment, repository_def=repository
+            instance=self.instance,
+            scheduled_execution_time=moment,
+            repository_def=repository,
+            resources={"tables": Tables(self.settings.tables)},
         ) as context:
             ticked = schedule.evaluate_tick(context)
-        return [self.run(schedule.job_name, tags=request.tags) for request in ticked.run_requests or []]
+        return [
+            self.run(schedule.job_name, tags=request.tags, assets=request.asset_selection)
+            for request in ticked.run_requests or []
+        ]
 
     def ask_drift_sensor(self) -> dg.RunRequest | str:
         """One tick of the drift sensor: its run request, or its reason for none."""

@@ -7,7 +7,7 @@ import hashlib
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -179,6 +179,37 @@ def collect(
             yield day, spool.take(day)
 
 
+def files_read(home: Path) -> dict[str, Counter[date]]:
+    """Log lines by day that were found in each file when it was read last, by its name; without those never read."""
+    found = {file.name: _index(home, file) for file in log_files(home)}
+    return {name: index.days for name, index in found.items() if index is not None}
+
+
+def overlooked(home: Path, before: Mapping[str, Counter[date]], since: date, first: date) -> dict[str, list[date]]:
+    """Days from `since` until before `first` of which a file has records that no run has taken in, by its name.
+
+    Asked after `collect` of days from `first` on: such a file arrived later than the days that a schedule makes again.
+    Of one that was not read because of its arrival date that date is named.
+
+    Args:
+        home: the home folder.
+        before: of `files_read`, asked before `collect`.
+        since: the first day of the platform.
+        first: the first day that was collected.
+    """
+    found: dict[str, list[date]] = {}
+    for file in log_files(home):
+        index = _index(home, file)
+        if index is None:
+            days = [file.arrival] if file.arrival is not None else []
+        else:
+            known = before.get(file.name, Counter[date]())
+            days = [day for day, lines in index.days.items() if lines > known[day]]
+        if days := [day for day in days if since <= day < first]:
+            found[file.name] = days
+    return found
+
+
 def _remove_stale_spools(home: Path) -> None:
     """Remove what killed runs left; a spool of the last day may belong to a run that goes on."""
     for folder in home.glob(f"{_SPOOL_PREFIX}*"):
@@ -324,12 +355,23 @@ def _fingerprint(file: LogFile) -> str:
     return f"{INDEX_VERSION} {stat.st_size} {stat.st_mtime_ns} {file.adapter} {file.received} {rules}"
 
 
-def _indexed_days(home: Path, file: LogFile) -> Counter[date] | None:
-    """Log lines by day that were found when this very file was read before; `None` where it was not."""
+@dataclass(frozen=True)
+class _Index:
+    """What a run found in a file."""
+
+    fingerprint: str
+    days: Counter[date]
+
+
+def _index(home: Path, file: LogFile) -> _Index | None:
     path = _index_path(home, file)
     if not path.is_file():
         return None
     index = orjson.loads(path.read_bytes())
-    if index["fingerprint"] != _fingerprint(file):
-        return None
-    return Counter({date.fromisoformat(day): count for day, count in index["days"].items()})
+    return _Index(index["fingerprint"], Counter({date.fromisoformat(day): n for day, n in index["days"].items()}))
+
+
+def _indexed_days(home: Path, file: LogFile) -> Counter[date] | None:
+    """Log lines by day that were found when this very file was read before; `None` where it was not."""
+    index = _index(home, file)
+    return index.days if index is not None and index.fingerprint == _fingerprint(file) else None

@@ -1,11 +1,14 @@
 """What stands on the tracked intent, once a day."""
 
-from datetime import UTC, timedelta
+from datetime import timedelta
 
 import dagster as dg
 
-from dagster_project.partitions import range_tags
+from dagster_project.partitions import caught_up_days, range_tags, yesterday_of
+from dagster_project.resources.tables import Tables
 from intent_tracking.events.arrival import LOOKBACK_DAYS
+
+DESCRIBING = ("user_segments", "insights_report")  # say what a day was; nothing is done because of them
 
 applications_job = dg.define_asset_job(
     "applications_job",
@@ -17,10 +20,25 @@ applications_job = dg.define_asset_job(
 
 
 @dg.schedule(job=applications_job, cron_schedule="15 4 * * *", execution_timezone="UTC")
-def daily_applications(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    """Yesterday, after its features and what was served of it."""
-    yesterday = context.scheduled_execution_time.astimezone(UTC).date() - timedelta(days=1)
-    return dg.RunRequest(run_key=yesterday.isoformat(), tags=range_tags(yesterday, yesterday))
+def daily_applications(context: dg.ScheduleEvaluationContext, tables: dg.ResourceParam[Tables]) -> list[dg.RunRequest]:
+    """Yesterday, after its features and what was served of it; then the days that were missed, without audiences.
+
+    Nobody is written to for a day that is past. Risk scores of missed days are made by the lookback.
+    """
+    yesterday = yesterday_of(context)
+    requests = [dg.RunRequest(run_key=yesterday.isoformat(), tags=range_tags(yesterday, yesterday))]
+    missed = caught_up_days(context, tables.user_segments, yesterday - timedelta(days=1))
+    if missed:
+        # One gap a night: what stands between two is not made again, by segments that were learned since.
+        gap = [day for n, day in enumerate(missed) if day == missed[0] + timedelta(days=n)]
+        requests.append(
+            dg.RunRequest(
+                run_key=f"{yesterday} missed",
+                tags=range_tags(gap[0], gap[-1]),
+                asset_selection=[dg.AssetKey(name) for name in DESCRIBING],
+            )
+        )
+    return requests
 
 
 risk_lookback_job = dg.define_asset_job(
@@ -32,11 +50,13 @@ risk_lookback_job = dg.define_asset_job(
 
 
 @dg.schedule(job=risk_lookback_job, cron_schedule="45 4 * * *", execution_timezone="UTC")
-def daily_risk_lookback(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    """The days before yesterday whose sessions late events may have added or changed: they are risks like any other.
+def daily_risk_lookback(context: dg.ScheduleEvaluationContext, tables: dg.ResourceParam[Tables]) -> dg.RunRequest:
+    """The days before yesterday that were missed, or whose sessions late events may have added or changed.
 
-    Audiences of those days are not drawn again: whoever was written to has been.
+    They are risks like any other. Audiences of those days are not drawn again: whoever was written to has been.
     """
-    yesterday = context.scheduled_execution_time.astimezone(UTC).date() - timedelta(days=1)
-    days = range_tags(yesterday - timedelta(days=LOOKBACK_DAYS + 1), yesterday - timedelta(days=1))
+    yesterday = yesterday_of(context)
+    missed = caught_up_days(context, tables.risk_scores, yesterday - timedelta(days=1))
+    first = min([yesterday, *missed]) - timedelta(days=LOOKBACK_DAYS + 1)
+    days = range_tags(first, yesterday - timedelta(days=1))
     return dg.RunRequest(run_key=yesterday.isoformat(), tags=days)

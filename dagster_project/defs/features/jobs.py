@@ -1,10 +1,9 @@
 """Feature snapshots for a range of days, and their way online."""
 
-from datetime import UTC, timedelta
-
 import dagster as dg
 
-from dagster_project.partitions import range_tags
+from dagster_project.partitions import caught_up_days, range_tags, yesterday_of
+from dagster_project.resources.tables import Tables
 
 features_job = dg.define_asset_job(
     "features_job",
@@ -15,7 +14,11 @@ features_job = dg.define_asset_job(
 
 
 @dg.schedule(job=features_job, cron_schedule="15 2 * * *", execution_timezone="UTC")
-def daily_features(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    """Snapshot yesterday. Older snapshots hold what was known then, so that late events change none of them."""
-    yesterday = context.scheduled_execution_time.astimezone(UTC).date() - timedelta(days=1)
-    return dg.RunRequest(run_key=yesterday.isoformat(), tags=range_tags(yesterday, yesterday))
+def daily_features(context: dg.ScheduleEvaluationContext, tables: dg.ResourceParam[Tables]) -> dg.RunRequest:
+    """Snapshot yesterday and what was missed before it.
+
+    Snapshots hold what was known on their day, so that one that is made later is the same, and late events change none.
+    """
+    yesterday = yesterday_of(context)
+    first = min([yesterday, *caught_up_days(context, tables.user_features, yesterday)])
+    return dg.RunRequest(run_key=yesterday.isoformat(), tags=range_tags(first, yesterday))

@@ -1,10 +1,11 @@
 """The daily drift check."""
 
-from datetime import UTC, timedelta
+from datetime import timedelta
 
 import dagster as dg
 
-from dagster_project.partitions import range_tags
+from dagster_project.partitions import caught_up_days, range_tags, yesterday_of
+from dagster_project.resources.tables import Tables
 from intent_tracking.events.arrival import LOOKBACK_DAYS
 
 drift_job = dg.define_asset_job(
@@ -16,8 +17,9 @@ drift_job = dg.define_asset_job(
 
 
 @dg.schedule(job=drift_job, cron_schedule="15 3 * * *", execution_timezone="UTC")
-def daily_drift_check(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    """Check yesterday's traffic, and the days again whose late events were answered since."""
-    yesterday = context.scheduled_execution_time.astimezone(UTC).date() - timedelta(days=1)
-    first = yesterday - timedelta(days=LOOKBACK_DAYS)
+def daily_drift_check(context: dg.ScheduleEvaluationContext, tables: dg.ResourceParam[Tables]) -> dg.RunRequest:
+    """Check yesterday's traffic and what was missed before it, and the days again whose late events came since."""
+    yesterday = yesterday_of(context)
+    oldest_new = min([yesterday, *caught_up_days(context, tables.served_predictions, yesterday)])
+    first = oldest_new - timedelta(days=LOOKBACK_DAYS)
     return dg.RunRequest(run_key=yesterday.isoformat(), tags=range_tags(first, yesterday))

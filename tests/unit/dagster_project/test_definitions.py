@@ -134,6 +134,7 @@ def test_checks_are_named_after_their_asset_and_block(definitions):
         "risk_scores_within_budget",
         "answer_index_files_are_read",
         "validated_events_usual",
+        "raw_events_in_time",
     }
     assert blocking == {k.name for k in graph.asset_check_keys} - not_blocking
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from intent_tracking.events.ingest import collect, days_of, land
+from intent_tracking.events.ingest import collect, days_of, files_read, land, overlooked
 from intent_tracking.events.quarantine import RAW_SCHEMA
 from intent_tracking.events.segment_log import SegmentLog, segments
 
@@ -119,6 +119,30 @@ def test_a_file_that_holds_nothing_of_the_days_is_not_read_again(tmp_path: Path)
         file.write("\n" + event(2, "2026-01-09T10:00:00Z", "2026-01-09T10:00:01Z"))
     ((_, table),) = collect(tmp_path, [date(2026, 1, 9)], progress=progress)
     assert (read, table.num_rows) == (["app/2026-01-05.jsonl", ""], 1)
+
+
+def night(home: Path, first: int, last: int) -> dict[str, list[int]]:
+    """What a run of 'first' to 'last' January names as overlooked."""
+    before = files_read(home)
+    for _ in collect(home, [date(2026, 1, day) for day in range(first, last + 1)]):
+        pass
+    found = overlooked(home, before, DAYS[0], date(2026, 1, first))
+    return {name: [day.day for day in days] for name, days in found.items()}
+
+
+def test_a_file_that_lands_when_no_run_reads_its_days_any_more_is_named(tmp_path: Path) -> None:
+    folder = source(tmp_path, "web", "file_date", **{"2026_01_05": event(1, "2026-01-05T10:00:00Z")})
+    fields = source(tmp_path, "app", "field", log=event(2, "2026-01-04T10:00:00Z", "2026-01-05T10:00:00Z"))
+    assert night(tmp_path, 1, 5) == {}
+    assert night(tmp_path, 5, 9) == {}, "what was read is no news, whatever the days of the run"
+
+    (folder / "2026-01-03.jsonl").write_text(event(3, "2026-01-03T10:00:00Z"))
+    (folder / "2025-12-03.jsonl").write_text(event(9, "2025-12-03T10:00:00Z"))  # before the first day of the platform
+    with (fields / "log.jsonl").open("a") as log:
+        log.write("\n" + event(4, "2026-01-04T11:00:00Z", "2026-01-05T10:00:00Z"))
+        log.write("\n" + event(5, "2026-01-09T11:00:00Z", "2026-01-09T11:00:00Z"))
+    assert night(tmp_path, 6, 10) == {"web/2026-01-03.jsonl": [3], "app/log.jsonl": [4]}
+    assert night(tmp_path, 3, 10) == {}, "these days were ingested again"
 
 
 def test_more_rows_than_memory_may_hold_come_out_the_same(tmp_path: Path) -> None:
