@@ -102,9 +102,11 @@ def insights_report_names_nobody(
     named = 0
     days = days_checked(context, written)
     for day in days:
-        columns = ["user_id", "anonymous_id"]
-        people = tables.validated_events.read([*policy.before(day), *policy.newest(day)], columns=columns)
-        ids = {each for name in columns for each in people[name].unique().to_pylist() if each}
+        ids = set()
+        for each in [*policy.before(day), *policy.newest(day)]:
+            people = tables.validated_events.read([each], columns=["user_id", "anonymous_id"])
+            ids.update(*(column.unique().to_pylist() for column in people.columns))
+        ids.discard(None)
         named += len(named_in(report_folder(settings, day), ids))
     # Which ones is not told: what Dagster keeps of a run outlives an erasure.
     return dg.AssetCheckResult(passed=named == 0, metadata={"reports": len(days), "named": named})

@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 import numpy as np
@@ -16,7 +16,6 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from intent_tracking.applications.insights.intents import (
-    INTENT_COLUMNS,
     FunnelRow,
     IntentFindings,
     funnel,
@@ -29,8 +28,10 @@ from intent_tracking.applications.insights.material import (
     analysed_messages,
     descriptions_of,
     grammatical_words,
+    intents_answered,
     item_views,
     newest_segments,
+    sampled,
     segment_sizes,
     sessions_with,
     texts_of,
@@ -42,7 +43,9 @@ from intent_tracking.applications.insights.themes import MOST_TEXTS, NotUndersto
 from intent_tracking.applications.insights.words import Analyser, Said, Voices, spoken
 from intent_tracking.evaluation.drift import DriftSummary
 from intent_tracking.events.contract import EventName
+from intent_tracking.prediction_log import PREDICTION_SCHEMA
 from intent_tracking.sessions.render import newest_words
+from intent_tracking.tables import streamed
 from intent_tracking.text.language import Language, detect
 from intent_tracking.text.linguistics import Analysis
 
@@ -50,6 +53,7 @@ _ANSWER_COLUMNS: Final = [
     *("prediction_id", "event_time", "session_id", "shopper_id"),
     *("text", "confidence", "out_of_scope", "model_version"),
 ]
+_ANSWER_SCHEMA: Final = pa.schema([PREDICTION_SCHEMA.field(name) for name in _ANSWER_COLUMNS])
 _QUESTION: Final = re.compile(r"[?？]|[吗呢][\s，。！]*$")
 
 
@@ -100,18 +104,17 @@ def find_insights(
     said_before = spoken(texts_of(sources.validated_events, before, policy.most_texts), analysers)
     history = sum(sources.validated_events.path(each).exists() for each in before)
     voices = Voices([*said, *said_before], policy.least_shoppers)
-    predictions = sources.served_predictions.read([*before, *newest], columns=INTENT_COLUMNS)
-    intents = session_intents(predictions)
-    sessions = sources.sessions.read([day])
+    with session_intents(sources.served_predictions, [*before, *newest]) as database:
+        intents = intent_findings(database, day)
+        came = funnel(database, sources.sessions, day)
     segments_day, segments = _segments(sources, day)
     drift = _drift(sources)
     analyses = analysed_messages(sources.session_texts, [*before, *newest], policy.most_texts)
     grammatical = grammatical_words(analyses.values())
-    answered = bool(pc.any(pc.equal(intents["day"], pa.scalar(day, pa.date32()))).as_py())
     missing = {
         "events": not sources.validated_events.path(day).exists(),
         "history": history < policy.history_days,
-        "predictions": not answered,
+        "predictions": intents is None,
         "analyses": not analyses,
         "segments": not segments,
         "drift": drift is None,
@@ -122,8 +125,8 @@ def find_insights(
         missing=tuple(name for name, lacks in missing.items() if lacks),
         history=history,
         texts=len(said),
-        intents=intent_findings(intents, day) if answered else None,
-        funnel=funnel(sessions, intents) if sessions.num_rows else (),
+        intents=intents,
+        funnel=came,
         searches=unmet_searches(sessions_with(sources.sessions, newest, frozenset({EventName.SEARCH})), policy),
         rising=tuple(rising_words(said, said_before, policy, grammatical)[: 2 * policy.most]),
         not_understood=_not_understood(sources, newest, analysers, voices, policy, grammatical),
@@ -144,17 +147,17 @@ def _not_understood(
 ) -> NotUnderstood | None:
     answers = out_of_scope = unsure = 0
     rows: dict[str, dict[str, Any]] = {}
+    low = (pc.field("confidence") < policy.low_confidence) & ~pc.field("out_of_scope")
+    # Whose text it is must be known, to count people.
+    wanted = (low | pc.field("out_of_scope")) & pc.field("shopper_id").is_valid()
     for day in days:
-        table = sources.served_predictions.read([day], columns=_ANSWER_COLUMNS)
-        answers += table.num_rows
-        low = pc.and_not(pc.less(table["confidence"], policy.low_confidence), table["out_of_scope"])
-        out_of_scope += pc.sum(table["out_of_scope"]).as_py() or 0
-        unsure += pc.sum(low).as_py() or 0
-        # Whose text it is must be known, to count people.
-        wanted = pc.and_(pc.or_(low, table["out_of_scope"]), pc.is_valid(table["shopper_id"]))
-        for row in (
-            table.filter(wanted).sort_by([("event_time", "ascending"), ("prediction_id", "ascending")]).to_pylist()
-        ):
+        answered = sources.served_predictions.read([day], columns=["confidence", "out_of_scope"])
+        answers += answered.num_rows
+        out_of_scope += pc.sum(answered["out_of_scope"]).as_py() or 0
+        unsure += answered.filter(low).num_rows
+        chosen = streamed(sources.served_predictions.dataset([day]), _ANSWER_COLUMNS, wanted)
+        table = sampled(pa.Table.from_batches(chosen, _ANSWER_SCHEMA), "prediction_id", policy.most_texts)
+        for row in table.sort_by([("event_time", "ascending"), ("prediction_id", "ascending")]).to_pylist():
             words = newest_words(row["text"])
             if words:
                 # The answers of a session repeat its words: one of them stands for each text.
@@ -163,9 +166,9 @@ def _not_understood(
         return None
     version = _most_frequent(row["model_version"] for row in rows.values())
     comparable = (row for row in rows.values() if row["model_version"] == version)
-    chosen = sorted(comparable, key=lambda row: str(row["prediction_id"]))[:MOST_TEXTS]
-    texts = spoken([_said(row) for row in chosen], analysers)
-    embeddings = _embeddings(sources, days, [row["prediction_id"] for row in chosen])
+    shown = sorted(comparable, key=lambda row: str(row["prediction_id"]))[:MOST_TEXTS]
+    texts = spoken([_said(row) for row in shown], analysers)
+    embeddings = _embeddings(sources, days, [row["prediction_id"] for row in shown])
     found, unthemed = themes(texts, embeddings, voices, policy, grammatical)
     return NotUnderstood(answers, out_of_scope, unsure, tuple(found[: policy.most]), unthemed)
 
@@ -181,9 +184,12 @@ def _embeddings(sources: Sources, days: list[date], ids: list[str]) -> NDArray[n
     wanted = pa.array(ids, pa.string())
     found: dict[str, list[float]] = {}
     for day in days:
-        table = sources.served_predictions.read([day], columns=["prediction_id", "embedding"])
-        table = table.filter(pc.is_in(table["prediction_id"], value_set=wanted))
-        found |= dict(zip(table["prediction_id"].to_pylist(), table["embedding"].to_pylist(), strict=True))
+        for batch in streamed(
+            sources.served_predictions.dataset([day]),
+            ["prediction_id", "embedding"],
+            pc.field("prediction_id").isin(wanted),
+        ):
+            found |= dict(zip(batch["prediction_id"].to_pylist(), batch["embedding"].to_pylist(), strict=True))
     return np.array([found[each] for each in ids], np.float32)
 
 
@@ -202,29 +208,36 @@ def _suggestions(
     policy: InsightsPolicy,
 ) -> list[Suggestion]:
     days = [*policy.before(day), *policy.newest(day)]
-    answered = _message_intents(sources, days)
-    met = sources.validated_events.read(days, columns=["shopper_id", "items"])
-    told = told_items(met, descriptions_of(sources.descriptions), policy.least_shoppers)
-    asked: list[Asked] = []
-    others: list[Analysis] = []
+    messages: list[tuple[tuple[str, datetime], str, str, Analysis]] = []
     searched: list[tuple[str, str, str]] = []
     typing = frozenset({EventName.MESSAGE, EventName.SEARCH})
     for session in sessions_with(sources.sessions, days, typing, policy.most_texts):
-        events = {event["event_id"]: event for event in session["events"]}
         about = {event_id: (kind, item) for event_id, kind, item in items_asked_about(session)}
-        for event_id, event in events.items():
-            kind, item = about.get(event_id, ("", ""))
+        for event in session["events"]:
+            kind, item = about.get(event["event_id"], ("", ""))
             if kind == "search":
                 searched.append((session["shopper_id"], item, event["search_term"]))
-            elif event["event_name"] == EventName.MESSAGE and event_id in analyses:
-                intent = answered.get((session["session_id"], event["event_time"]))
-                analysis = analyses[event_id]
-                asks = intent in policy.question_intents if intent else bool(_QUESTION.search(analysis.text))
-                if item and asks:
-                    asked.append(Asked(session["shopper_id"], item, analysis))
-                elif not asks:
-                    others.append(analysis)
+            elif event["event_name"] == EventName.MESSAGE and event["event_id"] in analyses:
+                key = (session["session_id"], event["event_time"])
+                messages.append((key, session["shopper_id"], item, analyses[event["event_id"]]))
+    answered = intents_answered(sources.served_predictions, days, {key for key, *_ in messages})
+    asked: list[Asked] = []
+    others: list[Analysis] = []
+    for key, shopper, item, analysis in messages:
+        intent = answered.get(key)
+        asks = intent in policy.question_intents if intent else bool(_QUESTION.search(analysis.text))
+        if item and asks:
+            asked.append(Asked(shopper, item, analysis))
+        elif not asks:
+            others.append(analysis)
     asked += _analysed(searched, analysers)
+    told = told_items(
+        sources.validated_events,
+        days,
+        {each.item for each in asked},
+        descriptions_of(sources.descriptions),
+        policy.least_shoppers,
+    )
     return suggestions(asked, others, told, item_views(sources.item_features, day), policy)
 
 
@@ -234,13 +247,6 @@ def _analysed(searched: list[tuple[str, str, str]], analysers: Mapping[Language,
         terms = sorted({term for _, _, term in searched if detect(term) == language})
         known.update(zip(terms, analyser.analyse(terms), strict=True))
     return [Asked(shopper, item, known[term]) for shopper, item, term in searched]
-
-
-def _message_intents(sources: Sources, days: list[date]) -> dict[tuple[str, object], str]:
-    """What the model answered to an event, by session and time."""
-    table = sources.served_predictions.read(days, columns=["session_id", "event_time", "intent"])
-    names = ("session_id", "event_time", "intent")
-    return {(s, t): intent for s, t, intent in zip(*(table[name].to_pylist() for name in names), strict=True)}
 
 
 def _segments(sources: Sources, day: date) -> tuple[date | None, tuple[SegmentSize, ...]]:

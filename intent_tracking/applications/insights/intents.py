@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final
 
 import duckdb
-import pyarrow as pa
 
+from intent_tracking.applications.insights.material import create_view
 from intent_tracking.modeling.prediction import OUT_OF_SCOPE_LABEL
+from intent_tracking.tables import DayTable
 
 STEPS: Final = ("view", "cart", "checkout", "purchase")
 _STEP_OF: Final = {
@@ -24,11 +26,10 @@ _STEP_OF: Final = {
     "add_payment_info": 3,
     "purchase": 4,
 }
-INTENT_COLUMNS: Final = ["prediction_id", "session_id", "event_time", "scene", "language", "intent", "out_of_scope"]
-
 # A session has the intent that most of its answers gave; of two, that which comes first in the alphabet. It is where it
 # was last. A text that was asked about alone is a session of its own.
 _SESSION_INTENTS = f"""
+CREATE TEMP TABLE intents AS
 WITH answers AS (
   SELECT coalesce(session_id, prediction_id) AS session_id, event_time, prediction_id, scene, language,
          CASE WHEN out_of_scope THEN '{OUT_OF_SCOPE_LABEL}' ELSE intent END AS intent
@@ -38,12 +39,11 @@ WITH answers AS (
   FROM answers GROUP BY session_id, intent
 ), places AS (
   SELECT session_id, CAST(min(event_time) AS DATE) AS day,
-         last(scene ORDER BY event_time, prediction_id) AS scene,
-         last(language ORDER BY event_time, prediction_id) AS language
+         arg_max({{scene: scene, language: language}}, {{moment: event_time, answer: prediction_id}}) AS last
   FROM answers GROUP BY session_id
 )
-SELECT places.session_id, day, scene, language, intent
-FROM places JOIN ranked USING (session_id) WHERE rank = 1 ORDER BY session_id
+SELECT places.session_id, day, last.scene AS scene, last.language AS language, intent
+FROM places JOIN ranked USING (session_id) WHERE rank = 1
 """  # noqa: S608 - a constant of ours
 
 _FURTHEST = f"""
@@ -85,22 +85,31 @@ class IntentFindings:
     over_time: tuple[tuple[date, tuple[tuple[str, int], ...]], ...]
 
 
-def session_intents(predictions: pa.Table) -> pa.Table:
-    """`session_id, day, scene, language, intent`: one row a session of `predictions` (INTENT_COLUMNS)."""
+@contextmanager
+def session_intents(predictions: DayTable, days: Sequence[date]) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database with `intents`: session_id, day, scene, language, intent; one row a session of `days`."""
     with duckdb.connect() as database:
         database.execute("SET TimeZone = 'UTC'")
-        database.register("predictions", predictions.select(INTENT_COLUMNS))
-        found: pa.Table = database.execute(_SESSION_INTENTS).to_arrow_table()
-    return found
+        create_view(database, "predictions", predictions, days)
+        database.execute(_SESSION_INTENTS)
+        yield database
 
 
-def intent_findings(intents: pa.Table, day: date) -> IntentFindings:
-    """The counts of `day` beside those it is compared with, from the rows of `session_intents`."""
-    rows = list(zip(*(intents[name].to_pylist() for name in ("day", "scene", "language", "intent")), strict=True))
+def intent_findings(database: duckdb.DuckDBPyConnection, day: date) -> IntentFindings | None:
+    """The counts of `day` beside those it is compared with, from `session_intents`; None: nothing was answered then."""
+    rows = database.execute("SELECT day, scene, language, intent, count(*) FROM intents GROUP BY ALL").fetchall()
     days = sorted({row[0] for row in rows})
+    if day not in days:
+        return None
+
+    def by_day(place: int) -> Counter[tuple[date, str]]:
+        counts: Counter[tuple[date, str]] = Counter()
+        for row in rows:
+            counts[row[0], row[place]] += row[4]
+        return counts
 
     def counted(place: int) -> tuple[IntentCount, ...]:
-        counts = Counter((row[0], row[place]) for row in rows)
+        counts = by_day(place)
         known = set(days)
 
         def on(then: date, name: str) -> int | None:
@@ -113,18 +122,19 @@ def intent_findings(intents: pa.Table, day: date) -> IntentFindings:
         ]
         return tuple(sorted(found, key=lambda each: (-each.sessions, each.name)))
 
-    by_day = Counter((row[0], row[3]) for row in rows)
-    names = sorted({name for _, name in by_day})
-    over_time = tuple((when, tuple((name, by_day[when, name]) for name in names)) for when in days)
+    intents = by_day(3)
+    names = sorted({name for _, name in intents})
+    over_time = tuple((when, tuple((name, intents[when, name]) for name in names)) for when in days)
     return IntentFindings(counted(3), counted(1), counted(2), over_time)
 
 
-def funnel(sessions: pa.Table, intents: pa.Table) -> tuple[FunnelRow, ...]:
-    """How far the sessions came, by intent, the most frequent first; the intent is empty where nothing was answered."""
-    with duckdb.connect() as database:
-        database.register("sessions", sessions.select(["session_id", "events"]))
-        database.register("intents", intents.select(["session_id", "intent"]))
-        rows: Sequence[tuple[str, int, int]] = database.execute(_FURTHEST).fetchall()
+def funnel(database: duckdb.DuckDBPyConnection, sessions: DayTable, day: date) -> tuple[FunnelRow, ...]:
+    """How far the sessions of `day` came, by the intent that `session_intents` gives them, the most frequent first.
+
+    The intent is empty where nothing was answered.
+    """
+    create_view(database, "sessions", sessions, [day])
+    rows: Sequence[tuple[str, int, int]] = database.execute(_FURTHEST).fetchall()
     counts: Counter[tuple[str, int]] = Counter()
     for intent, furthest, number in rows:
         counts[intent, furthest] += number

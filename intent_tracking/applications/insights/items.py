@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from functools import cached_property
 from itertools import pairwise
 from typing import Any, Final
@@ -12,25 +13,40 @@ from typing import Any, Final
 import duckdb
 import pyarrow as pa
 
+from intent_tracking.applications.insights.material import create_view
 from intent_tracking.applications.insights.policy import InsightsPolicy
 from intent_tracking.applications.insights.rising import log_odds
 from intent_tracking.events.contract import EventName
+from intent_tracking.tables import DayTable
 from intent_tracking.text.attributes import attributes
 from intent_tracking.text.linguistics import Analysis
 
-_TOLD: Final = """
-WITH met AS (
+# What is said of an item comes again with every event: each wording is numbered once, and who met it is kept beside the
+# number alone. Hashes of two shoppers that meet would count them as one, never as more than there are.
+_WORDINGS: Final = """
+CREATE TEMP VIEW met_items AS
   SELECT shopper_id, coalesce(item.item_id, item.item_name) AS key, coalesce(item.item_name, item.item_id) AS name,
          item.item_category AS category, concat_ws(' ', item.item_name, item.item_brand, item.item_category,
          item.item_variant) AS said
   FROM (SELECT shopper_id, unnest(items) AS item FROM events)
+  WHERE coalesce(item.item_id, item.item_name) IN (SELECT key FROM wanted);
+CREATE TEMP TABLE wordings AS
+  SELECT row_number() OVER () AS number, * FROM (SELECT DISTINCT key, name, category, said FROM met_items);
+CREATE TEMP TABLE meetings AS
+  SELECT DISTINCT number, CASE WHEN shopper_id IS NOT NULL THEN hash(shopper_id) END AS shopper
+  FROM met_items JOIN wordings ON wordings.key = met_items.key AND wordings.name = met_items.name
+    AND wordings.said = met_items.said AND wordings.category IS NOT DISTINCT FROM met_items.category
+"""
+_TOLD: Final = """
+WITH met AS (
+  SELECT shopper, wordings.* FROM meetings JOIN wordings USING (number)
 ), names AS (
-  SELECT key, name, count(DISTINCT shopper_id) AS shoppers,
-         row_number() OVER (PARTITION BY key ORDER BY count(DISTINCT shopper_id) DESC, name) AS rank
+  SELECT key, name, count(DISTINCT shopper) AS shoppers,
+         row_number() OVER (PARTITION BY key ORDER BY count(DISTINCT shopper) DESC, name) AS rank
   FROM met GROUP BY key, name
 ), categories AS (
-  SELECT key, name, category, count(DISTINCT shopper_id) AS shoppers,
-         row_number() OVER (PARTITION BY key, name ORDER BY count(DISTINCT shopper_id) DESC, category) AS rank
+  SELECT key, name, category, count(DISTINCT shopper) AS shoppers,
+         row_number() OVER (PARTITION BY key, name ORDER BY count(DISTINCT shopper) DESC, category) AS rank
   FROM met WHERE category IS NOT NULL GROUP BY key, name, category
 ), called AS (
   SELECT names.key, names.name, names.shoppers, coalesce(categories.category, '') AS category
@@ -41,7 +57,7 @@ WITH met AS (
 )
 SELECT key, any_value(called.name), any_value(called.category), string_agg(DISTINCT said, ' ' ORDER BY said),
        any_value(called.shoppers)
-FROM met JOIN called USING (key) GROUP BY key ORDER BY key
+FROM wordings JOIN called USING (key) GROUP BY key ORDER BY key
 """
 _LOOKING: Final = frozenset({EventName.VIEW_ITEM, EventName.SELECT_ITEM})
 _ABOUT: Final = frozenset({"NOUN", "ADJ", "PROPN", "VERB"})
@@ -107,14 +123,18 @@ class Suggestion:
     views: int | None
 
 
-def told_items(events: pa.Table, descriptions: Mapping[str, str], least: int) -> dict[str, ItemText]:
-    """What events (`shopper_id, items` of EVENT_SCHEMA) and `descriptions` (by item id) say of each item.
+def told_items(
+    events: DayTable, days: Sequence[date], items: Collection[str], descriptions: Mapping[str, str], least: int
+) -> dict[str, ItemText]:
+    """What events (EVENT_SCHEMA) of `days` and `descriptions` (by item id) say of each of `items`.
 
     An item has the name that most shoppers met it by, and the category that most of these met it in; none where fewer
     than `least` did. Both come from browsers, and what one of them sends is shown to nobody.
     """
     with duckdb.connect() as database:
-        database.register("events", events.select(["shopper_id", "items"]))
+        create_view(database, "events", events, days)
+        database.register("wanted", pa.table({"key": pa.array(sorted(items), pa.string())}))
+        database.execute(_WORDINGS)
         rows = database.execute(_TOLD, {"least": least}).fetchall()
     return {
         key: ItemText(name, category, f"{said} {descriptions.get(key, '')}".lower(), shoppers)

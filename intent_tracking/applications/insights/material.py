@@ -1,23 +1,28 @@
-"""What a report is made of, read from the tables day by day so that a month of a large shop fits into memory."""
+"""What a report is made of.
+
+Five weeks of a large shop do not fit into memory: texts are read and sampled day by day, and what is counted over all
+days is counted by DuckDB where it lies.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from intent_tracking.applications.insights.words import Said
 from intent_tracking.events.contract import EventName
 from intent_tracking.sessions.texts import MESSAGE
-from intent_tracking.tables import DayTable
+from intent_tracking.tables import DayTable, streamed
 from intent_tracking.text.cleaning import clean
 from intent_tracking.text.language import detect
 from intent_tracking.text.linguistics import Analysis, Token
@@ -49,6 +54,15 @@ class DescriptionsError(ValueError):
     """A line of the descriptions is no object with an `item_id`; the message names file and line."""
 
 
+def create_view(database: duckdb.DuckDBPyConnection, name: str, table: DayTable, days: Sequence[date]) -> None:
+    """Let `database` read the rows of `days` as `name`, from the files and no more of them than a query needs."""
+    paths = [str(path) for path in table.paths(days)]
+    if paths:
+        database.read_parquet(paths, hive_partitioning=False).create_view(name)
+    else:
+        database.register(name, table.schema.empty_table())
+
+
 def texts_of(events: DayTable, days: Sequence[date], most: int) -> list[Said]:
     """What was typed on `days`, at most `most` texts of a day, the same ones each time."""
     found = []
@@ -56,14 +70,14 @@ def texts_of(events: DayTable, days: Sequence[date], most: int) -> list[Said]:
         columns = ["event_id", "event_name", "shopper_id", "search_term", "text"]
         table = events.read([day], columns=columns)
         table = table.filter(pc.is_in(table["event_name"], pa.array([name.value for name in _TYPED])))
-        for row in _sampled(table, "event_id", most).to_pylist():
+        for row in sampled(table, "event_id", most).to_pylist():
             text = clean(row[_TYPED[EventName(row["event_name"])]] or "")
             if text:
                 found.append(Said(day, row["shopper_id"], detect(text), text))
     return found
 
 
-def _sampled(table: pa.Table, key: str, most: int) -> pa.Table:
+def sampled(table: pa.Table, key: str, most: int) -> pa.Table:
     """At most `most` rows, in their order: those whose `key` has the smallest hash, so the same ones each time."""
     if table.num_rows <= most:
         return table
@@ -84,7 +98,7 @@ def sessions_with(
         has = pc.is_in(pc.struct_field(pc.list_flatten(lists), "event_name"), wanted)
         rows = pc.unique(pc.filter(pc.list_parent_indices(lists), has))
         chosen = table.take(rows)
-        for batch in (chosen if most is None else _sampled(chosen, "session_id", most)).to_batches(max_chunksize=2048):
+        for batch in (chosen if most is None else sampled(chosen, "session_id", most)).to_batches(max_chunksize=2048):
             yield from batch.to_pylist()
 
 
@@ -94,7 +108,7 @@ def analysed_messages(texts: DayTable, days: Sequence[date], most: int) -> dict[
     found = {}
     for day in days:
         table = texts.read([day], columns=columns)
-        for row in _sampled(table.filter(pc.equal(table["kind"], MESSAGE)), "event_id", most).to_pylist():
+        for row in sampled(table.filter(pc.equal(table["kind"], MESSAGE)), "event_id", most).to_pylist():
             found[row["event_id"]] = _analysis(row)
     return found
 
@@ -116,6 +130,23 @@ def grammatical_words(analyses: Iterable[Analysis]) -> set[str]:
         for token in analysis.tokens:
             closed[token.text.lower()] += 1 if token.tag in _CLOSED else -1
     return {word for word, count in closed.items() if count > 0}
+
+
+def intents_answered(
+    predictions: DayTable, days: Sequence[date], events: Collection[tuple[str, datetime]]
+) -> dict[tuple[str, datetime], str | None]:
+    """The intent that was answered to each of `events`, by session and time; an event without an answer is not in it.
+
+    Where several were, the last row has it.
+    """
+    sessions = pa.array(sorted({session for session, _ in events}), pa.string())
+    columns = ["session_id", "event_time", "intent"]
+    found = {}
+    for batch in streamed(predictions.dataset(days), columns, pc.field("session_id").isin(sessions)):
+        for session, moment, intent in zip(*(batch[name].to_pylist() for name in columns), strict=True):
+            if (session, moment) in events:
+                found[session, moment] = intent
+    return found
 
 
 def descriptions_of(path: Path) -> dict[str, str]:

@@ -18,8 +18,8 @@ class InsightsPolicy:
         most: rows of a table.
         false_discoveries: share of the rising words that may be chance (Benjamini-Hochberg).
         low_confidence: an answer below this probability counts as not understood, as one that is out of scope.
-        most_texts: texts of a day that are read, and sessions of a day that questions about items are looked for in;
-            more are sampled down to it.
+        most_texts: texts of a day that are read, answers of a day that were not understood, and sessions of a day that
+            questions about items are looked for in; more are sampled down to it.
         question_intents: what the model answers to a message that asks about an item.
 
     Raises:

@@ -32,7 +32,8 @@ from intent_tracking.applications.insights.searches import unmet_searches
 from intent_tracking.applications.insights.wording import Wording
 from intent_tracking.applications.insights.words import GAP, Said, Voices, spoken
 from intent_tracking.erasure.search import Names, search
-from intent_tracking.events.contract import EventName
+from intent_tracking.events.contract import EVENT_SCHEMA, EventName
+from intent_tracking.tables import DayTable
 from tests.fakes.shop_weeks import ANALYSERS, DAY, POLICY, Shop, shop_with_news, sources_of
 
 pytestmark = pytest.mark.unit
@@ -216,18 +217,27 @@ def test_a_large_shop_is_sampled_down_to_the_same_texts_each_time(shop_home):
     assert len(analysed_messages(sources.session_texts, days, 3)) == 3 * len(days)
 
 
-def test_an_item_has_the_name_and_the_category_of_a_crowd():
+def test_of_what_was_not_understood_all_is_counted_and_some_is_read(found, shop_home):
+    few = find_insights(sources_of(shop_home), DAY, ANALYSERS, replace(POLICY, most_texts=4)).not_understood
+    whole = found.not_understood
+    assert (few.answers, few.out_of_scope, few.unsure) == (whole.answers, whole.out_of_scope, whole.unsure)
+    assert sum(theme.texts for theme in few.themes) + few.unthemed <= 4 * POLICY.days
+
+
+def test_an_item_has_the_name_and_the_category_of_a_crowd(tmp_path):
     # Cause: the category was the last in the alphabet, whoever sent it, and a name counted the shoppers of all names.
     def seen(shopper, name, category):
-        item = dict.fromkeys(("item_brand", "item_variant")) | {"item_id": "J1"}
-        return {"shopper_id": shopper, "items": [item | {"item_name": name, "item_category": category}]}
+        item = {"item_id": "J1", "item_name": name, "item_category": category}
+        return dict.fromkeys(EVENT_SCHEMA.names) | {"shopper_id": shopper, "items": [item]}
 
     rows = [seen(f"u{number}", "Rain jacket", "jackets") for number in range(3)]
     rows += [seen("u9", "Rain jacket", "zoe lives in mill lane"), seen("u8", "Regenjacke", "jackets")]
-    told = told_items(pa.Table.from_pylist(rows), {"J1": "Shell"}, 3)["J1"]
+    events = DayTable(tmp_path, "validated_events", EVENT_SCHEMA)
+    events.write(DAY, pa.Table.from_pylist(rows, schema=EVENT_SCHEMA))
+    told = told_items(events, [DAY], {"J1"}, {"J1": "Shell"}, 3)["J1"]
     assert (told.name, told.category, told.shoppers) == ("Rain jacket", "jackets", 4)
     assert told.says("shell")
-    assert told_items(pa.Table.from_pylist(rows), {}, 4)["J1"].category == ""
+    assert told_items(events, [DAY], {"J1"}, {}, 4)["J1"].category == ""
 
 
 def test_a_report_holds_neither_an_id_nor_a_word_of_one_person_alone(written):
