@@ -22,12 +22,16 @@ import pyarrow.compute as pc
 from intent_tracking.applications.insights.words import Said
 from intent_tracking.events.contract import EventName
 from intent_tracking.sessions.texts import MESSAGE
-from intent_tracking.tables import DayTable, streamed
+from intent_tracking.tables import DayTable
 from intent_tracking.text.cleaning import clean
 from intent_tracking.text.language import detect
 from intent_tracking.text.linguistics import Analysis, Token
 
 _CLOSED: Final = frozenset({"ADP", "AUX", "CCONJ", "DET", "INTJ", "NUM", "PART", "PRON", "PUNCT", "SCONJ", "SYM"})
+_ANSWERED: Final = """
+SELECT number, arg_max({intent: intent}, prediction_id).intent
+FROM predictions JOIN wanted USING (session_id, event_time) GROUP BY number
+"""
 _TYPED: Final = {EventName.SEARCH: "search_term", EventName.MESSAGE: "text", EventName.REVIEW: "text"}
 
 
@@ -137,16 +141,19 @@ def intents_answered(
 ) -> dict[tuple[str, datetime], str | None]:
     """The intent that was answered to each of `events`, by session and time; an event without an answer is not in it.
 
-    Where several were, the last row has it.
+    Of several answers that with the last id has it.
     """
-    sessions = pa.array(sorted({session for session, _ in events}), pa.string())
-    columns = ["session_id", "event_time", "intent"]
-    found = {}
-    for batch in streamed(predictions.dataset(days), columns, pc.field("session_id").isin(sessions)):
-        for session, moment, intent in zip(*(batch[name].to_pylist() for name in columns), strict=True):
-            if (session, moment) in events:
-                found[session, moment] = intent
-    return found
+    wanted = sorted(events)
+    keys = {
+        "session_id": pa.array([session for session, _ in wanted], pa.string()),
+        "event_time": pa.array([moment for _, moment in wanted], predictions.schema.field("event_time").type),
+        "number": pa.array(range(len(wanted)), pa.int64()),
+    }
+    with duckdb.connect() as database:
+        create_view(database, "predictions", predictions, days)
+        database.register("wanted", pa.table(keys))
+        found = database.execute(_ANSWERED).fetchall()
+    return {wanted[number]: intent for number, intent in found}
 
 
 def descriptions_of(path: Path) -> dict[str, str]:

@@ -164,6 +164,7 @@ def test_answers_to_other_events_cost_no_memory(tmp_path: Path) -> None:
     start = datetime.combine(DAY, time(), UTC)
     number = 40_000
     columns: dict[str, Any] = {
+        "prediction_id": [f"{n:06d}" for n in range(number)],
         "session_id": [f"session-{n // 8}" for n in range(number)],
         "event_time": [start + timedelta(seconds=n) for n in range(number)],
         "intent": ["ask" if n % 2 else "buy" for n in range(number)],
