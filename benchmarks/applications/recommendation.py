@@ -60,7 +60,7 @@ GENERATORS = {"own": "own_", "item to item": "together_", "visits like these": "
 
 @dataclass(frozen=True)
 class Order:
-    """One invoice of a customer, in item numbers."""
+    """One invoice of a customer, in item numbers, as they stand on it."""
 
     day: int
     items: Ints
@@ -84,14 +84,14 @@ def orders_of(purchases: pa.Table, numbers: dict[str, int]) -> dict[str, list[Or
         [("event_time", "ascending"), ("event_id", "ascending")]
     )
     for user, at, items in zip(*(known[name].to_pylist() for name in ("user_id", "event_time", "items")), strict=True):
-        kept = sorted({numbers[item["item_id"] or item["item_name"]] for item in items})
+        kept = list(dict.fromkeys(numbers[item["item_id"] or item["item_name"]] for item in items))
         found[user].append(Order(day_number(at.date()), np.array(kept, np.int32)))
     return found
 
 
 def example_of(orders: Sequence[Order], target: int) -> Example:
-    """The customer before order `target`."""
-    earlier = orders[:target]
+    """The customer before order `target`; of a long order counts what counts of a visit."""
+    earlier = [Order(order.day, order.items[-MOST_ITEMS_OF_A_VISIT:]) for order in orders[:target]]
     empty = np.zeros(0, np.int32)
     items = np.concatenate([empty, *(order.items for order in earlier)])[-MOST_LINES:]
     days = np.concatenate([empty, *(np.full(len(order.items), order.day, np.int32) for order in earlier)])[-MOST_LINES:]
