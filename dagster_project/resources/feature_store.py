@@ -23,7 +23,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import yaml
 
-from intent_tracking.features.batch import AVAILABLE_AFTER
 from intent_tracking.features.catalogue import FEATURES, features_of
 from intent_tracking.features.declaration import Entity, Feature
 from intent_tracking.features.derived import DERIVED_VIEWS, DerivedView
@@ -32,6 +31,7 @@ from intent_tracking.features.online import (
     OnlineViews,
     Scalar,
     online_views,
+    remove_expired,
     remove_online,
     table_name,
 )
@@ -202,6 +202,8 @@ class FeastStore:
     ) -> list[str]:
         """Bring the newest rows of the days `start - lookback` to `end` (inclusive, UTC) online.
 
+        Feature values that are older than their time to live at the end of `end` are deleted: the store holds who was
+        active in the longest window, not everybody who ever came.
         Safe to repeat, also after a kill: rows are upserted in batches of whole transactions, newest wins. A view whose
         table has no day yet is left out.
 
@@ -226,6 +228,7 @@ class FeastStore:
             self._store.materialize(
                 start_date=snapshot_moment(start) - lookback, end_date=snapshot_moment(end), feature_views=found
             )
+        remove_expired(self.online_path, snapshot_moment(end))
         return found
 
     def push(self, rows: pa.Table, entity: Entity = Entity.USER) -> None:
@@ -276,20 +279,17 @@ class FeastStore:
         paths = self._snapshot_paths(entity)
         if not paths:
             raise FileNotFoundError(f"no {entity}_features snapshot below {self.home / 'tables'}: materialize it first")
-        keys = pq.ParquetFile(paths[-1]).read(columns=[entity.key])[entity.key].to_pylist()
-        drawn = sorted(np.random.default_rng(seed).choice(len(keys), min(sample, len(keys)), replace=False).tolist())
-        chosen = [keys[index] for index in drawn]
+        newest = pq.ParquetFile(paths[-1]).read()
+        drawn = np.random.default_rng(seed).choice(newest.num_rows, min(sample, newest.num_rows), replace=False)
+        newest, features = newest.take(np.sort(drawn)), features_of(entity)
+        offline = _with_features(newest.select([entity.key]), {f.name: newest[f.name] for f in features}, features)
+        chosen = newest[entity.key].to_pylist()
         moment = snapshot_moment(date.fromisoformat(paths[-1].parent.name.removeprefix("day=")))
-        # Earlier than this the training join does not know the snapshot yet.
-        known = pa.array([moment + AVAILABLE_AFTER] * len(chosen), TIMESTAMP)
-        points = pa.table({entity.key: pa.array(chosen, pa.string()), EVENT_TIMESTAMP: known})
-        service = next(name for name, of in self._definitions.DEFAULT_SERVICES.items() if of is entity)
-        offline = self.point_in_time(points, service).to_pylist()
         with closing(OnlineFeatures(self.online_path)) as reader:
             served = reader.read(entity, chosen, moment)
         compared, fresher = 0, set()
         missing, different = [], []
-        for key, row, expected in zip(chosen, served, offline, strict=True):
+        for key, row, expected in zip(chosen, served, offline.to_pylist(), strict=True):
             if row.missing:
                 missing.append(key)
             for name, found in row.values.items():

@@ -20,6 +20,7 @@ from pathlib import Path
 from intent_tracking.features.catalogue import features_of
 from intent_tracking.features.declaration import Entity, Feature
 from intent_tracking.features.derived import DERIVED_VIEWS, DerivedView
+from intent_tracking.features.schema import view_ttl, views
 
 PROJECT = "intent_tracking"
 
@@ -119,6 +120,25 @@ def remove_online(path: Path, entity: Entity, keys: Sequence[str], project: str 
                     for key in keys:
                         removed += database.execute(statement, (entity_key(entity, key),)).rowcount
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    return removed
+
+
+def remove_expired(path: Path, moment: datetime, project: str = PROJECT) -> int:
+    """Delete the feature values that are older than their time to live at `moment`; the rows deleted.
+
+    No snapshot renews who left the longest window, and what is too old is served as the default, as what is not there.
+
+    Raises:
+        sqlite3.OperationalError: the store is locked for longer than 30 seconds.
+    """
+    removed = 0
+    with closing(sqlite3.connect(path, timeout=30)) as database, database:
+        for view, features in views().items():
+            table = table_name(view, project)
+            if _is_there(database, table):
+                statement = f'DELETE FROM "{table}" WHERE event_ts < ?'  # noqa: S608 - declared name
+                oldest = int((moment - view_ttl(features)).timestamp())
+                removed += database.execute(statement, (oldest,)).rowcount
     return removed
 
 

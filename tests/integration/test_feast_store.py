@@ -26,7 +26,7 @@ from intent_tracking.features.batch import (
 from intent_tracking.features.catalogue import TTL, USER_FEATURES
 from intent_tracking.features.declaration import Entity
 from intent_tracking.features.derived import DERIVED_VIEWS
-from intent_tracking.features.online import OnlineFeatures, table_name
+from intent_tracking.features.online import OnlineFeatures, entity_key, table_name
 from intent_tracking.features.schema import ITEM_FEATURE_SCHEMA, TIMESTAMP, USER_FEATURE_SCHEMA, snapshot_moment, views
 from intent_tracking.tables import DayTable
 from tests.fakes.shop_events import START, seeded_rows, table
@@ -247,6 +247,25 @@ def test_a_removed_shopper_is_served_no_more_and_the_others_are(store: FeastStor
         assert {value for name, value in gone.items() if name != Entity.USER.key} == {None}
         assert None not in stays.values()
         assert other.remove(["s3"]) == 0
+
+
+def test_who_left_the_longest_window_is_not_kept_online(tmp_path: Path, made: dict[date, pa.Table]) -> None:
+    """Feast deletes nothing: each shopper who ever came stayed in the store that the service reads."""
+    store, later = FeastStore(tmp_path), FIRST + TTL + timedelta(days=1)
+    users = DayTable(tmp_path / "tables", "user_features", USER_FEATURE_SCHEMA)
+    first, row = made[FIRST], made[FIRST].to_pylist()[0]
+    then = {"event_timestamp": snapshot_moment(later), "created_timestamp": snapshot_moment(later) + AVAILABLE_AFTER}
+    users.write(FIRST, first)
+    users.write(later, pa.Table.from_pylist([row | then], schema=USER_FEATURE_SCHEMA))
+    store.apply()
+
+    def kept() -> set[bytes]:
+        return {entity for _, entity, *_ in _stored(store.online_path)}
+
+    store.materialize(FIRST, later - timedelta(days=1))
+    assert len(kept()) == first.num_rows > 1
+    store.materialize(FIRST, later)
+    assert kept() == {entity_key(Entity.USER, row["shopper_id"])}
 
 
 def test_parity_finds_a_value_that_was_changed_and_one_that_is_not_served(store: FeastStore) -> None:
