@@ -221,3 +221,15 @@ def test_a_window_whose_rows_go_while_it_is_measured_is_not_measured(tmp_path):
     tables.served_predictions.write(day(0), answers.slice(1))
     with pytest.raises(LookupError, match="served_predictions has lost 1 rows"):
         read_compared(tables.served_predictions, [answers])
+
+
+def test_a_new_model_is_measured_against_days_of_two_others_that_are_too_small_to_calibrate(tmp_path):
+    """Enough sessions of the two together were taken for enough of one, and the run failed."""
+    settings = Settings(home=tmp_path, first_day=FIRST)
+    tables = Tables(settings.tables)
+    for number, version in enumerate(("v1", "v2", "v3")):
+        tables.served_predictions.write(day(number), served(60, seed=number, day=number, version=version))
+    summary, _ = measure_day(settings, tables, day(2), DriftConfig(calibration_draws=1, min_samples=50))
+    assert summary.enough
+    assert held_against_another(summary)
+    assert summary.false_alarm_rate is None

@@ -16,7 +16,14 @@ from dagster_project.defs.monitoring.windows import WINDOW_COLUMNS, labels_by_pe
 from dagster_project.resources.drift_report import SUMMARY_FILE, read_summary, report_drift
 from dagster_project.resources.tables import Tables
 from intent_tracking.evaluation.drift import Calibration, DriftSummary, calibrate
-from intent_tracking.evaluation.drift_sample import COMPARED, Complete, DriftPolicy, live_version, sessions_of
+from intent_tracking.evaluation.drift_sample import (
+    COMPARED,
+    Complete,
+    DriftPolicy,
+    live_version,
+    of_version,
+    sessions_of,
+)
 from intent_tracking.evaluation.performance import correct_answers, performance_drift
 from intent_tracking.settings import Settings
 from intent_tracking.tables import DayTable, atomic_write_text, streamed
@@ -113,9 +120,11 @@ def _calibration(
     settings: Settings, reference: pa.Table, policy: DriftPolicy, draws: int, complete: Complete
 ) -> Calibration | None:
     """None where the reference is too small to be split into pairs, or no draws are wanted."""
-    if draws == 0 or live_version(reference) is None:
+    version = live_version(reference)
+    if draws == 0 or version is None:
         return None
-    if len(sessions_of(reference, policy.seed)) < 2 * policy.min_samples:
+    # Pairs are drawn among the answers of one model: days of several may be held against a new one.
+    if len(sessions_of(of_version(reference, version), policy.seed)) < 2 * policy.min_samples:
         return None
     path = settings.drift / CALIBRATIONS / f"{_fingerprint(_ids(reference), asdict(policy), draws)[:16]}.json"
     known = _read(path)
