@@ -104,9 +104,9 @@ def find_insights(
     said_before = spoken(texts_of(sources.validated_events, before, policy.most_texts), analysers)
     history = sum(sources.validated_events.path(each).exists() for each in before)
     voices = Voices([*said, *said_before], policy.least_shoppers)
-    with session_intents(sources.served_predictions, [*before, *newest]) as database:
+    with session_intents(sources.served_predictions, [*before, *newest], sources.sessions, day) as database:
         intents = intent_findings(database, day)
-        came = funnel(database, sources.sessions, day)
+        came = funnel(database)
     segments_day, segments = _segments(sources, day)
     drift = _drift(sources)
     analyses = analysed_messages(sources.session_texts, [*before, *newest], policy.most_texts)
