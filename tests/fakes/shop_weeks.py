@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from dagster_project.defs.applications import insights
 from dagster_project.resources.tables import Tables
 from intent_tracking.applications.insights.material import Sources
 from intent_tracking.applications.insights.policy import InsightsPolicy
@@ -16,6 +17,7 @@ from intent_tracking.events.contract import EVENT_SCHEMA, SCENE_OF_EVENT, EventN
 from intent_tracking.prediction_log import PREDICTION_SCHEMA
 from intent_tracking.sessions.sessionise import sessionise
 from intent_tracking.sessions.texts import session_texts
+from intent_tracking.settings import Settings
 from tests.fakes.word_splitter import WordSplitter
 
 DAY = date(2026, 3, 31)
@@ -125,17 +127,8 @@ class Shop:
 
 def sources_of(home: Path) -> Sources:
     """The sources of a report below `home`, written or not."""
-    tables = Tables(home / "tables")
-    return Sources(
-        validated_events=tables.validated_events,
-        sessions=tables.sessions,
-        session_texts=tables.session_texts,
-        served_predictions=tables.served_predictions,
-        item_features=tables.item_features,
-        user_segments=tables.user_segments,
-        drift_summary=home / "drift" / DAY.isoformat() / "summary.json",
-        descriptions=home / "catalogue.jsonl",
-    )
+    settings = Settings(home=home)
+    return insights.sources_of(settings, Tables(settings.tables), DAY)
 
 
 def shop_with_news() -> Shop:

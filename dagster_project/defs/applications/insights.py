@@ -3,6 +3,7 @@
 import warnings
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import Field
@@ -10,6 +11,9 @@ from pydantic import Field
 from dagster_project.partitions import TABLES_POOL, daily_asset, days_checked, days_of
 from dagster_project.resources.tables import Tables
 from intent_tracking.settings import Settings
+
+if TYPE_CHECKING:
+    from intent_tracking.applications.insights.material import Sources
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", dg.BetaWarning)
@@ -33,6 +37,23 @@ class InsightsConfig(dg.Config):
 def report_folder(settings: Settings, day: date) -> Path:
     """Where the report of `day` lies, written or not."""
     return settings.applications / "insights" / day.isoformat()
+
+
+def sources_of(settings: Settings, tables: Tables, day: date) -> "Sources":
+    """What the report of `day` is made of, written or not."""
+    from dagster_project.resources.drift_report import SUMMARY_FILE
+    from intent_tracking.applications.insights.material import Sources
+
+    return Sources(
+        validated_events=tables.validated_events,
+        sessions=tables.sessions,
+        session_texts=tables.session_texts,
+        served_predictions=tables.served_predictions,
+        item_features=tables.item_features,
+        user_segments=tables.user_segments,
+        drift_summary=settings.drift / day.isoformat() / SUMMARY_FILE,
+        descriptions=settings.home / "catalogue.jsonl",
+    )
 
 
 @daily_asset(
@@ -67,7 +88,7 @@ def insights_report(
         "zh": load_linguistics("zh", settings.chinese_pipeline),
     }
     for day in days_of(context):
-        found = find_insights(_sources(settings, tables, day), day, analysers, policy)
+        found = find_insights(sources_of(settings, tables, day), day, analysers, policy)
         page = write_report(found, report_folder(settings, day))
         context.add_asset_metadata(
             {
@@ -110,22 +131,6 @@ def insights_report_names_nobody(
         named += len(named_in(report_folder(settings, day), ids))
     # Which ones is not told: what Dagster keeps of a run outlives an erasure.
     return dg.AssetCheckResult(passed=named == 0, metadata={"reports": len(days), "named": named})
-
-
-def _sources(settings: Settings, tables: Tables, day: date):
-    from dagster_project.resources.drift_report import SUMMARY_FILE
-    from intent_tracking.applications.insights.material import Sources
-
-    return Sources(
-        validated_events=tables.validated_events,
-        sessions=tables.sessions,
-        session_texts=tables.session_texts,
-        served_predictions=tables.served_predictions,
-        item_features=tables.item_features,
-        user_segments=tables.user_segments,
-        drift_summary=settings.drift / day.isoformat() / SUMMARY_FILE,
-        descriptions=settings.home / "catalogue.jsonl",
-    )
 
 
 def _without_pictures(markdown: str) -> str:
