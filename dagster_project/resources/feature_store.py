@@ -1,4 +1,5 @@
-"""Feast behind one class. No other module of the platform, but the Feast repository `features/`, imports it."""
+"""Feast behind one class. No other module of the platform imports it, but the Feast repository `features/` and
+`feature_days.py`, which Feast loads."""
 
 from __future__ import annotations
 
@@ -113,6 +114,7 @@ class FeastStore:
         (self.home / "feast").mkdir(parents=True, exist_ok=True)
         text = Template((REPOSITORY / "feature_store.yaml").read_text(encoding="utf-8"))
         config = yaml.safe_load(text.substitute(INTENT_HOME=self.home))
+        config["offline_store"]["type"] = "dagster_project.resources.feature_days.FeatureDaysOfflineStore"
         return FeatureStore(config=RepoConfig(**config, repo_path=self.home / "feast"))
 
     def apply(self) -> list[str]:

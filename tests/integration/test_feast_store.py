@@ -172,6 +172,21 @@ def test_a_value_created_after_the_label_time_is_not_used(store: FeastStore, hom
     written.path(day).unlink()
 
 
+def test_a_join_reads_no_day_that_cannot_matter_to_its_points(store: FeastStore, home: Path) -> None:
+    """Each day of the platform made every join longer: all days were joined, then those too old dropped."""
+    points = _points([(f"s{number}", snapshot_moment(LAST) + AVAILABLE_AFTER) for number in range(5)])
+    expected = store.point_in_time(points)
+    users = DayTable(home / "tables", "user_features", USER_FEATURE_SCHEMA)
+    for day in (LAST - TTL - timedelta(days=1), LAST + timedelta(days=1)):
+        path, written = users.path(day), users.path(day).read_bytes() if users.path(day).exists() else None
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("no Parquet")
+        try:
+            assert store.point_in_time(points).equals(expected)
+        finally:
+            path.unlink() if written is None else path.write_bytes(written)
+
+
 def test_the_service_of_a_model_version_gives_the_same_features(store: FeastStore) -> None:
     name = store.feature_service("20250301-1")
 
