@@ -23,13 +23,13 @@ def main(address: str) -> None:
     """Visit the pages and save what they show."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
-        graph = browser.new_page(viewport={"width": 1800, "height": 1300}, device_scale_factor=1.5)
+        graph = browser.new_page(viewport={"width": 1800, "height": 1600}, device_scale_factor=1.5)
         graph.goto(address + "/asset-groups")
         settle(graph)
         graph.mouse.click(1000, 250, button="right")
         graph.get_by_text("Expand all groups").last.click()
         settle(graph)
-        graph.screenshot(path=FOLDER / "asset-graph.png", clip={"x": 555, "y": 170, "width": 1230, "height": 845})
+        graph.screenshot(path=FOLDER / "asset-graph.png", clip={"x": 555, "y": 308, "width": 1230, "height": 870})
         page = browser.new_page(viewport={"width": 1600, "height": 900}, device_scale_factor=1.5)
         for name, path in (
             ("materialization", "/assets/intent_model_evaluation?view=overview"),
