@@ -2,7 +2,8 @@
 
 Claim: of 10,000 hostile requests that hypothesis draws, and of those that schemathesis makes from the OpenAPI document,
 none is answered by 5xx or not at all, and the process that took the first one takes the last. The service runs as
-`make serve` starts it, in BentoML's processes with a real model, without keys; callers are one process on this machine.
+`make serve` starts it, in BentoML's processes with a real model and an artifact of each application, without keys;
+callers are one process on this machine.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from schemathesis.specs.openapi.checks import (
 from intent_tracking.release import publish
 from tests.artifacts import tiny_component
 from tests.fakes.hostile_requests import HostileRequest, hostile_requests
+from tests.fakes.released_applications import released_applications
 from tests.fakes.service_process import running_service
 
 CHUNK_BYTES = 65_536
@@ -177,7 +179,8 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
-        publish(home / "release.json", {"intent_model": tiny_component(home, "m-a")}, "bench")
+        components = {"intent_model": tiny_component(home, "m-a"), **released_applications(home)}
+        publish(home / "release.json", components, "bench")
         with running_service(home) as service:
             service.wait_for_release(1)
             before = _children(service.process.pid)
