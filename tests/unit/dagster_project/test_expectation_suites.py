@@ -193,6 +193,18 @@ def test_an_id_that_a_source_uses_again_days_later_breaks_no_day(tmp_path, datas
     assert str(days[0]) not in result.metadata["failures"].md_str
 
 
+def test_a_small_day_that_is_broken_does_not_hide_among_the_rows_of_a_large_one(tmp_path):
+    # Of a thousand texts one may look like an address: one of one may not.
+    table = Tables(tmp_path).session_texts
+    days = [NOON.date(), NOON.date() + timedelta(days=1)]
+    many = [TEXT | {"session_id": f"s-{number}"} for number in range(3000)]
+    table.write(days[0], pa.Table.from_pylist([TEXT | {"text": "write to ann.lee@example.com"}], schema=table.schema))
+    table.write(days[1], pa.Table.from_pylist(many, schema=table.schema))
+    verdicts = day_verdicts("session_texts", table, days)
+    assert [verdicts[day].passed for day in days] == [False, True]
+    assert [verdicts[day].rows for day in days] == [1, 3000]
+
+
 def test_feature_suites_hold_every_declared_feature():
     from expectations import item_features, user_features
     from intent_tracking.features.catalogue import ITEM_FEATURES, USER_FEATURES
