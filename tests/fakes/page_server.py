@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,16 +16,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
+from tests.fakes.service_process import free_port, wait_until_it_answers
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def free_port() -> int:
-    """A port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass(frozen=True)
@@ -55,11 +47,7 @@ def page_server(home: Path, port: int | None = None, keys: str = "") -> Iterator
     )
     server = PageServer(f"http://127.0.0.1:{port}", process)
     try:
-        deadline = time.monotonic() + 120
-        while not _lives(server.address):
-            assert process.poll() is None, "the server ended"
-            assert time.monotonic() < deadline, "the server does not live"
-            time.sleep(0.05)
+        wait_until_it_answers(server.address + "/livez", process)
         yield server
     finally:
         if process.poll() is None:
@@ -69,13 +57,6 @@ def page_server(home: Path, port: int | None = None, keys: str = "") -> Iterator
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-
-
-def _lives(address: str) -> bool:
-    try:
-        return httpx.get(address + "/livez", timeout=2).status_code == 200
-    except httpx.TransportError:
-        return False
 
 
 def main(port: int) -> None:

@@ -5,17 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import MistralConfig, MistralForCausalLM, PreTrainedTokenizerFast
 
-from tests.fakes.service_process import free_port, stop
+from tests.fakes.service_process import free_port, stop, wait_until_it_answers
 
 _SPECIAL = ["<pad>", "<end>", "<message>", "<reply>"]
 _TEMPLATE = "{% for message in messages %}<message>{{ message['content'] }}{% endfor %}<reply>"
@@ -86,18 +84,7 @@ def transformers_serve(log: Path) -> Iterator[str]:
             env={**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
         )
     try:
-        begin = time.monotonic()
-        while not _lives(f"http://127.0.0.1:{port}/health"):
-            assert process.poll() is None, f"the server ended:\n{log.read_text()}"
-            assert time.monotonic() < begin + 120, f"the server does not live:\n{log.read_text()}"
-            time.sleep(0.2)
+        wait_until_it_answers(f"http://127.0.0.1:{port}/health", process, log)
         yield f"http://127.0.0.1:{port}/v1"
     finally:
         stop(process)
-
-
-def _lives(address: str) -> bool:
-    try:
-        return httpx.get(address, timeout=2).status_code == 200
-    except httpx.TransportError:
-        return False

@@ -87,10 +87,7 @@ def running_service(
         )
     try:
         address = f"http://127.0.0.1:{port}"
-        while not _lives(address):
-            assert process.poll() is None, f"the service ended:\n{log.read_text()}"
-            assert time.monotonic() < begin + 120, f"the service does not live:\n{log.read_text()}"
-            time.sleep(0.1)
+        wait_until_it_answers(address + "/livez", process, log)
         yield RunningService(address, log, process, time.monotonic() - begin)
     finally:
         stop(process)
@@ -115,8 +112,18 @@ def stop(process: subprocess.Popen[bytes]) -> None:
             process.wait()
 
 
-def _lives(address: str) -> bool:
+def wait_until_it_answers(url: str, process: subprocess.Popen[bytes], log: Path | None = None) -> None:
+    """Wait until `url` of the server that `process` is answers 200, two minutes at most."""
+    deadline = time.monotonic() + 120
+    while not _answers(url):
+        said = "" if log is None else f":\n{log.read_text()}"
+        assert process.poll() is None, f"the server ended{said}"
+        assert time.monotonic() < deadline, f"the server does not answer{said}"
+        time.sleep(0.05)
+
+
+def _answers(url: str) -> bool:
     try:
-        return httpx.get(address + "/livez", timeout=2).status_code == 200
+        return httpx.get(url, timeout=2).status_code == 200
     except httpx.TransportError:
         return False

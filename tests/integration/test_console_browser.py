@@ -15,9 +15,10 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from intent_tracking.release import publish
 from tests.fakes.console_papers import store_profile, write_audiences, write_report
-from tests.fakes.page_server import PageServer, free_port, page_server
+from tests.fakes.page_server import PageServer, page_server
 from tests.fakes.predictors import fake_artifact
 from tests.fakes.released_applications import HOSTILE_ITEM, HOSTILE_NAME, released_applications
+from tests.fakes.service_process import free_port
 
 pytestmark = pytest.mark.integration
 
