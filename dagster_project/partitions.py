@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 
+from intent_tracking.events.arrival import LOOKBACK_DAYS
 from intent_tracking.tables import DayTable
 
 # Assets are declared with this placeholder; `definitions.py` puts the first day of the settings in its place, so that
@@ -88,6 +89,15 @@ def caught_up_days(context: dg.ScheduleEvaluationContext, table: DayTable, until
             "make them by a backfill"
         )
     return [day for day in missing if day >= oldest]
+
+
+def lookback_start(newest: date) -> date:
+    """The first day that is made again with `newest`, for events that came late.
+
+    A session that starts on the day before the oldest of them may run past midnight into it, so that day is made
+    again too.
+    """
+    return newest - timedelta(days=LOOKBACK_DAYS + 1)
 
 
 def yesterday_of(context: dg.ScheduleEvaluationContext) -> date:

@@ -7,7 +7,7 @@ import hashlib
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -34,14 +34,14 @@ from intent_tracking.events.sources import (
     read_source,
     write_source,
 )
-from intent_tracking.tables import atomic_file, atomic_write_text
+from intent_tracking.tables import DayTable, atomic_file, atomic_write_text
 from intent_tracking.tombstones import Erasures, Tombstones
 
 Progress = Callable[[str, int, int], None]
 """Called with (file, files done, files to read) before each file and once at the end."""
 
 SPOOL_ROWS: Final = 100_000  # rows held in memory before they go to disk, about 100 MB of Python objects
-INDEX_VERSION: Final = 1
+INDEX_VERSION: Final = 2
 _SPOOL_PREFIX: Final = ".collect."
 
 
@@ -127,15 +127,11 @@ def _copy(path: Path, target: Path) -> None:
 def days_of(home: Path, source: str, files: Iterable[Path]) -> dict[date, int]:
     """Records by partition day in landed files of `source`; each is read once and remembered."""
     wanted = set(files)
+    tombstones = Erasures(home).tombstones()
     total: Counter[date] = Counter()
     for file in log_files(home):
         if file.source == source and file.path in wanted:
-            days = _indexed_days(home, file)
-            if days is None:
-                for _ in _records_indexed(home, file, Erasures(home).tombstones(), Counter()):
-                    pass
-                days = _indexed_days(home, file) or Counter()
-            total.update(days)
+            total.update(_days_in(home, file, tombstones))
     return dict(sorted(total.items()))
 
 
@@ -171,7 +167,7 @@ def collect(
         for done, file in enumerate(files):
             if progress is not None:
                 progress(file.name, done, len(files))
-            for day, row in _records_indexed(home, file, tombstones, left_out):
+            for day, row in _records_indexed(home, file, tombstones, Counter(), left_out):
                 spool.add(day, row)
         if progress is not None:
             progress("", len(files), len(files))
@@ -179,35 +175,40 @@ def collect(
             yield day, spool.take(day)
 
 
-def files_read(home: Path) -> dict[str, Counter[date]]:
-    """Log lines by day that were found in each file when it was read last, by its name; without those never read."""
-    found = {file.name: _index(home, file) for file in log_files(home)}
-    return {name: index.days for name, index in found.items() if index is not None}
+def overlooked(home: Path, raw: DayTable, days: Sequence[date]) -> dict[str, list[date]]:
+    """Those of `days` of which a log file has more records than `raw` holds of it, by the file's name.
 
-
-def overlooked(home: Path, before: Mapping[str, Counter[date]], since: date, first: date) -> dict[str, list[date]]:
-    """Days from `since` until before `first` of which a file has records that no run has taken in, by its name.
-
-    Asked after `collect` of days from `first` on: such a file arrived later than the days that a schedule makes again.
-    Of one that was not read because of its arrival date that date is named.
+    The file landed, or grew, when no run made these days any more, or it was read by a run of other days. A file that
+    was not read since it changed is read here; that it has other records, but not more, is not seen.
 
     Args:
         home: the home folder.
-        before: of `files_read`, asked before `collect`.
-        since: the first day of the platform.
-        first: the first day that was collected.
+        raw: `raw_events`, which alone tells what was taken in.
+        days: what is looked at.
     """
-    found: dict[str, list[date]] = {}
+    wanted = sorted(set(days))
+    if not wanted:
+        return {}
+    tombstones = Erasures(home).tombstones()
+    found: dict[date, dict[str, int]] = {day: {} for day in wanted}
     for file in log_files(home):
-        index = _index(home, file)
-        if index is None:
-            days = [file.arrival] if file.arrival is not None else []
-        else:
-            known = before.get(file.name, Counter[date]())
-            days = [day for day, lines in index.days.items() if lines > known[day]]
-        if days := [day for day in days if since <= day < first]:
-            found[file.name] = days
-    return found
+        if _may_hold(home, file, wanted):
+            for day, records in _days_in(home, file, tombstones).items():
+                if day in found:
+                    found[day][file.name] = records
+    missed: dict[str, list[date]] = {}
+    for day in wanted:
+        taken = _records_by_file(raw, day) if found[day] else {}
+        for name, records in found[day].items():
+            if records > taken.get(name, 0):
+                missed.setdefault(name, []).append(day)
+    return missed
+
+
+def _records_by_file(raw: DayTable, day: date) -> dict[str, int]:
+    rows = raw.read([day], ["source_file", "record_count"])
+    names, records = rows.group_by("source_file").aggregate([("record_count", "sum")]).to_pydict().values()
+    return dict(zip(names, records, strict=True))
 
 
 def _remove_stale_spools(home: Path) -> None:
@@ -218,6 +219,7 @@ def _remove_stale_spools(home: Path) -> None:
 
 
 def _may_hold(home: Path, file: LogFile, days: list[date]) -> bool:
+    """Whether a file can have a record of `days`, by its name or by what was found when it was read before."""
     if file.received == "file_date" and file.arrival is not None:
         first, last = arrival_days(days)
         return first <= file.arrival <= last
@@ -225,13 +227,22 @@ def _may_hold(home: Path, file: LogFile, days: list[date]) -> bool:
     return known is None or not known.keys().isdisjoint(days)
 
 
+def _days_in(home: Path, file: LogFile, tombstones: Tombstones) -> Counter[date]:
+    """Records by partition day in a file, which is read where it was not since it changed."""
+    known = _indexed_days(home, file)
+    if known is None:
+        known = Counter()
+        for _ in _records_indexed(home, file, tombstones, known, Counter()):
+            pass
+    return known
+
+
 def _records_indexed(
-    home: Path, file: LogFile, tombstones: Tombstones, erased: Counter[date]
+    home: Path, file: LogFile, tombstones: Tombstones, found: Counter[date], erased: Counter[date]
 ) -> Iterator[tuple[date, dict[str, Any]]]:
     """As `_records`, and remember the days that were found, so that the next run knows whether it needs the file."""
     # Taken before reading: what a live writer appends meanwhile must make the index stale, not part of it.
     fingerprint = _fingerprint(file)
-    found: Counter[date] = Counter()
     yield from _records(file, found, tombstones, erased)
     days = {day.isoformat(): count for day, count in sorted(found.items())}
     index = orjson.dumps({"fingerprint": fingerprint, "days": days}).decode()
@@ -241,7 +252,10 @@ def _records_indexed(
 def _records(
     file: LogFile, found: Counter[date], tombstones: Tombstones, erased: Counter[date]
 ) -> Iterator[tuple[date, dict[str, Any]]]:
-    """The rows of a file with their days; `found` and `erased` count the log lines of each day."""
+    """The rows of a file with their days; `found` counts the log lines of each day, `erased` those that are left out.
+
+    A day whose lines are all left out is found with 0.
+    """
     adapter = get_adapter(file.adapter)
     arrivals = Arrivals(file)
     for record in read_file(adapter, file):
@@ -249,10 +263,11 @@ def _records(
         times = adapter.times(document)
         received = arrivals.of(times)
         day = partition_day(times.event_time, received)
-        found[day] += record.record_count
+        found[day] += 0
         if erased_by(tombstones, adapter, record.raw, document, times.event_time, received) is not None:
             erased[day] += record.record_count
             continue
+        found[day] += record.record_count
         yield (
             day,
             {
@@ -355,23 +370,12 @@ def _fingerprint(file: LogFile) -> str:
     return f"{INDEX_VERSION} {stat.st_size} {stat.st_mtime_ns} {file.adapter} {file.received} {rules}"
 
 
-@dataclass(frozen=True)
-class _Index:
-    """What a run found in a file."""
-
-    fingerprint: str
-    days: Counter[date]
-
-
-def _index(home: Path, file: LogFile) -> _Index | None:
+def _indexed_days(home: Path, file: LogFile) -> Counter[date] | None:
+    """Log lines by day that were found when this very file was read before; `None` where it was not."""
     path = _index_path(home, file)
     if not path.is_file():
         return None
     index = orjson.loads(path.read_bytes())
-    return _Index(index["fingerprint"], Counter({date.fromisoformat(day): n for day, n in index["days"].items()}))
-
-
-def _indexed_days(home: Path, file: LogFile) -> Counter[date] | None:
-    """Log lines by day that were found when this very file was read before; `None` where it was not."""
-    index = _index(home, file)
-    return index.days if index is not None and index.fingerprint == _fingerprint(file) else None
+    if index["fingerprint"] != _fingerprint(file):
+        return None
+    return Counter({date.fromisoformat(day): count for day, count in index["days"].items()})

@@ -137,6 +137,30 @@ def test_a_silent_day_is_a_warning_and_one_wholly_in_quarantine_an_error_that_bl
     assert found == [(True, True, "WARN"), (True, False, "WARN"), (True, False, "ERROR")]
 
 
+def test_a_file_that_lands_for_settled_days_is_named_each_night_until_they_are_ingested_again(tmp_path):
+    # Cause: a file was named in the one run that read it first, and in none where that run was tried again.
+    key = dg.AssetCheckKey(dg.AssetKey("raw_events"), "raw_events_in_time")
+    job = dg.define_asset_job(
+        "in_time", selection=dg.AssetSelection.assets("raw_events").without_checks() | dg.AssetSelection.checks(key)
+    )
+    definitions = build_definitions(Settings(home=tmp_path, first_day=FIRST))
+    in_time = dg.Definitions.merge(definitions, dg.Definitions(jobs=[job])).resolve_job_def("in_time")
+    folder = tmp_path / "landing" / "app"
+    folder.mkdir(parents=True)
+    (folder / "source.yaml").write_text("received: field\n")
+    named = []
+    with dg.DagsterInstance.ephemeral() as instance:
+        for first, last in ((0, 7), (4, 8), (5, 9), (1, 1), (6, 10)):
+            tags = range_tags(FIRST + timedelta(days=first), FIRST + timedelta(days=last))
+            (check,) = in_time.execute_in_process(tags=tags, instance=instance).get_asset_check_evaluations()
+            named.append((check.passed, check.metadata["files"].value))
+            late = FIRST + timedelta(days=1)
+            (folder / "late.jsonl").write_text(
+                f'{{"event_time": "{late}T10:00:00Z", "received_time": "{late}T10:00:01Z"}}'
+            )
+    assert named == [(True, 0), (False, 1), (False, 1), (True, 0), (True, 0)]
+
+
 def check_then_sessions(home: Path) -> dg.JobDefinition:
     """Sessions behind the suite of validated_events, without making the events again."""
     definitions = build_definitions(Settings(home=home, first_day=FIRST))

@@ -4,9 +4,8 @@ from datetime import timedelta
 
 import dagster as dg
 
-from dagster_project.partitions import caught_up_days, range_tags, yesterday_of
+from dagster_project.partitions import caught_up_days, lookback_start, range_tags, yesterday_of
 from dagster_project.resources.tables import Tables
-from intent_tracking.events.arrival import LOOKBACK_DAYS
 
 DESCRIBING = ("user_segments", "insights_report")  # say what a day was; nothing is done because of them
 
@@ -57,6 +56,6 @@ def daily_risk_lookback(context: dg.ScheduleEvaluationContext, tables: dg.Resour
     """
     yesterday = yesterday_of(context)
     missed = caught_up_days(context, tables.risk_scores, yesterday - timedelta(days=1))
-    first = min([yesterday, *missed]) - timedelta(days=LOOKBACK_DAYS + 1)
+    first = lookback_start(min([yesterday, *missed]))
     days = range_tags(first, yesterday - timedelta(days=1))
     return dg.RunRequest(run_key=yesterday.isoformat(), tags=days)

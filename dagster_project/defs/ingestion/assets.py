@@ -1,19 +1,18 @@
 """Log lines as they came, and the split into accepted and quarantined."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import date
 
 import dagster as dg
 
-from dagster_project.metadata import counts, rows_as_markdown, sample
+from dagster_project.metadata import counts, sample
 from dagster_project.partitions import DAYS, RANGE_IN_ONE_RUN, TABLES_POOL, daily_asset, days_of
 from dagster_project.resources.tables import Tables
 from intent_tracking.settings import Settings
 from intent_tracking.tombstones import Erasures
 
 OWNERS = ["team:data-platform"]
-MAX_FILES_NAMED = 20
 # A full disk or a file that is still being copied: worth another try, not worth waking anybody.
 RETRY = dg.RetryPolicy(max_retries=2, delay=3, backoff=dg.Backoff.EXPONENTIAL)
 
@@ -24,13 +23,6 @@ RETRY = dg.RetryPolicy(max_retries=2, delay=3, backoff=dg.Backoff.EXPONENTIAL)
     owners=OWNERS,
     retry_policy=RETRY,
     pool=TABLES_POOL,
-    check_specs=[
-        dg.AssetCheckSpec(
-            "raw_events_in_time",
-            asset="raw_events",
-            description="No file landed with records of days before those of the run that no run has read.",
-        )
-    ],
 )
 def raw_events(
     context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings], tables: dg.ResourceParam[Tables]
@@ -42,7 +34,7 @@ def raw_events(
     event if it arrived at most three days after it, else to the day of its arrival. Personal data is masked here,
     before anything is stored; records of people who were erased are counted (`erased`) and not stored.
     """
-    from intent_tracking.events.ingest import collect, files_read, overlooked
+    from intent_tracking.events.ingest import collect
     from intent_tracking.events.volume import records_in
 
     if settings.event_log_kafka is not None:
@@ -53,7 +45,6 @@ def raw_events(
             f"{copied.messages} messages copied from Kafka into {len(copied.segments)} segments, {copied.erased} erased"
         )
     records = 0
-    read_before = files_read(settings.home)
     erased: Counter[date] = Counter()
     for day, table in collect(settings.home, days_of(context), erased=erased):
         tables.raw_events.write(day, table)
@@ -69,21 +60,7 @@ def raw_events(
             },
             partition_key=day.isoformat(),
         )
-    late = overlooked(settings.home, read_before, settings.first_day, days_of(context)[0])
-    return dg.MaterializeResult(metadata={"records_in_run": records}, check_results=[_in_time(late)])
-
-
-def _in_time(late: Mapping[str, list[date]]) -> dg.AssetCheckResult:
-    rows: list[dict[str, object]] = [
-        {"file": name, "days": ", ".join(day.isoformat() for day in days)} for name, days in sorted(late.items())
-    ]
-    return dg.AssetCheckResult(
-        check_name="raw_events_in_time",
-        passed=not rows,
-        severity=dg.AssetCheckSeverity.WARN,
-        description=f"{len(rows)} files have days that no run has read: ingest these days again" if rows else None,
-        metadata={"files": len(rows), **({"unread": rows_as_markdown(rows[:MAX_FILES_NAMED])} if rows else {})},
-    )
+    return dg.MaterializeResult(metadata={"records_in_run": records})
 
 
 @dg.multi_asset(

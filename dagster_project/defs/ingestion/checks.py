@@ -1,16 +1,42 @@
 """The suites of the event tables, and whether their days are as usual."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
 from dagster_project.metadata import rows_as_markdown
-from dagster_project.partitions import days_checked
+from dagster_project.partitions import days_checked, lookback_start
 from dagster_project.resources.tables import Tables
 from dagster_project.suite_checks import day_table_check
+from intent_tracking.settings import Settings
+
+MAX_FILES_NAMED = 20
 
 raw_events_valid = day_table_check("raw_events", lambda tables: tables.raw_events)
 validated_events_valid = day_table_check("validated_events", lambda tables: tables.validated_events)
+
+
+@dg.asset_check(asset="raw_events")
+def raw_events_in_time(settings: dg.ResourceParam[Settings], tables: dg.ResourceParam[Tables]) -> dg.AssetCheckResult:
+    """No log file has records of days that no schedule makes any more, and that no run has taken in.
+
+    A warning, whatever days the run has: a file is named until they are ingested again.
+    """
+    from intent_tracking.events.ingest import overlooked
+
+    written = tables.raw_events.days()
+    settled = lookback_start(written[-1]) - settings.first_day if written else timedelta(0)
+    days = [settings.first_day + timedelta(days=number) for number in range(settled.days)]
+    late = overlooked(settings.home, tables.raw_events, days)
+    rows: list[dict[str, object]] = [
+        {"file": name, "days": ", ".join(day.isoformat() for day in missed)} for name, missed in sorted(late.items())
+    ]
+    return dg.AssetCheckResult(
+        passed=not rows,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{len(rows)} files have days that no run has taken in: ingest these days again" if rows else None,
+        metadata={"files": len(rows), **({"unread": rows_as_markdown(rows[:MAX_FILES_NAMED])} if rows else {})},
+    )
 
 
 @dg.asset_check(asset="validated_events")

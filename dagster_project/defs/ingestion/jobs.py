@@ -1,12 +1,9 @@
 """Ingestion by hand for any range, and daily with a lookback for late events."""
 
-from datetime import timedelta
-
 import dagster as dg
 
-from dagster_project.partitions import caught_up_days, range_tags, yesterday_of
+from dagster_project.partitions import caught_up_days, lookback_start, range_tags, yesterday_of
 from dagster_project.resources.tables import Tables
-from intent_tracking.events.arrival import LOOKBACK_DAYS
 
 ingest_job = dg.define_asset_job(
     "ingest_job",
@@ -23,12 +20,7 @@ ingest_job = dg.define_asset_job(
     default_status=dg.DefaultScheduleStatus.STOPPED,
 )
 def daily_ingestion(context: dg.ScheduleEvaluationContext, tables: dg.ResourceParam[Tables]) -> dg.RunRequest:
-    """Ingest yesterday and what was missed before it, and make the days again that late events may have changed.
-
-    A session that starts on the day before the oldest of them may run past midnight into it, so that day is made
-    again too.
-    """
+    """Ingest yesterday and what was missed before it, and make the days again that late events may have changed."""
     yesterday = yesterday_of(context)
     oldest_new = min([yesterday, *caught_up_days(context, tables.raw_events, yesterday)])
-    first = oldest_new - timedelta(days=LOOKBACK_DAYS + 1)
-    return dg.RunRequest(run_key=yesterday.isoformat(), tags=range_tags(first, yesterday))
+    return dg.RunRequest(run_key=yesterday.isoformat(), tags=range_tags(lookback_start(oldest_new), yesterday))

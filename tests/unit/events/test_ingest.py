@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from collections import Counter
 from datetime import UTC, date, datetime
@@ -11,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from intent_tracking.events.ingest import collect, days_of, files_read, land, overlooked
+from intent_tracking.events.ingest import collect, days_of, land, overlooked
 from intent_tracking.events.quarantine import RAW_SCHEMA
 from intent_tracking.events.segment_log import SegmentLog, segments
+from intent_tracking.tables import DayTable
+from intent_tracking.tombstones import Erasures
 
 pytestmark = pytest.mark.unit
 
@@ -121,28 +124,66 @@ def test_a_file_that_holds_nothing_of_the_days_is_not_read_again(tmp_path: Path)
     assert (read, table.num_rows) == (["app/2026-01-05.jsonl", ""], 1)
 
 
-def night(home: Path, first: int, last: int) -> dict[str, list[int]]:
-    """What a run of 'first' to 'last' January names as overlooked."""
-    before = files_read(home)
-    for _ in collect(home, [date(2026, 1, day) for day in range(first, last + 1)]):
-        pass
-    found = overlooked(home, before, DAYS[0], date(2026, 1, first))
+def ingest(home: Path, *days: int) -> None:
+    raw = DayTable(home / "tables", "raw_events", RAW_SCHEMA)
+    for day, table in collect(home, [date(2026, 1, day) for day in days]):
+        raw.write(day, table)
+
+
+def late(home: Path, before: int) -> dict[str, list[int]]:
+    """The days of January until `before` that are named as overlooked, by file."""
+    days = [day for day in DAYS if day.day < before]
+    found = overlooked(home, DayTable(home / "tables", "raw_events", RAW_SCHEMA), days)
     return {name: [day.day for day in days] for name, days in found.items()}
 
 
-def test_a_file_that_lands_when_no_run_reads_its_days_any_more_is_named(tmp_path: Path) -> None:
+def test_a_file_that_lands_when_no_run_makes_its_days_any_more_is_named_until_they_are_made_again(
+    tmp_path: Path,
+) -> None:
     folder = source(tmp_path, "web", "file_date", **{"2026_01_05": event(1, "2026-01-05T10:00:00Z")})
     fields = source(tmp_path, "app", "field", log=event(2, "2026-01-04T10:00:00Z", "2026-01-05T10:00:00Z"))
-    assert night(tmp_path, 1, 5) == {}
-    assert night(tmp_path, 5, 9) == {}, "what was read is no news, whatever the days of the run"
+    ingest(tmp_path, 1, 2, 3, 4, 5)
+    assert late(tmp_path, 6) == {}
+    assert late(tmp_path, 1) == {}
 
-    (folder / "2026-01-03.jsonl").write_text(event(3, "2026-01-03T10:00:00Z"))
+    (folder / "2026-01-03.jsonl").write_text(event(3, "2026-01-02T10:00:00Z"))
     (folder / "2025-12-03.jsonl").write_text(event(9, "2025-12-03T10:00:00Z"))  # before the first day of the platform
     with (fields / "log.jsonl").open("a") as log:
         log.write("\n" + event(4, "2026-01-04T11:00:00Z", "2026-01-05T10:00:00Z"))
         log.write("\n" + event(5, "2026-01-09T11:00:00Z", "2026-01-09T11:00:00Z"))
-    assert night(tmp_path, 6, 10) == {"web/2026-01-03.jsonl": [3], "app/log.jsonl": [4]}
-    assert night(tmp_path, 3, 10) == {}, "these days were ingested again"
+    missed = {"web/2026-01-03.jsonl": [2], "app/log.jsonl": [4]}
+    for _ in range(2):
+        # A run of later days, its second try and the next night read the file of the app, and take nothing of the 4th.
+        ingest(tmp_path, 6, 7, 8, 9, 10)
+        assert late(tmp_path, 6) == missed
+    ingest(tmp_path, 4)
+    assert late(tmp_path, 6) == {"web/2026-01-03.jsonl": [2]}
+    ingest(tmp_path, 2)
+    assert late(tmp_path, 6) == {}
+
+
+def test_a_file_that_grows_after_its_days_were_made_is_named(tmp_path: Path) -> None:
+    folder = source(tmp_path, "web", "file_date", **{"2026_01_05": event(1, "2026-01-05T10:00:00Z")})
+    ingest(tmp_path, 4, 5)
+    with (folder / "2026-01-05.jsonl").open("a") as log:
+        log.write("\n" + event(2, "2026-01-04T10:00:00Z"))
+    assert late(tmp_path, 12) == {"web/2026-01-05.jsonl": [4]}
+
+
+def test_without_the_index_files_are_read_once_more_and_none_is_named_that_was_taken(tmp_path: Path) -> None:
+    source(tmp_path, "web", "file_date", **{"2026_01_05": event(1, "2026-01-05T10:00:00Z")})
+    ingest(tmp_path, 5)
+    shutil.rmtree(tmp_path / "ingest_index")
+    assert late(tmp_path, 12) == {}
+    assert (tmp_path / "ingest_index" / "web" / "2026-01-05.jsonl.json").is_file()
+
+
+def test_records_of_erased_people_are_not_missed(tmp_path: Path) -> None:
+    source(tmp_path, "web", "file_date", **{"2026_01_05": event(1, "2026-01-05T10:00:00Z")})
+    Erasures(tmp_path).request("u", datetime(2026, 1, 6, tzinfo=UTC))
+    ingest(tmp_path, 5)
+    assert late(tmp_path, 12) == {}
+    assert days_of(tmp_path, "web", [tmp_path / "landing" / "web" / "2026-01-05.jsonl"]) == {DAYS[4]: 0}
 
 
 def test_more_rows_than_memory_may_hold_come_out_the_same(tmp_path: Path) -> None:
