@@ -17,6 +17,8 @@ from intent_tracking.applications.risk.shop import Shop, complete
 
 _FILE: Final = Path(__file__).with_name("probes.yaml")
 _NOON: Final = datetime(2026, 1, 1, 12, tzinfo=UTC)
+# No currency of any shop (ISO 4217).
+_ANY_CURRENCY: Final = "XXX"
 _MUST: Final = {Decision.ALLOW: "be allowed", Decision.REVIEW: "not be blocked"}
 
 
@@ -43,12 +45,19 @@ def probes() -> tuple[Probe, ...]:
 
 
 def usual_orders(shop: Shop) -> Iterator[Probe]:
-    """The usual order of `shop` in each of its currencies: one thing, paid at once, by somebody nothing is known of."""
-    for currency, amount in shop.usual_amount.items():
+    """The usual order of `shop` in each of its currencies: one thing, paid at once, by somebody nothing is known of.
+
+    Where the stored orders tell none, also one that does: so does every order of which the value is asked about.
+    """
+    usual = list(shop.usual_amount.items())
+    if shop.main_currency == "":
+        usual.append((_ANY_CURRENCY, shop.usual_amount[""]))
+    for currency, amount in usual:
         order = Order(amount, currency, _NOON, (OrderItem("", amount, 1),))
         seen = {"session_value": amount, "session_max_quantity": 1.0, "payment_attempts": 1.0}
         values = complete(shop, seen | order_values(order), order, frozenset({currency}))
-        yield Probe(name=f"a usual order in {currency}", kind=Kind.ORDER, most=Decision.ALLOW, values=values)
+        name = f"a usual order in {currency or 'no currency'}"
+        yield Probe(name=name, kind=Kind.ORDER, most=Decision.ALLOW, values=values)
 
 
 def wrong_probes(model: RiskModel) -> list[str]:

@@ -42,7 +42,8 @@ class Shop(BaseModel):
         usual_amount: median order by currency, the currency with most orders first.
         rare_currencies: those with too few orders to know what is usual.
         main_currency: that of nearly all orders, in which amounts are taken to be that tell none; None where there is
-            no such, and they are compared with nothing.
+            no such, and they are compared with nothing. It is "" where nearly all orders tell none: then a currency
+            that none of them has told is taken for theirs.
         refund_share: lines refunded per line sold.
         item_refund_share: the same of the items that were refunded or sold often, drawn towards `refund_share`.
     """
@@ -89,10 +90,10 @@ class Shop(BaseModel):
         it knows what is usual in any.
         """
         found: dict[str, float] = {}
-        told = order.currency if order is not None else None
+        told = self._taken(order.currency) if order is not None else None
         spent = known.get("shopper_mean_value", 0.0)
         if len(currencies) < 2 and "session_value" in known:
-            usual = self._usual(next(iter(currencies), told))
+            usual = self._usual(self._taken(next(iter(currencies), told)))
             found |= _times("session_value_over_usual", known["session_value"], usual)
         if spent > 0:
             found |= _times("shopper_mean_value_over_usual", spent, self._usual(None))
@@ -109,6 +110,12 @@ class Shop(BaseModel):
             shares = [self.item_refund_share.get(line.item, self.refund_share) for line in order.items]
             found["item_refund_share"] = sum(shares) / len(shares)
         return found
+
+    def _taken(self, currency: str | None) -> str | None:
+        """The currency that one which is told stands for."""
+        if not currency or self.main_currency != "" or currency in (*self.usual_amount, *self.rare_currencies):
+            return currency
+        return self.main_currency
 
     def _usual(self, currency: str | None) -> float | None:
         """The median order in `currency`, in the main one where none is told; None where it is not known."""

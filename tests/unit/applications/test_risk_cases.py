@@ -207,6 +207,30 @@ def test_a_currency_is_the_main_one_only_of_nearly_all_orders() -> None:
     assert [shop(others).main_currency for others in (0, 2, 3, 100)] == ["EUR", "EUR", None, None]
 
 
+def test_a_shop_whose_orders_tell_no_currency_compares_an_order_that_tells_one() -> None:
+    # Cause: adapters keep the prices of a value without a currency, `/v1/risk` takes no value without one: every order
+    # asked about was in an unseen currency, and its amount was compared with nothing.
+    few = {n: {"currency": "CHF"} for n in (0, 1)}
+    orders = [
+        event(n, "purchase", n, transaction_id=f"t-{n}", items=[{**ITEM, "price": 50.0}], **few.get(n, {}))
+        for n in range(200)
+    ]
+    shop = Shop.learned(table(*orders))
+    assert (shop.main_currency, shop.rare_currencies) == ("", ("CHF",))
+    known = {"session_value": 100.0, "shopper_mean_value": 25.0}
+    wanted = {
+        "session_value_over_usual": 2.0,
+        "shopper_mean_value_over_usual": 0.5,
+        "order_value_over_usual": 2.0,
+        "order_value_over_own": 4.0,
+    }
+    told = Order(100.0, "EUR", NOON)
+    assert shop.values(known, told) == wanted | {"order_currency_unseen": 0.0}
+    assert shop.values(known, told, {"EUR"}) == wanted | {"order_currency_unseen": 0.0}
+    assert shop.values(known, Order(100.0, None, NOON)) == wanted
+    assert "order_value_over_usual" not in shop.values(known, Order(100.0, "CHF", NOON))
+
+
 def test_a_session_tells_its_currency_live_as_stored() -> None:
     tells = {"value": 20.0, "currency": "JPY"}
     events = [event(0, "view_item", 0, currency="EUR"), event(1, "add_to_cart", 20, **tells)]

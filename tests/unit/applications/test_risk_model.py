@@ -284,6 +284,14 @@ def test_a_usual_order_in_each_currency_and_a_long_visit_are_probes(cases: pa.Ta
     assert visit.startswith("somebody who looks around for half an hour and buys nothing must not be blocked")
 
 
+def test_where_orders_tell_no_currency_one_that_does_is_a_probe(cases: pa.Table) -> None:
+    shop = Shop(usual_amount={"": 50.0}, main_currency="")
+    usual = Rule(name="usual", weight=0.95, when={"order_value_over_usual": Bound(at_least=1)})
+    model, _ = learn(cases, {}, shop, POLICY.model_copy(update={"rules": (*POLICY.rules, usual)}), UNTIL)
+    wrong = {each.partition(" must ")[0] for each in wrong_probes(model)}
+    assert wrong >= {"a usual order in no currency", "a usual order in XXX"}
+
+
 def test_one_that_passes_is_written_and_knows_until_when_people_decided(tmp_path: Path) -> None:
     cases = made_up_cases(sessions=40)
     at = datetime(2026, 3, 5, tzinfo=UTC)
