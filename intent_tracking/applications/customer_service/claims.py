@@ -36,7 +36,10 @@ _PREFIXES: Final = ("un", "non", "in", "im")
 
 @dataclass(frozen=True)
 class Fact:
-    """A link, an address or a number as it was written; `value` is its one form, `unit` what a number counts."""
+    """A link, an address or a number as it was written; `value` is its one form, `unit` what a number counts.
+
+    Letters that touch a number are a unit, too (A4, 15pro): they make another thing of it.
+    """
 
     written: str
     value: str
@@ -51,7 +54,7 @@ class _Clause:
 
 
 def made_up(said: str, held: Iterable[str]) -> str | None:
-    """The first fact of `said` that none of `held` states; a number without its unit may stand for one with it.
+    """The first fact of `said` that none of `held` states; a bare number may stand for one with a unit.
 
     What `held` ask they do not state.
     """
@@ -149,9 +152,9 @@ def _plain(text: str) -> str:
 
 
 def _unit(text: str | None) -> str:
-    """The name of the unit that `text` writes, with what joins it to its number."""
+    """The unit that `text` writes, with what joins it to its number: its name, or the letters of one not listed."""
     found = _patterns().unit.match(text) if text else None
-    return found.lastgroup or "" if found is not None else ""
+    return found.lastgroup or found[0] if found is not None else ""
 
 
 def _value(number: re.Match[str]) -> str:
@@ -250,13 +253,15 @@ def _patterns() -> _Patterns:
         rf"|an?(?={joint}(?:{'|'.join(units.values())})))"
     )
     han = f"[{''.join([*_DIGITS, *_SCALES])}]+"
+    before = _either(listed["before"]["en"], listed["before"]["zh"])
     number = (
-        rf"(?P<before>[$€£¥]|\b(?:usd|eur|gbp|cny|rmb)\b)?\s*(?:百分之(?P<part>{han}|\d+)"
-        rf"|(?P<digits>\d+(?:[.,:]\d+)*)(?P<scale>[{''.join(_SCALES)}]*)|(?P<han>{han})|\b(?P<words>{words})\b)"
+        rf"(?P<before>{before}|(?<![a-z])[a-z]+(?=\d))?\s*(?:百分之(?P<part>{han}|\d+)"
+        rf"|(?P<digits>\d+(?:[.,:]\d+)*)(?P<scale>[{''.join(_SCALES)}]*)|(?P<han>{han})"
+        rf"|(?<![a-z0-9])(?P<words>{words})(?![a-z0-9]))"
     )
     return _Patterns(
         number=re.compile(number),
-        unit=re.compile(rf"[\s-]*(?:{unit})"),
+        unit=re.compile(rf"[\s-]*(?:{unit})|[a-z]+"),
         counts_nothing=_listing(listed["counts_nothing"]),
         denies=_listing(listed["denies"]),
         denies_nothing=_listing(listed["denies_nothing"]),

@@ -79,11 +79,35 @@ def test_what_counts_and_what_does_not(text: str, found: list[tuple[str, str]]) 
         ("within a month", "within a week"),
         ("within 2 days", "within 2 working days"),
         ("it costs 5 euros", "it costs $5"),
+        # Cause: no word ends between the letters of a currency and its digits, nor between English and Chinese.
+        ("the return fee is USD30", "within 30 days; the fee is $5"),
+        ("运费EUR30", "30天内"),
+        ("可在thirty天内退货", "可在7天内退货"),
+        ("up to 30 kg", "within 30 days"),
+        ("up to 30kg", "within 30 days"),
+        ("the fee is DKK30", "within 30 days"),
+        ("30日元", "30日"),
+        ("until 9 pm", "from 9 am"),
         ("within 30 days", "Can I return after 30 days? No, within 7 days."),
     ],
 )
 def test_a_unit_or_a_question_makes_another_number(said: str, held: str) -> None:
     assert made_up(said, [held]) is not None
+
+
+@pytest.mark.parametrize(
+    ("said", "held"),
+    [
+        ("the fee is 30 dollars", "the fee is USD30"),
+        ("运费USD30", "the fee is $30"),
+        ("可在thirty天内退货", "within 30 days"),
+        ("parcels of 30kg", "30公斤以内"),
+        ("within 30", "within 30 days"),
+        ("for the iPhone 15pro on A4", "iPhone 15pro, A4"),
+    ],
+)
+def test_a_number_beside_letters_is_what_they_make_of_it(said: str, held: str) -> None:
+    assert made_up(said, [held]) is None
 
 
 @pytest.mark.parametrize(
