@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
@@ -26,8 +27,11 @@ from intent_tracking.applications.recommendation.learning import (
 from intent_tracking.applications.recommendation.ranker import Ranker
 from intent_tracking.applications.recommendation.ranker_training import fit_ranker
 from intent_tracking.applications.recommendation.recommender import Recommender
-from intent_tracking.release import read_release
+from intent_tracking.artifact import ArtifactError
+from intent_tracking.release import component_directory, read_release
 from intent_tracking.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 RECALL: Final = "recall_at_20"
 RECALL_POPULAR: Final = "recall_at_20_popularity"
@@ -93,7 +97,8 @@ def build_item_index(settings: Settings, events: Events, until: date, config: In
 
     Raises:
         TooFewPurchasesError: there is not enough to train and to judge on.
-        NotBetterError: it does not beat popularity and the own past items, or falls behind the live ranker.
+        NotBetterError: it does not beat popularity and the own past items, or falls behind the live ranker, where that
+            can be read.
     """
     interactions = interactions_of(events).before(day_number(until) + 1)
     fingerprint = _fingerprint(interactions, config)
@@ -185,8 +190,16 @@ def _require_better(metrics: Mapping[str, float], tolerance: float) -> None:
 
 
 def _live_ranker(settings: Settings) -> Ranker | None:
-    """The ranker of the live index; None while none is live, or where it takes other features."""
+    """The ranker of the live index; None while none is live, or where it takes other features.
+
+    None also where the index is damaged: no service serves it, and it must go.
+    """
     release = read_release(settings.release_file)
-    if release is None or ITEM_INDEX not in release.components:
+    component = release.components.get(ITEM_INDEX) if release is not None else None
+    if component is None:
         return None
-    return ranker_of(settings.release_file.parent / release.components[ITEM_INDEX].path)
+    try:
+        return ranker_of(component_directory(settings.release_file, component))
+    except ArtifactError as error:
+        logger.warning("the new item index is judged alone, the live one cannot be read: %s", error)
+        return None

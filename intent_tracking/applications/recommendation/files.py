@@ -82,7 +82,12 @@ def load(folder: Path) -> Recommender:
 
 
 def ranker_of(folder: Path) -> Ranker | None:
-    """The ranker of an artifact by itself; None where it takes other features than are computed now."""
+    """The ranker of an artifact by itself; None where it takes other features than are computed now.
+
+    Raises:
+        ArtifactError: a file of the artifact is missing or changed.
+    """
+    verified(folder, ITEM_INDEX)
     form = json.loads((folder / _FORM).read_text(encoding="utf-8"))
     return Ranker((folder / _RANKER).read_bytes()) if tuple(form["features"]) == FEATURES else None
 

@@ -46,7 +46,9 @@ FLAT = Ranker(as_onnx([{"tree_structure": {"leaf_value": 0.0}}]))
 SMALL = IndexConfig(training_days=28, held_out_days=14, least_examples=30, most_examples=60)
 
 
-def test_equal_events_give_one_artifact_and_the_live_ranker_is_the_one_to_beat(tmp_path: Path) -> None:
+def test_equal_events_give_one_artifact_and_the_live_ranker_is_the_one_to_beat(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     settings, events = Settings(home=tmp_path), purchases()
     built = build_item_index(settings, events, UNTIL, SMALL)
     assert built.written
@@ -61,6 +63,14 @@ def test_equal_events_give_one_artifact_and_the_live_ranker_is_the_one_to_beat(t
         build_item_index(settings, events, UNTIL, replace(SMALL, tolerance=-0.5))
     assert refused.value.metrics[RECALL_LIVE] == built.metrics[RECALL]
     assert list((tmp_path / "applications" / ITEM_INDEX).iterdir()) == [built.folder]
+
+    # Cause: the ranker of a damaged index was the one to beat, so that no night could replace it.
+    (built.folder / "ranker.onnx").unlink()
+    with caplog.at_level("WARNING"):
+        alone = build_item_index(settings, events, UNTIL, replace(SMALL, tolerance=-0.5))
+    assert RECALL_LIVE not in alone.metrics
+    assert "judged alone" in caplog.text
+    assert "ranker.onnx: missing" in caplog.text
 
 
 def test_what_is_in_the_session_gets_bought_is_no_index(tmp_path: Path) -> None:
