@@ -24,7 +24,7 @@ from intent_tracking.applications.marketing.rules import (
     MarketingRules,
     ReadyToBuy,
 )
-from intent_tracking.applications.marketing.words import Reason, Values, presentable
+from intent_tracking.applications.marketing.words import TRAITS, Reason, Values, presentable
 from intent_tracking.prediction_log import PREDICTION_SCHEMA
 from intent_tracking.sessions.sessionise import SESSION_SCHEMA
 from intent_tracking.text.language import Language
@@ -107,22 +107,13 @@ def gather(
     return Evidence(database, day, *_scored(database, day, model))
 
 
-# What a feature says for itself; the others only count.
-_TOLD: Final = frozenset(
-    {
-        "days_since_order", "orders", "order_days", "order_rate", "cadence", "overdue", "orders_30d",
-        "orders_90d", "visits_7d", "visits_30d", "days_since_visit", "views_7d", "carts_7d",
-    }
-)  # fmt: skip
-
-
 def _scored(
     database: duckdb.DuckDBPyConnection, day: date, model: PropensityModel
 ) -> tuple[dict[str, float], Callable[[str], tuple[Reason, ...]]]:
     """The propensity of each shopper, and what speaks most for a purchase; of the figures no more is kept."""
     features = model.weights.features
     column = np.array([list(FEATURES).index(name) for name in features])
-    is_told = np.array([name in _TOLD for name in features])
+    is_told = np.array([name in TRAITS for name in features])
     chances: dict[str, float] = {}
     place: dict[str, tuple[int, int]] = {}
     kept: list[tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]] = []

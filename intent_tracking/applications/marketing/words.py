@@ -71,6 +71,21 @@ OFFERS: Final[Mapping[str, tuple[str, ...]]] = {
 """What a rule may suggest; each needs a message."""
 
 
+_REASONS: Final = frozenset(
+    {
+        "viewed", "carted", "likely_back", "unlikely_back", "brand", "new_items", "lapsed", "propensity",
+        "bargain_intent", "coupons", "low_prices",
+    }
+)  # fmt: skip
+TRAITS: Final = frozenset(
+    {
+        "days_since_order", "orders", "order_days", "order_rate", "cadence", "overdue", "orders_30d",
+        "orders_90d", "visits_7d", "visits_30d", "days_since_visit", "views_7d", "carts_7d",
+    }
+)  # fmt: skip
+"""Features of the propensity model that say something for themselves; the others only count."""
+
+
 class Words(Declared):
     """The content of `messages.yaml`.
 
@@ -86,9 +101,9 @@ class Words(Declared):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        missing = _REASONS - self.reasons.keys()
-        if missing:
-            raise ValueError(f"reasons: {', '.join(sorted(missing))} is missing")
+        for part, needed, given in (("reasons", _REASONS, self.reasons), ("traits", TRAITS, self.traits)):
+            if missing := needed - given.keys():
+                raise ValueError(f"{part}: {', '.join(sorted(missing))} is missing")
         if twice := self.reasons.keys() & self.traits.keys():
             raise ValueError(f"traits: {', '.join(sorted(twice))} is a reason too; a name stands for one thing")
         return self
@@ -123,14 +138,6 @@ class Words(Declared):
         """A reason in words; a trait stands under `traits`, the others under `reasons`."""
         phrase = self.traits.get(reason.key) or self.reasons[reason.key]
         return fill(phrase.in_language(language), language, reason.values)
-
-
-_REASONS: Final = frozenset(
-    {
-        "viewed", "carted", "likely_back", "unlikely_back", "brand", "new_items", "lapsed", "propensity",
-        "bargain_intent", "coupons", "low_prices",
-    }
-)  # fmt: skip
 
 
 def fill(template: str, language: Language, values: Values) -> str:

@@ -516,6 +516,16 @@ def test_words_that_a_rule_cannot_fill_in_are_refused(tmp_path: Path) -> None:
         read_words(tmp_path).check(shipped_rules())
 
 
+@pytest.mark.parametrize(("part", "name"), [("reasons", "propensity"), ("traits", "order_rate")])
+def test_words_that_lack_a_reason_or_a_trait_are_refused(tmp_path: Path, part: str, name: str) -> None:
+    # Cause: a missing trait was a KeyError at the first member of whom it spoke.
+    own = read_words(tmp_path / "none").model_dump()
+    del own[part][name]
+    (tmp_path / "messages.yaml").write_text(yaml.safe_dump(own))
+    with pytest.raises(MarketingError, match=rf"messages\.yaml.*{part}: {name} is missing"):
+        read_words(tmp_path)
+
+
 def test_a_home_without_anything_has_empty_audiences(tmp_path: Path) -> None:
     with history([], end_of(DAY), lines=True) as database:
         evidence = gather(database, DAY, sessions=[], predictions=[], prices=NO_PRICES, model=MODEL)
