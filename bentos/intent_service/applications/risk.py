@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Final, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from bentos.intent_service.openapi import Operation
@@ -22,13 +22,19 @@ from intent_tracking.applications.risk.wording import DEFAULT_LANGUAGE, in_words
 from intent_tracking.events.contract import MAX_ITEMS, Currency, Identifier, Item, Label, Money
 
 
+class OrderLine(Item):
+    """An item of an event, checked as strictly as the rest of the request: 12 is a price, and "12" is none."""
+
+    model_config = ConfigDict(strict=True)
+
+
 class Transaction(Record):
     """An order that is about to be placed, in the words of the `params` of a `purchase`."""
 
     transaction_id: Identifier | None = None
     value: Money | None = None
     currency: Currency | None = None
-    items: Annotated[list[Item], Field(max_length=MAX_ITEMS, default_factory=list)]
+    items: Annotated[list[OrderLine], Field(max_length=MAX_ITEMS, default_factory=list)]
     coupon: Label | None = None
     payment_type: Label | None = None
     shipping_tier: Label | None = None

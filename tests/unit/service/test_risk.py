@@ -143,6 +143,8 @@ def test_a_shopper_nobody_knows_is_no_risk(asked: TestClient) -> None:
         {"transaction": {}},
         {"transaction": {"value": 5.0}},
         {"transaction": {"value": "5", "currency": "EUR"}},
+        {"transaction": {"items": [{"item_id": "i", "price": "5"}]}},
+        {"transaction": {"items": [{"item_id": "i", "quantity": True}]}},
         {"transaction": {"value": -1.0, "currency": "EUR"}},
         {"transaction": {"value": 5.0, "currency": "EUR", "colour": "red"}},
         {"transaction": {"items": [{"price": 5.0}]}},
