@@ -27,6 +27,7 @@ class ErrorCode(StrEnum):
     TOO_MANY_REQUESTS = "too_many_requests"
     NO_MODEL = "no_model"
     NOT_RELEASED = "not_released"
+    NOT_CONFIGURED = "not_configured"
     STORAGE = "storage"
     TIMEOUT = "timeout"
     OVERLOADED = "overloaded"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from pydantic import Field
@@ -62,13 +61,13 @@ async def answer_recommend(runtime: Runtime, request: RecommendRequest) -> Recom
 
     Raises:
         RequestError: no model or no item_index is released, or the shop's rules cannot be used.
-        OSError, sqlite3.Error: the session state or the online store cannot be read.
+        OSError, sqlite3.Error: the session state, the online store or the home cannot be read.
     """
     live = runtime.application(ITEM_INDEX, LiveIndex)
     shopper = await runtime.shoppers.now(request.session_id, request.user_id)
     row = await runtime.shoppers.derived(USER_ITEMS, shopper.shopper_id) if shopper.shopper_id is not None else None
     history = History.from_json(str(row.values["items"])) if row is not None else History()
-    rules = _rules(runtime.settings.recommendation_rules)
+    rules = await _rules(runtime)
     question = _question(shopper, history, request, rules.least_probability)
     answer = await runtime.in_thread(live.recommender.recommend, question, rules)
     return RecommendAnswer(
@@ -78,13 +77,14 @@ async def answer_recommend(runtime: Runtime, request: RecommendRequest) -> Recom
     )
 
 
-def _rules(path: Path) -> Rules:
+async def _rules(runtime: Runtime) -> Rules:
+    path = runtime.settings.recommendation_rules
     try:
-        return live_rules(path).current()
+        return await runtime.in_storage(live_rules(path).current)
     except RulesError as error:
         raise RequestError(
             503,
-            ErrorCode.STORAGE,
+            ErrorCode.NOT_CONFIGURED,
             f"{path.name} cannot be used: mend it; the log of the service says what is wrong in it",
             headers={"Retry-After": "5"},
         ) from error

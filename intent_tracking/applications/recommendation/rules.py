@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Mapping
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
@@ -114,35 +115,59 @@ def read_rules(path: Path) -> Rules:
     return _FILE.read_over(path) if path.exists() else shipped_rules()
 
 
+_Stamp: TypeAlias = tuple[int, ...]
+
+
 class LiveRules:
-    """The rules at this moment: the file is read again when it has changed.
+    """The rules at this moment: the file is read again when it has changed. Safe for several threads.
 
     A file that cannot be used is logged and leaves the rules as they were. Where none was usable since the start there
-    are none: those shipped would show what the shop has taken from sale.
+    are none: those shipped would show what the shop has taken from sale. What is wrong in a file is remembered until
+    it changes; one that could not be opened is tried again each time.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._seen: tuple[int, int, int] | None = None
+        self._reading = threading.Lock()
+        self._seen: _Stamp | None = None
         self._rules: Rules | None = None
+        self._refusal = ""
+        self._refused: _Stamp | None = None
 
     def current(self) -> Rules:
-        """The rules that hold now.
+        """The rules that hold now. It waits for the disk; while one thread reads, others go on with the rules before.
 
         Raises:
             RulesError: the file cannot be used, and could not since the start.
+            OSError: its folder cannot be looked into.
         """
-        found = _stamp(self._path)
-        if found != self._seen or self._rules is None:
-            changed, self._seen = found != self._seen, found
-            try:
-                self._rules = read_rules(self._path)
-            except RulesError as error:
-                if changed:
-                    logger.error("ALERT: a file of rules of recommendations is refused: %s", error)
-                if self._rules is None:
-                    raise
-        return self._rules
+        held = self._rules
+        if held is None:
+            self._reading.acquire()
+        elif not self._reading.acquire(blocking=False):
+            return held
+        try:
+            found = _stamp(self._path)
+            if found != self._seen:
+                self._read(found)
+            if self._rules is None:
+                raise RulesError(self._refusal)
+            return self._rules
+        finally:
+            self._reading.release()
+
+    def _read(self, found: _Stamp) -> None:
+        try:
+            self._rules = read_rules(self._path)
+            self._seen = found
+        except RulesError as error:
+            self._refusal = str(error)
+            if found != self._refused:
+                logger.error("ALERT: a file of rules of recommendations is refused: %s", error)
+            self._refused = found
+            # Too many open files, for one, says nothing of the file.
+            if not isinstance(error.__cause__, OSError):
+                self._seen = found
 
 
 @cache
@@ -151,9 +176,10 @@ def live_rules(path: Path) -> LiveRules:
     return LiveRules(path)
 
 
-def _stamp(path: Path) -> tuple[int, int, int] | None:
+def _stamp(path: Path) -> _Stamp:
+    """Differs where the file may have changed; that of a missing one is empty."""
     try:
         found = path.stat()
     except FileNotFoundError:
-        return None
+        return ()
     return found.st_mtime_ns, found.st_ino, found.st_size

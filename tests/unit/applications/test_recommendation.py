@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import resource
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -443,6 +446,58 @@ def test_a_file_that_is_broken_from_the_start_is_not_taken_for_none(
     assert len(caplog.records) == 1
     file.write_text("exclude: {items: [RECALLED-1]}\n")
     assert live.current().exclude.items == {"RECALLED-1"}
+
+
+def test_a_file_is_read_once_until_it_changes_also_where_it_is_broken(tmp_path: Path) -> None:
+    # Cause: a long file that was broken from the start was parsed at every request.
+    file = tmp_path / "recommendation.yaml"
+    live = LiveRules(file)
+    for written, same_stamp in (
+        ("least_shopper: 1\n", "least_shoppers: 1"),
+        ("least_shoppers: 33", "least_shoppers: 44"),
+    ):
+        file.write_text(written)
+        found = file.stat()
+        first = read_or_refused(live)
+        file.write_text(same_stamp)
+        os.utime(file, ns=(found.st_atime_ns, found.st_mtime_ns))
+        assert read_or_refused(live) == first
+    assert first == 33
+
+
+def test_a_file_that_could_not_be_opened_is_tried_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = tmp_path / "recommendation.yaml"
+    file.write_text("least_shoppers: 1\n")
+    live = LiveRules(file)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        refused = [read_or_refused(live) for _ in range(2)]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert refused == [f"{file}: cannot be read: Too many open files"] * 2
+    assert len(caplog.records) == 1
+    assert live.current().least_shoppers == 1
+
+
+def read_or_refused(live: LiveRules) -> int | str:
+    try:
+        return live.current().least_shoppers
+    except RulesError as error:
+        return str(error)
+
+
+def test_while_one_thread_reads_the_others_go_on_with_the_rules_before(tmp_path: Path) -> None:
+    file = tmp_path / "recommendation.yaml"
+    live = LiveRules(file)
+    before = live.current()
+    os.mkfifo(file)  # read as slowly as it is written
+    with ThreadPoolExecutor(1) as threads:
+        reads = threads.submit(live.current)
+        with file.open("w") as writing:  # opens when the other end is open
+            assert live.current() is before
+            writing.write("out_of_stock: [left-1]\n")
+        assert reads.result(30).out_of_stock == {"left-1"}
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import threading
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,6 +14,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from bentos.intent_service.applications.recommend import RecommendAnswer, RecommendRequest, answer_recommend
 from bentos.intent_service.runtime import Runtime
 from intent_tracking.applications.recommendation.history import History, Visit
 from intent_tracking.applications.recommendation.interactions import Reach
@@ -86,11 +91,36 @@ def test_rules_that_cannot_be_used_from_the_start_stop_recommendations(home: Pat
     running = Runtime(Settings(home=home), FakePredictor.load)
     running.start()
     client = client_of(running)
-    told = error(client.post("/v1/recommend", json={"k": 3}), 503, "storage")["message"]
+    told = error(client.post("/v1/recommend", json={"k": 3}), 503, "not_configured")["message"]
     assert told.startswith("recommendation.yaml cannot be used: mend it")
     rules.write_text("exclude: {items: [RECALLED-1]}\n")
     assert len(recommend(client, k=3)["items"]) == 3
     running.close()
+
+
+def test_other_requests_are_answered_while_the_rules_are_read(shared_runtime: Runtime) -> None:
+    # Cause: the file was parsed on the event loop; at each change of a long one every request stood still for seconds.
+    rules = shared_runtime.settings.recommendation_rules
+    os.mkfifo(rules)  # read as slowly as it is written
+
+    async def ask() -> RecommendAnswer:
+        answering = asyncio.create_task(answer_recommend(shared_runtime, RecommendRequest(k=1)))
+        while not answering.done():
+            with suppress(OSError):  # nobody reads yet
+                writing = os.open(rules, os.O_WRONLY | os.O_NONBLOCK)
+                os.write(writing, b"default_strategy: none\n")
+                os.close(writing)
+                return await answering
+            await asyncio.sleep(0.01)
+        pytest.fail("the event loop stood still")
+
+    late = threading.Timer(5, rules.write_text, ["default_strategy: none\n"])
+    late.start()
+    try:
+        assert asyncio.run(ask()).strategy == "none"
+    finally:
+        late.cancel()
+        rules.unlink()
 
 
 def test_what_is_stored_of_a_shopper_counts(shared: TestClient, shared_runtime: Runtime) -> None:
