@@ -41,13 +41,14 @@ class _Record(BaseModel):
 class Pending(_Record):
     """The names that the work needs until it is done.
 
-    `devices` are the anonymous ids seen with the person, whoever else used them; `event_ids` those of events that are
-    erased already, by which labels are found.
+    `devices` are the anonymous ids seen with the person, whoever else used them; `event_ids` and `session_ids` those of
+    events that are erased already, by which labels are found.
     """
 
     user_id: str
     devices: tuple[str, ...] = ()
     event_ids: tuple[str, ...] = ()
+    session_ids: tuple[str, ...] = ()
 
 
 class Remaining(_Record):
@@ -171,6 +172,7 @@ class Erasures:
         removed: Mapping[str, int] | None = None,
         devices: Iterable[str] = (),
         event_ids: Iterable[str] = (),
+        session_ids: Iterable[str] = (),
     ) -> None:
         """Remember what was found or removed for a request; before a removal, what nobody could find after it."""
         with self._locked():
@@ -186,6 +188,7 @@ class Erasures:
                     update={
                         "devices": tuple(sorted({*pending.devices, *devices})),
                         "event_ids": tuple(sorted({*pending.event_ids, *event_ids})),
+                        "session_ids": tuple(sorted({*pending.session_ids, *session_ids})),
                     }
                 )
             self._write(erasure.model_copy(update={"removed": counts, "pending": pending}))

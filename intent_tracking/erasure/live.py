@@ -13,7 +13,7 @@ from typing import Final
 import orjson
 
 from intent_tracking.erasure.lines import erase_log_lines
-from intent_tracking.events.erased import erases_line, told_by
+from intent_tracking.events.erased import Told, erases_line, told_by
 from intent_tracking.events.segment_log import ERASED, read_segment, segments
 from intent_tracking.features.declaration import Entity
 from intent_tracking.features.online import remove_online
@@ -66,9 +66,9 @@ def erase_live(
     devices: set[str] = set()
 
     def erase_logged(segment: Path) -> dict[str, int]:
-        found, event_ids = _told_by(segment, user_id)
-        erasures.note(erasure.request, devices=found, event_ids=event_ids)
-        devices.update(found)
+        told = _told_by(segment, user_id)
+        erasures.note(erasure.request, devices=told.devices, event_ids=told.event_ids, session_ids=told.session_ids)
+        devices.update(told.devices)
         return erase_events(segment, tombstones, person)
 
     logged = _erased(EVENT_LOG, segments(settings.event_log), user_id, until, erase_logged)
@@ -154,8 +154,7 @@ def _erased(
     return Removed(place, records)
 
 
-def _told_by(segment: Path, user_id: str) -> tuple[set[str], set[str]]:
-    """Anonymous ids seen with the user, and the ids of the user's events."""
+def _told_by(segment: Path, user_id: str) -> Told:
     needle = _written(user_id)
     lines = (line.data for line in read_segment(segment) if needle in line.data)
     return told_by(lines, lambda user: user == user_id)

@@ -28,8 +28,9 @@ from intent_tracking.erasure.rows import RAW_TABLES, erase_day, erase_examples, 
 from intent_tracking.events.adapters import get_adapter
 from intent_tracking.events.adapters.base import log_format
 from intent_tracking.events.adapters.columns import ColumnsAdapter, lines_of
-from intent_tracking.events.erased import erased_by
+from intent_tracking.events.erased import erased_by, logged
 from intent_tracking.events.ingest import Arrivals, decoded, read_file
+from intent_tracking.events.segment_log import read_segment, segments
 from intent_tracking.events.sources import LogFile, log_files
 from intent_tracking.prediction_log import prediction_segments
 from intent_tracking.sessions.state import SessionStore, new_session_id
@@ -191,27 +192,45 @@ def _erase_truth(path: Path, tombstones: Tombstones) -> Counter[str]:
 
 
 def _owned(settings: Settings, pending: Iterable[Erasure], tombstones: Tombstones) -> dict[str, str]:
-    """Ids of events and sessions of those whose erasure is pending, with the request."""
+    """Ids of events and sessions of those whose erasure is pending, with the request.
+
+    A session that began on a device without a user is the person's if the person logged in then. Where the device is
+    shared and no table says whose it became, it may be the person's.
+    """
     owners: dict[str, str] = {}
-    shoppers: dict[str, str] = {}
+    named: dict[str, str] = {}
+    begun: dict[str, str] = {}
     for erasure in pending:
         if erasure.pending is None:
             continue
-        user = erasure.pending.user_id
-        named = (user, *(f"{ANONYMOUS}{device}" for device in erasure.pending.devices))
-        # Of the devices the own ones alone have a tombstone.
-        shoppers |= {each: erasure.request for each in named if tombstones.of(each) in tombstones.until}
-        for event_id in erasure.pending.event_ids:
-            owners[event_id] = erasure.request
-            # Any event may have begun a session, whose id the service made of it.
-            owners[new_session_id(user, None, event_id, taken=False)] = erasure.request
+        names = (erasure.pending.user_id, *(f"{ANONYMOUS}{device}" for device in erasure.pending.devices))
+        named |= dict.fromkeys(names, erasure.request)
+        owners |= dict.fromkeys((*erasure.pending.event_ids, *erasure.pending.session_ids), erasure.request)
+        # Any event may have begun a session, whose id the service made of it.
+        begun |= {_begun(name, each): erasure.request for each in erasure.pending.event_ids for name in names}
+    # Of the devices the own ones alone have a tombstone.
+    shoppers = {name: request for name, request in named.items() if tombstones.of(name) in tombstones.until}
+    for segment in segments(settings.event_log):
+        for event in logged(line.data for line in read_segment(segment)):
+            shopper = event.identity.shopper_id
+            if shopper in named:
+                begun[_begun(shopper, event.event_id)] = named[shopper]
+            if shopper in shoppers:
+                known = (event.event_id, event.session_id)
+                owners |= {each: shoppers[shopper] for each in known if each is not None}
     for table, names in (("validated_events", ("event_id", "session_id")), ("sessions", ("session_id",))):
         for _, _, part in _parts(settings.tables, table):
             rows = pq.ParquetFile(part).read(columns=["shopper_id", *names])
             for shopper, *ids in zip(*rows.to_pydict().values(), strict=True):
                 if shopper in shoppers:
                     owners |= {each: shoppers[shopper] for each in ids if each is not None}
-    return owners
+                elif table == "sessions":
+                    begun.pop(ids[0], None)
+    return begun | owners
+
+
+def _begun(shopper: str, event_id: str) -> str:
+    return new_session_id(shopper, None, event_id, taken=False)
 
 
 def _parts(root: Path, table: str = "*") -> list[tuple[str, date, Path]]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 import orjson
 
-from intent_tracking.events.adapters import Adapter
+from intent_tracking.events.adapters import Adapter, Identity
 from intent_tracking.events.adapters.native import NativeAdapter
 from intent_tracking.events.contract import Event, shopper_id
 from intent_tracking.events.quarantine import Quarantined, refuse
@@ -62,18 +63,43 @@ def erases_line(tombstones: Tombstones, line: bytes) -> str | None:
     return erased_by(tombstones, _NATIVE, text, document, times.event_time, times.received_time)
 
 
-def told_by(lines: Iterable[bytes], is_person: Callable[[str], bool]) -> tuple[set[str], set[str]]:
-    """What lines of the event log alone may tell of a person: the anonymous ids seen with the user, the events' ids."""
-    devices: set[str] = set()
-    event_ids: set[str] = set()
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """What a line of the event log tells of one event: whose it is, its id, and that of the session where one is given."""
+
+    identity: Identity
+    event_id: str
+    session_id: str | None
+
+
+def logged(lines: Iterable[bytes]) -> Iterator[Logged]:
+    """The events that lines of the event log tell of; none of an unreadable line."""
     for line in lines:
         document = _decoded(line)
-        for identity in _NATIVE.identities(document):
-            if identity.user_id is not None and is_person(identity.user_id) and isinstance(document, dict):
-                event_ids.add(str(document.get("event_id")))
-                if identity.anonymous_id is not None:
-                    devices.add(identity.anonymous_id)
-    return devices, event_ids
+        if isinstance(document, dict):
+            session_id = document.get("session_id")
+            given = None if session_id is None else str(session_id)
+            for identity in _NATIVE.identities(document):
+                yield Logged(identity, str(document.get("event_id")), given)
+
+
+@dataclass(frozen=True)
+class Told:
+    """What lines alone may tell of a person: anonymous ids seen with the user, and ids of events and given sessions."""
+
+    devices: frozenset[str]
+    event_ids: frozenset[str]
+    session_ids: frozenset[str]
+
+
+def told_by(lines: Iterable[bytes], is_person: Callable[[str], bool]) -> Told:
+    """What lines of the event log tell of the shoppers that `is_person` names."""
+    found = [each for each in logged(lines) if is_person(each.identity.shopper_id)]
+    return Told(
+        devices=frozenset(each.identity.anonymous_id for each in found if each.identity.anonymous_id is not None),
+        event_ids=frozenset(each.event_id for each in found),
+        session_ids=frozenset(each.session_id for each in found if each.session_id is not None),
+    )
 
 
 def without_erased(lines: Sequence[bytes], erasures: Erasures) -> list[bytes]:
@@ -91,11 +117,11 @@ def without_erased(lines: Sequence[bytes], erasures: Erasures) -> list[bytes]:
             taken.setdefault(request, []).append(line)
     for request, erased in taken.items():
 
-        def is_person(user_id: str, request: str = request) -> bool:
-            return tombstones.requests.get(tombstones.of(user_id)) == request
+        def is_person(shopper_id: str, request: str = request) -> bool:
+            return tombstones.requests.get(tombstones.of(shopper_id)) == request
 
-        devices, event_ids = told_by(erased, is_person)
-        erasures.note(request, devices=devices, event_ids=event_ids)
+        told = told_by(erased, is_person)
+        erasures.note(request, devices=told.devices, event_ids=told.event_ids, session_ids=told.session_ids)
     return kept
 
 

@@ -287,6 +287,37 @@ def test_nothing_of_a_person_is_left_anywhere_and_all_of_the_others_is(
             assert all(a == b or a["source_file"][:4] in moved for a, b in rows)
 
 
+def test_labels_go_with_sessions_that_no_table_has_yet_whatever_their_ids_were_made_of(
+    client: TestClient, settings: Settings
+) -> None:
+    # Cause: only ids were known that the service makes of the user's own events, not of those before a login.
+    sessions: dict[str, str] = {}
+    logins = [
+        ("bob", TABLET, BOB, 0),
+        ("stranger", "d-x", "u-7", 0),
+        ("own", PHONE, ANN, 0),
+        ("shared", TABLET, ANN, 3),
+    ]
+    for name, device, user, hours in logins:
+        at = (NOW - timedelta(hours=hours, seconds=90)).isoformat()
+        visit = [event(f"{name}-{each}", each, device) | {"event_time": at} for each in (None, user)]
+        ((sessions[name],),) = [{each["session_id"] for each in track(client, *visit)["sessions"]}]
+        if name == "bob":
+            ingest(settings)
+    given = track(client, event("given", ANN) | {"session_id": "tab-5"})["sessions"][0]["session_id"]
+    labels = [*sessions.values(), given]
+    settings.annotations.mkdir()
+    (settings.annotations / "a.jsonl").write_text("".join(json.dumps({"session_id": each}) + "\n" for each in labels))
+
+    erase(client, ANN)
+    run_job(settings)
+
+    left = [
+        json.loads(line)["session_id"] for line in (settings.annotations / "a.jsonl").read_text().splitlines() if line
+    ]
+    assert left == [sessions["bob"], sessions["stranger"]]
+
+
 def test_a_grouped_order_goes_with_all_its_lines_and_the_number_elsewhere_is_told(
     client: TestClient, settings: Settings, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
