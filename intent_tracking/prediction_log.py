@@ -24,6 +24,7 @@ import numpy.typing as npt
 import orjson
 import pyarrow as pa
 
+from intent_tracking.events.segment_log import ERASED
 from intent_tracking.tables import ROW_GROUP_ROWS
 
 logger = logging.getLogger(__name__)
@@ -54,7 +55,6 @@ PREDICTION_SCHEMA = pa.schema(list(_COLUMNS.items()))
 # Four digits keep cosines to 1e-4 and halve the size of a segment.
 EMBEDDING_DIGITS = 4
 _TIMES = ("event_time", "served_at")
-_ERASED = b" "
 # Where a prediction stands: the byte at which its line begins in the segment of that number.
 _PLACE: Mapping[str, pa.DataType] = {"segment": pa.int32(), "offset": pa.int64()}
 _INDEX = pa.schema([*((name, _COLUMNS[name]) for name in ("event_time", "prediction_id")), *_PLACE.items()])
@@ -289,7 +289,7 @@ def _index(path: Path, segment: int) -> pa.Table:
         for number, line in enumerate(file, start=1):
             if not line.endswith(b"\n"):
                 break
-            if not line.startswith(_ERASED):
+            if not line.startswith(ERASED):
                 try:
                     row = _row(line)
                     known = {name: row[name] for name in ("event_time", "prediction_id")}
@@ -311,7 +311,7 @@ def _read(paths: Sequence[Path], index: pa.Table) -> pa.RecordBatch:
             for place in np.flatnonzero(segments == segment):
                 file.seek(offsets[place])
                 line = file.readline()
-                if not line.startswith(_ERASED):  # since it was indexed
+                if not line.startswith(ERASED):  # since it was indexed
                     rows[int(place)] = _row(line)
     return pa.RecordBatch.from_pylist([rows[place] for place in sorted(rows)], schema=PREDICTION_SCHEMA)
 
