@@ -22,6 +22,10 @@ class ReleaseRefusedError(ServiceError):
     """The service would not serve a release: its artifact is damaged, or its golden requests are answered otherwise."""
 
 
+class ReleaseSupersededError(ServiceError):
+    """A later release is served that names something else: whether the service would have served this one is open."""
+
+
 @dataclass(frozen=True)
 class ServedRelease:
     """What the service says that it serves. A service that runs without a model serves number 0."""

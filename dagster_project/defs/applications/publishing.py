@@ -30,6 +30,7 @@ def publish_application(settings: Settings, service: IntentService, kind: str, f
     Raises:
         ArtifactError: the artifact is incomplete or damaged; nothing was published.
         ReleaseRefusedError: the service would not serve it; what this call published is withdrawn.
+        ReleaseSupersededError: it was rolled back before it was seen to be served.
         ServiceError: the service did not switch in time; the release stands.
     """
     verified(folder, kind)

@@ -73,7 +73,7 @@ def settled_days() -> timedelta:
 
 
 def learnable_on(days: Sequence[date]) -> date:
-    """The day at whose end `LEARN_DAYS` drifted days can be learned from; if too few have drifted, the next ones do."""
+    """The day at whose end `LEARN_DAYS` of `days`, one or more, can be learned from; if they are fewer, the next ones are."""
     missing = max(LEARN_DAYS - len(days), 0)
     return (days[-1] + timedelta(days=missing) if missing else days[LEARN_DAYS - 1]) + settled_days()
 
@@ -139,6 +139,11 @@ def drift_sensor(
     last_day = (newest - timedelta(days=1)).date()
     window = timedelta(days=LOOKBACK_DAYS + ExamplesConfig().window_days - 1)
     days = drifted_days(history, since=last_day - window)
+    if not days:
+        return dg.SkipReason(
+            f"{decision.reason}; no window since {last_day - window} has a verdict, and a retraining learns from no "
+            "older day" + told
+        )
     if last_day < learnable_on(days):
         old_enough = sum(day + settled_days() <= last_day for day in days)
         return dg.SkipReason(

@@ -17,6 +17,7 @@ def deploy(
         ArtifactError: the artifact is incomplete or damaged; nothing was published.
         ReleaseRefusedError: the service would not serve it; what this call published is withdrawn, what was published
             meanwhile stays.
+        ReleaseSupersededError: it was rolled back before it was seen to be served.
         ServiceError: the service did not switch in time; the release stands, and rollback_job takes it back.
     """
     directory = settings.models / version

@@ -3,6 +3,7 @@
 import dagster as dg
 from pydantic import Field
 
+from dagster_project.defs.serving.releasing import wait_until_served
 from dagster_project.resources.alerts import Alerts
 from dagster_project.resources.service import IntentService
 from intent_tracking.artifact import INTENT_MODEL
@@ -34,7 +35,7 @@ def roll_back(
     intent_service: dg.ResourceParam[IntentService],
     alerts: dg.ResourceParam[Alerts],
 ) -> None:
-    """Raises ServiceError when a running service does not switch in time."""
+    """Raises ServiceError when a running service does not switch in time, or serves another release by then."""
     from intent_tracking.release import read_release, rollback
 
     before = read_release(settings.release_file)
@@ -42,7 +43,8 @@ def roll_back(
     versions = ", ".join(f"{name} {component.version}" for name, component in release.components.items())
     back = went_back(before, release)
     context.log.info("release %s: went back: %s", release.number, back)
-    served = intent_service.wait_for(release.number, config.timeout_seconds)
+    kinds = release.components if config.component is None else [config.component]
+    served = wait_until_served(settings, intent_service, release, kinds, config.timeout_seconds)
     context.add_output_metadata(
         {
             "release": release.number,

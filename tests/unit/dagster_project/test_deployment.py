@@ -8,9 +8,15 @@ import pytest
 from dagster_project.defs.serving.deployment import deploy
 from dagster_project.defs.serving.jobs import rollback_job, went_back
 from dagster_project.resources.alerts import Alerts
-from dagster_project.resources.service import REFUSED_HEADER, IntentService, ReleaseRefusedError, ServiceError
+from dagster_project.resources.service import (
+    REFUSED_HEADER,
+    IntentService,
+    ReleaseRefusedError,
+    ReleaseSupersededError,
+    ServiceError,
+)
 from intent_tracking.artifact import ArtifactError, write_manifest
-from intent_tracking.release import Component, publish, read_release
+from intent_tracking.release import Component, publish, read_release, rollback
 from intent_tracking.settings import Settings
 from tests.artifacts import tiny_artifact
 from tests.fakes.release_server import release_server
@@ -30,6 +36,13 @@ def settings(tmp_path) -> Settings:
 
 def live(settings):
     return read_release(settings.release_file).components["intent_model"].version
+
+
+def answer_index(settings, version) -> Component:
+    folder = settings.applications / "answer_index" / version
+    folder.mkdir(parents=True)
+    write_manifest(folder, kind="answer_index", version=version, code_version="0", dataset_fingerprint="none")
+    return Component.of(folder)
 
 
 def test_without_a_running_service_the_release_file_is_the_deployment(settings):
@@ -90,6 +103,36 @@ def test_a_service_that_switches_is_reported(settings):
     assert served.model_version == "v1"
 
 
+@pytest.mark.parametrize(("component", "is_served"), [("intent_model", False), ("answer_index", True)])
+def test_a_deployment_that_is_rolled_back_before_it_is_seen_counts_where_what_it_released_is_served(
+    settings, component, is_served
+):
+    # Cause: any later release ended the wait as a success, also one that went back from a model that was refused.
+    model = Component.of(settings.models / "v1")
+    for version in ("old", "new"):
+        publish(
+            settings.release_file, {"intent_model": model, "answer_index": answer_index(settings, version)}, version
+        )
+
+    def answer():
+        if read_release(settings.release_file).number == 3:
+            rollback(settings.release_file, "by hand", component=component)
+        number = read_release(settings.release_file).number
+        return 200, {"number": 2 if number == 3 else number, "model_version": "v", "refused": None}
+
+    with release_server(answer) as address:
+        service = IntentService(address)
+        if is_served:
+            _, served = deploy(settings, service, "v2", "retrained", 10)
+            assert served.number == 4
+        else:
+            with pytest.raises(
+                ReleaseSupersededError, match=r"release 4 \(rollback of intent_model to release 2: by hand"
+            ):
+                deploy(settings, service, "v2", "retrained", 10)
+    assert live(settings) == ("v2" if is_served else "v1")
+
+
 def test_a_damaged_artifact_is_not_published(settings):
     labels = settings.models / "v1" / "labels.json"
     labels.write_text(json.dumps({}))
@@ -99,15 +142,11 @@ def test_a_damaged_artifact_is_not_published(settings):
 
 
 def test_a_rollback_of_one_kind_says_what_went_back(settings, caplog):
-    def index(version):
-        folder = settings.applications / "answer_index" / version
-        folder.mkdir(parents=True)
-        write_manifest(folder, kind="answer_index", version=version, code_version="0", dataset_fingerprint="none")
-        return Component.of(folder)
-
     model = Component.of(settings.models / "v1")
     for version in ("old", "new"):
-        publish(settings.release_file, {"intent_model": model, "answer_index": index(version)}, version)
+        publish(
+            settings.release_file, {"intent_model": model, "answer_index": answer_index(settings, version)}, version
+        )
     result = rollback_job.execute_in_process(
         run_config={"ops": {"roll_back": {"config": {"reason": "why", "component": "answer_index"}}}},
         resources={"settings": settings, "intent_service": NOBODY, "alerts": Alerts()},

@@ -311,3 +311,12 @@ def test_a_release_of_an_application_does_not_make_the_model_younger(settings, i
         path.write_text(again.model_dump_json(exclude_none=True))
     measured(settings, 0, drifted=True, model="v1")
     assert "but v1 answers" in why_not(settings, instance)
+
+
+def test_a_drift_that_no_verdict_has_followed_for_as_long_as_a_training_looks_back_asks_for_nothing(settings, instance):
+    # Cause: windows with a verdict were all older than the days that a training learns from, and the tick failed.
+    drifting(settings, 0, 3)
+    measured(settings, 70, drifted=False, sessions=10)
+    answer = tick(settings, instance)
+    assert isinstance(answer, dg.SkipReason)
+    assert "has a verdict" in answer.skip_message
