@@ -33,7 +33,7 @@ from intent_tracking.modeling.splits import (
     share,
     split_utterance,
 )
-from intent_tracking.sessions.cutoff import shopper_seen
+from intent_tracking.sessions.cutoff import observation_cutoff, shopper_seen
 from intent_tracking.sessions.render import (
     ModelInput,
     SessionEvent,
@@ -63,6 +63,10 @@ EXAMPLE_SCHEMA = pa.schema(
         ("utterance_start", pa.int64()),
         ("utterance_end", pa.int64()),
     ]
+)
+# Of messages: whose they are, and whose the text of their session is (`session_texts`).
+_DATED = pa.schema(
+    [*(EXAMPLE_SCHEMA.field(name) for name in ("shopper_id", "time")), ("session_shopper_id", pa.string())]
 )
 # What people say counts; what behaviour suggests is often right and plentiful.
 BEHAVIOUR_WEIGHT = 0.3
@@ -114,7 +118,7 @@ def build_examples(
     known = _newest(annotations, session_texts, until, counts)
     rows = _message_rows(sessions, known, until, seed, counts) + _utterance_rows(known, counts)
     messages = [row for row in rows if row["split"] is None]
-    dated = pa.RecordBatch.from_pylist(messages, pa.schema([EXAMPLE_SCHEMA.field(n) for n in ("shopper_id", "time")]))
+    dated = pa.RecordBatch.from_pylist(messages, _DATED)
 
     by_people = frozenset(name for kind, name in known if kind == "session")
     splits = ShopperSplits.drawn(
@@ -123,8 +127,10 @@ def build_examples(
         seed=seed,
         most_held_out=most_held_out,
     )
-    for row, split in zip(messages, splits.of(dated["shopper_id"], dated["time"]), strict=True):
-        row["split"] = split
+    # Around a login a session has two shoppers, who may be held out apart: its text and its messages never are.
+    own, beside = (splits.of(dated[whose], dated["time"]) for whose in ("shopper_id", "session_shopper_id"))
+    for row, split, of_text in zip(messages, own, beside, strict=True):
+        row["split"] = split if split == of_text else None
     counts["message kept out by time or shopper"] = sum(row["split"] is None for row in messages)
     rows = [row for row in rows if row["split"] is not None]
     samples: dict[Split, Sample] = {
@@ -274,6 +280,7 @@ def _message_rows(
             (place, event["event_id"]) for place, event in enumerate(session["events"]) if event["event_id"] in wanted
         ]
         events = [SessionEvent.from_row(event) for event in session["events"]] if places else []
+        newest_in_text = session["events"][max(observation_cutoff(session), 1) - 1]
         for place, event_id in places:
             event, label = events[place], wanted[event_id]
             if event.event_time >= until:
@@ -284,19 +291,9 @@ def _message_rows(
             written = label.text or as_written(event.text, label.slots or ())
             found = None if label.slots is None else placed_slots(label.slots, written, rendered, counts)
             del wanted[event_id]
-            rows.append(
-                _row(
-                    event_id,
-                    rendered,
-                    label.intent,
-                    None,
-                    found,
-                    1.0,
-                    "annotated",
-                    shopper_seen(session, session["events"][place]),
-                    event.event_time,
-                )
-            )
+            shopper = shopper_seen(session, session["events"][place])
+            row = _row(event_id, rendered, label.intent, None, found, 1.0, "annotated", shopper, event.event_time)
+            rows.append(row | {"session_shopper_id": shopper_seen(session, newest_in_text)})
     for event_id, label in wanted.items():
         if label.text is None:
             counts["annotated message not found"] += 1
@@ -310,7 +307,7 @@ def _holding(sessions: Dataset | None, event_ids: Collection[str]) -> Iterator[d
     if sessions is None or not event_ids:
         return
     wanted = pa.array(sorted(event_ids), pa.string())
-    for batch in streamed(sessions, ["shopper_id", "events"]):
+    for batch in streamed(sessions, ["session_id", "shopper_id", "events"]):
         events = batch.column("events")
         found = pc.is_in(pc.struct_field(pc.list_flatten(events), "event_id"), value_set=wanted)
         places = pc.unique(pc.list_parent_indices(events).filter(found))

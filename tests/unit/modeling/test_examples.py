@@ -26,6 +26,7 @@ from intent_tracking.modeling.examples import (
     model_inputs,
 )
 from intent_tracking.modeling.splits import ENOUGH_TO_JUDGE, Split
+from intent_tracking.sessions.cutoff import observation_cutoff, shopper_seen
 from intent_tracking.sessions.render import render_utterance
 from intent_tracking.sessions.texts import SESSION_TEXT_SCHEMA
 from intent_tracking.tables import DayTable
@@ -71,14 +72,18 @@ def _event(event_id: str, minute: int, text: str | None, name: str = "message") 
     }
 
 
-def _sessions(events: list[dict[str, Any]]) -> pa.Table:
+def _sessions(*visits: list[dict[str, Any]]) -> pa.Table:
     event = pa.struct([
         ("event_id", pa.string()), ("event_name", pa.string()), ("event_time", pa.timestamp("us", tz="UTC")),
         ("scene", pa.string()), ("search_term", pa.string()), ("text", pa.string()), ("visitor_id", pa.string()),
         ("items", pa.list_(pa.struct([("item_id", pa.string()), ("item_name", pa.string())]))),
     ])  # fmt: skip
-    rows = [{"shopper_id": "shopper-1", "events": events}]
-    return pa.Table.from_pylist(rows, schema=pa.schema([("shopper_id", pa.string()), ("events", pa.list_(event))]))
+    schema = pa.schema([("session_id", pa.string()), ("shopper_id", pa.string()), ("events", pa.list_(event))])
+    rows = [
+        {"session_id": f"session-{n}", "shopper_id": f"shopper-{n}", "events": events}
+        for n, events in enumerate(visits, start=1)
+    ]
+    return pa.Table.from_pylist(rows, schema)
 
 
 def _build(
@@ -157,6 +162,29 @@ def test_a_message_before_a_login_is_the_visitor_s() -> None:
     labels = [{"event_id": name, "intent": "greet", "annotated_at": _at(9)} for name in ("m1", "m2")]
     rows, _ = _build(_texts(), labels, sessions=_sessions(events))
     assert {row["example_id"]: row["shopper_id"] for row in rows} == {"m1": "anonymous:phone-1", "m2": "shopper-1"}
+
+
+def test_the_messages_of_a_session_are_where_its_text_is_or_nowhere() -> None:
+    # Cause: the text before a login and the message after it were split by different shoppers, and share their events.
+    visits = [
+        [_event(f"{n}-before", 0, "hello") | {"visitor_id": f"anonymous:phone-{n}"}, _event(f"{n}-after", 1, "again")]
+        for n in range(1, 61)
+    ]
+    sessions = _sessions(*visits)
+    texts = [
+        _session(n, days=10) | {"shopper_id": shopper_seen(session, session["events"][observation_cutoff(session) - 1])}
+        for n, session in enumerate(sessions.to_pylist(), start=1)
+    ]
+    labels = [{"event_id": each["event_id"], "intent": "greet", "annotated_at": _at(9)} for v in visits for each in v]
+    rows, counts = _build(_texts(*texts), labels, sessions=sessions, validation_days=12)
+    sides: dict[str, set[str]] = {}
+    for row in rows:
+        number = row["example_id"].partition("@")[0].removeprefix("session-").partition("-")[0]
+        sides.setdefault(number, set()).add(row["split"])
+    assert {len(each) for each in sides.values()} == {1}
+    assert Counter(side for each in sides.values() for side in each).keys() == {"train", "validation"}
+    assert {row["kind"] for row in rows if row["split"] == "validation"} == {"annotated", "behaviour"}
+    assert 0 < counts["message kept out by time or shopper"] < 60
 
 
 def test_slots_follow_the_text_through_cleaning_and_lost_ones_are_counted() -> None:
