@@ -65,7 +65,7 @@ def erases_line(tombstones: Tombstones, line: bytes) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Logged:
-    """What a line of the event log tells of one event: whose it is, its id, and that of the session where one is given."""
+    """What a line of the event log tells of one event: whose it is, its id, and the session id where one is given."""
 
     identity: Identity
     event_id: str

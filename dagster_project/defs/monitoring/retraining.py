@@ -73,7 +73,7 @@ def settled_days() -> timedelta:
 
 
 def learnable_on(days: Sequence[date]) -> date:
-    """The day at whose end `LEARN_DAYS` of `days`, one or more, can be learned from; if they are fewer, the next ones are."""
+    """The day at whose end `LEARN_DAYS` of `days`, one or more, can be learned from; of too few, later ones drift."""
     missing = max(LEARN_DAYS - len(days), 0)
     return (days[-1] + timedelta(days=missing) if missing else days[LEARN_DAYS - 1]) + settled_days()
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 import orjson
 
 from intent_tracking.applications.customer_service.answering import Answer
+from intent_tracking.events.segment_log import ERASED
 from intent_tracking.inference import ModelInput, Prediction
 from intent_tracking.prediction_log import prediction_segments
 from intent_tracking.sessions.render import SessionEvent, scrubbed_text
@@ -115,7 +116,7 @@ def read_handovers(root: Path) -> Iterator[dict[str, Any]]:
     for _, path in prediction_segments(root):
         whole, _, _ = path.read_bytes().rpartition(b"\n")
         for number, line in enumerate(whole.splitlines(), start=1):
-            if line.startswith(b" "):  # erased
+            if line.startswith(ERASED):
                 continue
             try:
                 yield dict(json.loads(line))
