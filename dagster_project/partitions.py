@@ -1,7 +1,7 @@
 """The daily UTC partitions that every day-grained asset shares, and how a day of one asset needs days of another."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -18,9 +18,6 @@ DAYS = dg.DailyPartitionsDefinition(start_date=datetime(2000, 1, 1, tzinfo=UTC),
 # whoever started the run: pools hold one step unless the instance says otherwise.
 TABLES_POOL = "tables"
 FEAST_POOL = "feast"
-
-# A schedule makes up for so many days of downtime in one run; of more it would not end in time.
-CATCH_UP_DAYS = 14
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", dg.BetaWarning)
@@ -67,28 +64,24 @@ def days_checked(context: dg.AssetCheckExecutionContext, written: Sequence[date]
     return list(written[-1:])
 
 
-def missing_days(written: Sequence[date], until: date) -> list[date]:
-    """The days up to `until` that are not among `written`, oldest first; none is missed before the first."""
-    if not written:
-        return []
-    first, known = min(written), set(written)
-    days = (first + timedelta(days=n) for n in range((until - first).days + 1))
-    return [day for day in days if day not in known]
+def require_written(table: DayTable, days: Iterable[date], job: str) -> None:
+    """Each of `days` is written in `table`.
 
+    A day on which nothing happened is written, with no rows. One that is not written reads the same, and what is made
+    of it as if nothing had happened is wrong, for good where it is not made again.
 
-def caught_up_days(context: dg.ScheduleEvaluationContext, table: DayTable, until: date) -> list[date]:
-    """The missing days of `table` that a schedule makes up for: those of the `CATCH_UP_DAYS` up to `until`.
+    Args:
+        job: which writes `table`.
 
-    Dagster does not repeat ticks that fell into a downtime. Older days are named in the log of the tick.
+    Raises:
+        dg.Failure: a day is missing.
     """
-    missing = missing_days(table.days(), until)
-    oldest = until - timedelta(days=CATCH_UP_DAYS - 1)
-    if left := [day for day in missing if day < oldest]:
-        context.log.warning(
-            f"{table.name} lacks {len(left)} days from {left[0]} to {left[-1]}, before the last {CATCH_UP_DAYS}: "
-            "make them by a backfill"
+    if missing := sorted(set(days) - set(table.days())):
+        names = ", ".join(day.isoformat() for day in missing)
+        raise dg.Failure(
+            f"{table.name} is not written for {names}, which this run reads: run {job} for these days (one on which "
+            "nothing happened is written, too), then this again"
         )
-    return [day for day in missing if day >= oldest]
 
 
 def lookback_start(newest: date) -> date:
@@ -98,11 +91,6 @@ def lookback_start(newest: date) -> date:
     again too.
     """
     return newest - timedelta(days=LOOKBACK_DAYS + 1)
-
-
-def yesterday_of(context: dg.ScheduleEvaluationContext) -> date:
-    """The UTC day before the tick."""
-    return context.scheduled_execution_time.astimezone(UTC).date() - timedelta(days=1)
 
 
 def range_tags(first: date, last: date) -> dict[str, str]:

@@ -78,7 +78,7 @@ class Platform:
             instance=self.instance,
             scheduled_execution_time=moment,
             repository_def=repository,
-            resources={"tables": Tables(self.settings.tables)},
+            resources={"settings": self.settings, "tables": Tables(self.settings.tables)},
         ) as context:
             ticked = schedule.evaluate_tick(context)
         return [

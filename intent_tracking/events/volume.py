@@ -53,7 +53,7 @@ def records_in(table: DayTable, day: date) -> int:
     return int(pc.sum(table.read([day], columns=["record_count"])["record_count"], min_count=0).as_py())
 
 
-def days_before(day: date) -> list[date]:
+def weeks_before(day: date) -> list[date]:
     """The days that `day` is held against, oldest first."""
     return [day - timedelta(days=back) for back in range(HISTORY_DAYS, 0, -1)]
 
@@ -66,9 +66,9 @@ def is_expected(day: date, accepted: Mapping[date, int]) -> bool:
 
     Args:
         day: UTC.
-        accepted: accepted records of the days before, `days_before(day)`; those never written are left out.
+        accepted: accepted records of the days before, `weeks_before(day)`; those never written are left out.
     """
-    before = {each: accepted[each] for each in days_before(day) if each in accepted}
+    before = {each: accepted[each] for each in weeks_before(day) if each in accepted}
     begun = min((each for each, records in before.items() if records), default=None)
     if begun is None:
         return False
@@ -80,7 +80,7 @@ def is_expected(day: date, accepted: Mapping[date, int]) -> bool:
 
 def usual_share(day: date, volumes: Mapping[date, DayVolume]) -> float | None:
     """The median share of quarantined records of the days before; None where fewer than seven can tell."""
-    told = [volumes[each] for each in days_before(day) if each in volumes]
+    told = [volumes[each] for each in weeks_before(day) if each in volumes]
     shares = [each.quarantined_share for each in told if each.accepted + each.quarantined >= ENOUGH_RECORDS]
     return median(shares) if len(shares) >= ENOUGH_DAYS else None
 
@@ -90,7 +90,7 @@ def remark_on(day: date, volumes: Mapping[date, DayVolume], *, is_over: bool) ->
 
     Args:
         day: UTC, one of `volumes`.
-        volumes: of that day and the written ones of `days_before(day)`.
+        volumes: of that day and the written ones of `weeks_before(day)`.
         is_over: whether the day has ended: one that goes on may be empty yet.
     """
     own = volumes[day]

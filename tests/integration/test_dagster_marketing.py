@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from dagster_project.definitions import build_definitions
+from dagster_project.defs.applications.marketing import audiences
 from dagster_project.defs.applications.marketing_runs import draw_day
 from dagster_project.partitions import range_tags
 from dagster_project.resources.tables import Tables
@@ -57,6 +58,9 @@ def shop(tmp_path_factory) -> Iterator[tuple[Settings, dg.DagsterInstance, Table
             for shopper in (SHOPPERS if day in WRITTEN else [])
         ]
         tables.validated_events.write(day, table(rows))
+    for day in WRITTEN:
+        for made in (tables.sessions, tables.user_features):
+            made.write(day, made.schema.empty_table())
     consents = settings.marketing / "consents"
     consents.mkdir(parents=True)
     lines = [f"{shopper},email,2026-01-01T00:00:00Z," for shopper in SHOPPERS[:50]]
@@ -122,6 +126,28 @@ def test_three_days_are_drawn_held_back_written_and_checked(shop) -> None:
     before = [path.read_bytes() for path in tables.audiences.paths(WRITTEN)]
     draw_day(settings, tables, read_rules(settings.marketing), WRITTEN[1])  # again, with a later day there already
     assert [path.read_bytes() for path in tables.audiences.paths(WRITTEN)] == before
+
+
+@pytest.mark.parametrize("lacking", ["validated_events", "sessions", "user_features"])
+def test_nobody_is_written_to_of_a_day_that_is_not_there(tmp_path, lacking) -> None:
+    """Ingestion failed, and the day's audiences were those of the day before: who had bought since got the reminder."""
+    settings, today = Settings(home=tmp_path, first_day=FIRST), DAYS[1]
+    tables = Tables(settings.tables)
+    for made in (tables.validated_events, tables.sessions, tables.user_features):
+        for day in (FIRST, today):
+            if (made.name, day) != (lacking, today):
+                made.write(day, made.schema.empty_table())
+    drawn = dg.materialize(
+        [audiences],
+        resources={"settings": settings, "tables": tables},
+        tags=range_tags(FIRST, today),
+        raise_on_error=False,
+    )
+    assert not drawn.success
+    said = str(drawn.failure_data_for_node("audiences"))
+    assert f"{lacking} is not written for {today}, " in said
+    assert f"run {'features_job' if lacking == 'user_features' else 'ingest_job'} for these days" in said
+    assert tables.audiences.days() == tables.audience_contacts.days() == []
 
 
 def test_the_effect_is_reported_when_outcomes_are_complete(shop) -> None:

@@ -58,6 +58,7 @@ def test_segments_are_learned_by_the_week_and_given_by_the_day(tmp_path: Path) -
     yesterday, next_week = DAY - timedelta(days=1), DAY + timedelta(days=7)
     for day, groups in ((yesterday, SHOP), (DAY, SHOP), (next_week, {"looker": LOOKERS})):
         tables.user_features.write(day, shop(groups, day=day)[0])
+        tables.validated_events.write(day, tables.validated_events.schema.empty_table())
 
     first = run(settings, yesterday, DAY, and_online=True)
     assert first.success
@@ -95,9 +96,24 @@ def test_segments_are_learned_by_the_week_and_given_by_the_day(tmp_path: Path) -
 def test_a_shop_with_too_few_shoppers_has_empty_days_and_is_told_why(tmp_path: Path) -> None:
     settings, tables = Settings(home=tmp_path), Tables(tmp_path / "tables")
     tables.user_features.write(DAY, shop()[0].slice(0, 20))
+    tables.validated_events.write(DAY, tables.validated_events.schema.empty_table())
     result = run(settings, DAY, DAY)
     assert result.success
     (made,) = result.asset_materializations_for_node("user_segments")[-1:]
     assert "20 shoppers on 2026-03-08; 10 segments need 100" in made.metadata["learned"].value
     assert tables.user_segments.read([DAY]).num_rows == 0
     assert all(outcomes(result).values())
+
+
+def test_a_day_without_features_has_no_segments(tmp_path: Path) -> None:
+    """It was written empty, which passed the checks and counted as made: no later night gave it its segments."""
+    settings, tables = Settings(home=tmp_path), Tables(tmp_path / "tables")
+    next_day = DAY + timedelta(days=1)
+    tables.user_features.write(DAY, shop()[0].slice(0, 20))
+    for day in (DAY, next_day):
+        tables.validated_events.write(day, tables.validated_events.schema.empty_table())
+    result = run(settings, DAY, next_day)
+    assert not result.success
+    said = str(result.failure_data_for_node("user_segments"))
+    assert f"user_features is not written for {next_day}, which this run reads: run features_job" in said
+    assert tables.user_segments.days() == []

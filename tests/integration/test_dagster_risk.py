@@ -126,8 +126,29 @@ def test_a_day_is_scored_its_robots_are_queued_and_decisions_are_learned(tmp_pat
     assert tables.risk_scores.read([DAY])["case_id"].to_pylist() == scores["case_id"].to_pylist()
 
 
+def test_a_day_that_is_not_there_has_no_cases(tmp_path: Path) -> None:
+    """A day that was not ingested had no risks, and one whose shoppers' features were missing had strangers alone."""
+    settings, tables = Settings(home=tmp_path), Tables(tmp_path / "tables")
+    eve = DAY - timedelta(days=1)
+    tables.user_features.write(eve - timedelta(days=1), tables.user_features.schema.empty_table())
+    for table, day, job in (
+        (tables.validated_events, DAY, "ingest_job"),
+        (tables.sessions, DAY, "ingest_job"),
+        (tables.user_features, eve, "features_job"),
+    ):
+        result = run(settings, risk.risk_cases)
+        assert not result.success
+        said = str(result.failure_data_for_node("risk_cases"))
+        assert f"{table.name} is not written for {day}, which this run reads: run {job}" in said
+        table.write(day, table.schema.empty_table())
+    assert tables.risk_cases.days() == []
+    assert run(settings, risk.risk_cases).success
+
+
 def test_a_day_on_which_nobody_came_is_no_failure(tmp_path: Path) -> None:
     settings, tables = Settings(home=tmp_path), Tables(tmp_path / "tables")
+    for table in (tables.validated_events, tables.sessions):
+        table.write(DAY, table.schema.empty_table())
     result = run(settings, risk.risk_cases, risk.risk_model, risk.risk_scores)
     assert result.success, [event.message for event in result.all_events if event.is_failure]
     assert all(each.passed for each in result.get_asset_check_evaluations())

@@ -8,7 +8,14 @@ import dagster as dg
 from pydantic import Field
 
 from dagster_project.metadata import picture, rows_as_markdown
-from dagster_project.partitions import LAST_30_DAYS, TABLES_POOL, daily_asset, days_checked, days_of
+from dagster_project.partitions import (
+    LAST_30_DAYS,
+    TABLES_POOL,
+    daily_asset,
+    days_checked,
+    days_of,
+    require_written,
+)
 from dagster_project.resources.tables import Tables
 from intent_tracking.settings import Settings
 
@@ -99,14 +106,18 @@ def audiences(
 ) -> dg.MaterializeResult:
     """Whom to write to after the UTC day, why and what: one row a shopper, also who is held back or left in peace.
 
-    Rules of `marketing/audiences.yaml` over as much history as they ask for. Beside the table: `audience_contacts`,
-    what the frequency caps count. The mail tool reads `audience_files`, which wait for the checks.
+    Rules of `marketing/audiences.yaml` over as much history as they ask for. Nobody is drawn of a day whose events,
+    sessions or features are not written: whoever bought on it would be reminded of the cart. Beside the table:
+    `audience_contacts`, what the frequency caps count. The mail tool reads `audience_files`, which wait for the checks.
     """
     from dagster_project.defs.applications.marketing_runs import draw_day
 
-    rules = _rules(settings)
+    days, rules = days_of(context), _rules(settings)
+    require_written(tables.validated_events, days, "ingest_job")
+    require_written(tables.sessions, days, "ingest_job")
+    require_written(tables.user_features, days, "features_job")
     total = 0
-    for day in days_of(context):
+    for day in days:
         found = draw_day(settings, tables, rules, day)
         unknown = found.consents.unknown_channels(rules)
         total += sum(size.treated for size in found.sizes)
@@ -159,12 +170,12 @@ def audiences_under_caps(
     context: dg.AssetCheckExecutionContext, settings: dg.ResourceParam[Settings], tables: dg.ResourceParam[Tables]
 ) -> dg.AssetCheckResult:
     """Nobody has more contacts on a channel than its cap allows, counted in the stored contacts."""
-    from intent_tracking.applications.marketing.history import days_before
+    from intent_tracking.applications.marketing.history import days_up_to
 
     over = dict.fromkeys(_rules(settings).caps, 0)
     for day in days_checked(context, tables.audience_contacts.days()):
         for channel, cap in _rules(settings).caps.items():
-            rows = tables.audience_contacts.read(days_before(day, cap.days))
+            rows = tables.audience_contacts.read(days_up_to(day, cap.days))
             counts = Counter(
                 shopper
                 for shopper, on in zip(rows["shopper_id"].to_pylist(), rows["channel"].to_pylist(), strict=True)

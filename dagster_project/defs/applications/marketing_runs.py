@@ -27,7 +27,7 @@ from intent_tracking.applications.marketing.consent import (
     read_consents,
 )
 from intent_tracking.applications.marketing.effects import Effect, contact_days, effects
-from intent_tracking.applications.marketing.history import days_before, end_of, history
+from intent_tracking.applications.marketing.history import days_up_to, end_of, history
 from intent_tracking.applications.marketing.membership import gather
 from intent_tracking.applications.marketing.pictures import audience_picture, effects_picture
 from intent_tracking.applications.marketing.propensity import PropensityModel
@@ -77,7 +77,7 @@ def draw_day(settings: Settings, tables: Tables, rules: MarketingRules, day: dat
     # Not one of later days: a day that is drawn again must not write to others, nor know what came after it.
     model = PropensityModel.newest(settings.applications, day)
     consents = read_consents(settings.marketing / CONSENT_FOLDER, rules)
-    looked_back = days_before(day, rules.history_days)
+    looked_back = days_up_to(day, rules.history_days)
     around = [(each, tables.audience_contacts.read([each])) for each in days_under_caps(rules.caps, day)]
     with history(tables.validated_events.paths(looked_back), end_of(day), lines=True) as database:
         evidence = gather(
@@ -117,7 +117,7 @@ def draw_pictures(settings: Settings, tables: Tables, rules: MarketingRules, day
     written = set(tables.audiences.days())
     over_time = [
         (each, {size.audience: size for size in sizes(tables.audiences.read([each]), rules)})
-        for each in days_before(day, days)
+        for each in days_up_to(day, days)
         if each in written
     ]
     members = tables.audiences.read([day])

@@ -8,7 +8,14 @@ from pydantic import Field
 
 from dagster_project.defs.applications.publishing import publish_application
 from dagster_project.metadata import picture, rows_as_markdown
-from dagster_project.partitions import LAST_30_DAYS, TABLES_POOL, daily_asset, days_checked, days_of
+from dagster_project.partitions import (
+    LAST_30_DAYS,
+    TABLES_POOL,
+    daily_asset,
+    days_checked,
+    days_of,
+    require_written,
+)
 from dagster_project.resources.service import IntentService
 from dagster_project.resources.tables import Tables
 from intent_tracking.applications.artifacts import USER_SEGMENTS
@@ -51,12 +58,16 @@ def user_segments(
 
     The segments are learned once a week, from features and from the items, categories, brands and intents of the last
     30 days; they keep their names as long as their members are mostly the same. Less stable ones than those that are
-    live do not go live. Empty while there are too few shoppers. Reports lie in `applications/profiles/`.
+    live do not go live. Empty while there are too few shoppers; a day without features has none. Reports lie in
+    `applications/profiles/`.
     """
     from intent_tracking.applications.profiles import daily
 
+    days = days_of(context)
+    require_written(tables.user_features, days, "features_job")
+    require_written(tables.validated_events, days, "ingest_job")
     read = (tables.user_features, tables.validated_events, tables.served_predictions, tables.user_segments)
-    done = daily.segment_days(settings, daily.Tables(*read), days_of(context), force=config.learn, fresh=config.fresh)
+    done = daily.segment_days(settings, daily.SegmentTables(*read), days, force=config.learn, fresh=config.fresh)
     for drift in done.drifts:
         context.add_asset_metadata(_of_day(drift), partition_key=drift.day)
     if done.refreshed.written and done.refreshed.folder is not None:

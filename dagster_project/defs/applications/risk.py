@@ -15,6 +15,7 @@ from dagster_project.partitions import (
     daily_asset,
     days_checked,
     days_of,
+    require_written,
 )
 from dagster_project.resources.service import IntentService
 from dagster_project.resources.tables import Tables
@@ -48,8 +49,15 @@ def risk_cases(context: dg.AssetExecutionContext, tables: dg.ResourceParam[Table
     from intent_tracking.applications.risk.cases import orders_of
     from intent_tracking.applications.risk.cases import risk_cases as cases_of
 
+    days = days_of(context)
+    require_written(tables.validated_events, days, "ingest_job")
+    require_written(tables.sessions, days, "ingest_job")
+    # Before the first snapshot there was no store, and nobody was known.
+    first = min(tables.user_features.days(), default=date.max)
+    eves = [day - timedelta(days=1) for day in days]
+    require_written(tables.user_features, [eve for eve in eves if eve >= first], "features_job")
     rows = 0
-    for day in days_of(context):
+    for day in days:
         history = [day - timedelta(days=back) for back in range(HISTORY.days, -2, -1)]
         before = tables.user_features.read([day - timedelta(days=1)])
         table = cases_of(tables.sessions.read([day]), orders_of(tables.validated_events, history), before, day)

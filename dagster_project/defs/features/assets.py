@@ -9,7 +9,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from dagster_project.metadata import means, sample
-from dagster_project.partitions import FEAST_POOL, LAST_30_DAYS, TABLES_POOL, daily_asset, days_of
+from dagster_project.partitions import FEAST_POOL, LAST_30_DAYS, TABLES_POOL, daily_asset, days_of, require_written
 from dagster_project.resources.feature_store import FeastStore
 from dagster_project.resources.tables import Tables
 from intent_tracking.tables import DayTable
@@ -25,24 +25,15 @@ def _history(day: date) -> list[date]:
     return [day - timedelta(days=back) for back in reversed(range(WINDOW_DAYS))]
 
 
-def _require_ingested(events: DayTable, days: Sequence[date]) -> None:
-    """Every day that the snapshots of `days` read is written; a shop has no day before its first.
+def missing_events(events: DayTable, days: Sequence[date]) -> list[date]:
+    """The days that the snapshots of `days` count and that are not written; a shop has no day before its first.
 
-    A day on which nothing happened is written, with no rows. One that is not written would be counted as such a day,
-    and the snapshot, which says what was known of its day, is not made again.
-
-    Raises:
-        dg.Failure: a day is missing.
+    One that is not written would be counted as a day without events, and the snapshot, which says what was known of its
+    day, is not made again.
     """
     written = events.days()
     first = min([*written[:1], *days])
-    missing = sorted({past for day in days for past in _history(day) if past >= first} - set(written))
-    if missing:
-        names = ", ".join(day.isoformat() for day in missing)
-        raise dg.Failure(
-            f"{events.name} is not written for {names}, which the snapshots of {days[0]} to {days[-1]} count: run "
-            "ingest_job for these days (one without events is written, too), then these snapshots again"
-        )
+    return sorted({past for day in days for past in _history(day) if past >= first} - set(written))
 
 
 def _snapshots(
@@ -53,7 +44,7 @@ def _snapshots(
 ) -> dg.MaterializeResult:
     """Write the snapshot of each day of the run, from the events of the days that its windows reach back to."""
     rows = 0
-    _require_ingested(events, days_of(context))
+    require_written(events, missing_events(events, days_of(context)), "ingest_job")
     for day in days_of(context):
         table = snapshot(events.dataset(_history(day)), day)
         features.write(day, table)

@@ -47,13 +47,13 @@ def validated_events_usual(
 
     A warning; an error where a day is wholly in quarantine. It blocks nothing: the other days are as good as ever.
     """
-    from intent_tracking.events.volume import DayVolume, Remark, days_before, records_in, remark_on
+    from intent_tracking.events.volume import DayVolume, Remark, records_in, remark_on, weeks_before
 
     days = days_checked(context, tables.validated_events.days())
     written = set(tables.validated_events.days())
     volumes = {
         day: DayVolume(records_in(tables.validated_events, day), records_in(tables.quarantined_events, day))
-        for day in sorted({*days, *(before for day in days for before in days_before(day))} & written)
+        for day in sorted({*days, *(before for day in days for before in weeks_before(day))} & written)
     }
     today = datetime.now(UTC).date()
     found = [

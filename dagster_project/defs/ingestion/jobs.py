@@ -2,14 +2,16 @@
 
 import dagster as dg
 
-from dagster_project.partitions import caught_up_days, lookback_start, range_tags, yesterday_of
+from dagster_project.nightly import IN_TURN, days_to_make, run_of, written_days
+from dagster_project.partitions import lookback_start
 from dagster_project.resources.tables import Tables
+from intent_tracking.settings import Settings
 
 ingest_job = dg.define_asset_job(
     "ingest_job",
     selection=dg.AssetSelection.groups("ingestion", "sessions"),
     description="Logs to session texts for a range of days: `tags=range_tags(first, last)`, or a backfill in the UI.",
-    tags={"dagster/max_runtime": str(2 * 3600), "intent/exclusive": "tables"},
+    tags={"dagster/max_runtime": str(2 * 3600), **IN_TURN},
 )
 
 
@@ -19,8 +21,11 @@ ingest_job = dg.define_asset_job(
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.STOPPED,
 )
-def daily_ingestion(context: dg.ScheduleEvaluationContext, tables: dg.ResourceParam[Tables]) -> dg.RunRequest:
+def daily_ingestion(
+    context: dg.ScheduleEvaluationContext, settings: dg.ResourceParam[Settings], tables: dg.ResourceParam[Tables]
+) -> dg.RunRequest | dg.SkipReason:
     """Ingest yesterday and what was missed before it, and make the days again that late events may have changed."""
-    yesterday = yesterday_of(context)
-    oldest_new = min([yesterday, *caught_up_days(context, tables.raw_events, yesterday)])
-    return dg.RunRequest(run_key=yesterday.isoformat(), tags=range_tags(lookback_start(oldest_new), yesterday))
+    of_events = (tables.raw_events, tables.validated_events, tables.quarantined_events)
+    written = written_days(*of_events, tables.sessions, tables.session_texts)
+    days = days_to_make(context, settings, written)
+    return run_of(context, settings, lookback_start(days[0]), days[-1])

@@ -46,11 +46,11 @@ def missed_days(tables: Tables, newest: date, today: date) -> list[date]:
 
     One that was never ingested counts; one that was, and has none, where its weekday usually has some.
     """
-    from intent_tracking.events.volume import SILENT_DAYS, days_before, is_expected, records_in
+    from intent_tracking.events.volume import SILENT_DAYS, is_expected, records_in, weeks_before
 
     written = set(tables.validated_events.days())
     empty = [day for n in range(1, SILENT_DAYS + 1) if (day := newest + timedelta(days=n)) < today]
-    history = sorted(written.intersection(before for day in empty for before in days_before(day)))
+    history = sorted(written.intersection(before for day in empty for before in weeks_before(day)))
     accepted = {day: records_in(tables.validated_events, day) for day in history}
     return [day for day in empty if day not in written or is_expected(day, accepted)]
 

@@ -12,12 +12,11 @@ def drift_report_calm(
     context: dg.AssetCheckExecutionContext, settings: dg.ResourceParam[Settings]
 ) -> dg.AssetCheckResult:
     """No day of the run has drifted."""
-    from datetime import date
+    from dagster_project.defs.monitoring.windows import measured_days
+    from dagster_project.resources.drift_report import read_summary
 
-    from dagster_project.resources.drift_report import SUMMARY_FILE, read_summary
-
-    written = sorted(date.fromisoformat(path.parent.name) for path in settings.drift.glob(f"*/{SUMMARY_FILE}"))
-    found = [(day, read_summary(settings.drift / day.isoformat())) for day in days_checked(context, written)]
+    days = days_checked(context, measured_days(settings.drift))
+    found = [(day, read_summary(settings.drift / day.isoformat())) for day in days]
     drifted = [
         {"day": day, "share": f"{summary.share:.2f}", "why": summary.reason}
         for day, summary in found

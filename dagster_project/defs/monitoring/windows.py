@@ -18,10 +18,15 @@ WINDOW_COLUMNS = [*DRAWN_FROM, PREDICTION, "out_of_scope"]
 """What is held in memory of a whole window: the draw stands on it, and the accuracy where labels have arrived."""
 
 
+def measured_days(folder: Path) -> list[date]:
+    """The days that have a drift report, oldest first."""
+    return sorted(date.fromisoformat(path.parent.name) for path in folder.glob(f"*/{SUMMARY_FILE}"))
+
+
 def drift_history(folder: Path, newest: int | None = 30) -> list[DriftSummary]:
     """Summaries of the `newest` windows, of all where that is None; oldest first."""
-    days = sorted(path.parent for path in folder.glob(f"*/{SUMMARY_FILE}"))
-    return [read_summary(day) for day in (days if newest is None else days[-newest:])]
+    days = measured_days(folder)
+    return [read_summary(folder / day.isoformat()) for day in (days if newest is None else days[-newest:])]
 
 
 def held_against_another(summary: DriftSummary) -> bool:

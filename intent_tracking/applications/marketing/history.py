@@ -24,7 +24,7 @@ def end_of(day: date) -> datetime:
     return datetime.combine(day + timedelta(days=1), time.min, tzinfo=UTC)
 
 
-def days_before(until: date, days: int) -> list[date]:
+def days_up_to(until: date, days: int) -> list[date]:
     """The `days` days up to `until`, oldest first."""
     return [until - timedelta(days=back) for back in reversed(range(days))]
 

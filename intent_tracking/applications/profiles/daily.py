@@ -22,7 +22,7 @@ from intent_tracking.tables import DayTable
 
 
 @dataclass(frozen=True)
-class Tables:
+class SegmentTables:
     """The day tables of the same names."""
 
     user_features: DayTable
@@ -56,7 +56,7 @@ class Segmented:
 
 
 def segment_days(
-    settings: Settings, tables: Tables, days: Sequence[date], *, force: bool = False, fresh: bool = False
+    settings: Settings, tables: SegmentTables, days: Sequence[date], *, force: bool = False, fresh: bool = False
 ) -> Segmented:
     """Learn segments on the last of `days` where that is due, and write the rows and the report of each day.
 

@@ -182,7 +182,7 @@ def run_queue(tmp_path_factory):
 
 
 TRAINING_JOBS = ("retrain_job", "search_job", "adaptation_job")
-DAILY_JOBS = ("ingest_job", "features_job", "drift_job", "applications_job")
+NIGHTLY_JOBS = ("ingest_job", "features_job", "drift_job", "applications_job", "risk_lookback_job")
 
 
 def test_what_trains_waits_in_the_queue_while_something_trains_and_nothing_else_does(definitions, run_queue):
@@ -191,12 +191,22 @@ def test_what_trains_waits_in_the_queue_while_something_trains_and_nothing_else_
         limits = TagConcurrencyLimitsCounter(run_queue.tag_concurrency_limits, [definitions.resolve_job_def(running)])
         for waiting in TRAINING_JOBS:
             assert limits.is_blocked(definitions.resolve_job_def(waiting)), (running, waiting)
-        for other in (*DAILY_JOBS, "rollback_job", "erasure_job"):
+        for other in (*NIGHTLY_JOBS, "rollback_job", "erasure_job"):
+            assert not limits.is_blocked(definitions.resolve_job_def(other)), (running, other)
+
+
+def test_the_jobs_of_a_night_wait_for_each_other(definitions, run_queue):
+    """Features looked for yesterday while it was still being ingested, and failed; audiences were drawn without it."""
+    for running in NIGHTLY_JOBS:
+        limits = TagConcurrencyLimitsCounter(run_queue.tag_concurrency_limits, [definitions.resolve_job_def(running)])
+        for waiting in NIGHTLY_JOBS:
+            assert limits.is_blocked(definitions.resolve_job_def(waiting)), (running, waiting)
+        for other in (*TRAINING_JOBS, "rollback_job", "erasure_job"):
             assert not limits.is_blocked(definitions.resolve_job_def(other)), (running, other)
 
 
 def test_a_rollback_finds_room_beside_a_training_and_the_whole_day_and_goes_before_all_else(definitions, run_queue):
-    assert run_queue.max_concurrent_runs > 1 + len(DAILY_JOBS)
+    assert run_queue.max_concurrent_runs > 2  # one that trains, one of the night
     priority = {
         job.name: int(job.tags.get("dagster/priority", "0")) for job in definitions.get_repository_def().get_all_jobs()
     }

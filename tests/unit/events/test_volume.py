@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intent_tracking.events.volume import DayVolume, Remark, days_before, is_expected, remark_on
+from intent_tracking.events.volume import DayVolume, Remark, is_expected, remark_on, weeks_before
 
 pytestmark = pytest.mark.unit
 
@@ -46,7 +46,7 @@ def test_a_shop_is_not_missed_on_the_weekday_on_which_it_is_closed():
 @given(st.integers(0, 6), st.integers(0, 6))
 def test_a_shop_that_has_just_begun_is_not_missed_on_a_weekday_that_it_has_not_shown(days, empty_days):
     # Partitions begin before the shop does; six empty days in its first week may be its closed ones.
-    volumes = {**dict.fromkeys(days_before(MONDAY), DayVolume(0, 0)), **shop(days)}
+    volumes = {**dict.fromkeys(weeks_before(MONDAY), DayVolume(0, 0)), **shop(days)}
     volumes |= {MONDAY - timedelta(days=back): DayVolume(0, 0) for back in range(1, min(empty_days, days))}
     assert said_of(volumes, 0) is None
 
