@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -328,12 +328,12 @@ class Runtime:
         """Check that the threads of the process live.
 
         Raises:
-            RequestError: new releases are no longer noticed, or the model no longer run.
+            RequestError: releases are no longer noticed, the model no longer run, or sessions no longer forgotten.
         """
-        if not self._watcher.is_alive():
-            raise RequestError(503, ErrorCode.INTERNAL, "the release watcher ended; restart the service")
-        if not self._inference.is_alive():
-            raise RequestError(503, ErrorCode.INTERNAL, "the inference thread ended; restart the service")
+        threads = {"release": self._watcher, "inference": self._inference, "session expiry": self._forgetting}
+        for name, thread in threads.items():
+            if thread is not None and not thread.is_alive():
+                raise RequestError(503, ErrorCode.INTERNAL, f"the {name} thread ended; restart the service")
 
     async def render_metrics(self) -> bytes:
         """The figures of all workers in the Prometheus text format."""
@@ -347,10 +347,9 @@ class Runtime:
             logger.error("the session state cannot be read: %s", error)
         return self.metrics.render()
 
-    def _expire(self, before: datetime) -> int:
-        forgotten = self._tracker.expire(before)
+    def _expire(self, before: datetime) -> Iterator[int]:
+        yield from self._tracker.expire(before)
         self.console.expire(before)
-        return forgotten
 
     def _no_model(self) -> RequestError:
         refusal = self._watcher.refusal

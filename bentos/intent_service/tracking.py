@@ -191,8 +191,8 @@ class Tracker:
         """
         return erase_live(self._settings, self._sessions, user_id, at)
 
-    def expire(self, before: datetime) -> int:
-        """Forget the sessions without activity since `before`; how many. Their events stay in the log.
+    def expire(self, before: datetime) -> Iterator[int]:
+        """Forget the sessions without activity since `before` as one iterates: how many at a time. The log stays.
 
         Raises:
             OSError: the session state cannot be written.

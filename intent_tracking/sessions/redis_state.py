@@ -120,12 +120,10 @@ class RedisSessionStore:
             kept: Any = self._client.zcard(f"{self._prefix}activity")
         return int(kept)
 
-    def expire(self, before: datetime) -> int:
-        """Remove sessions without activity since `before`; how many."""
-        removed = 0
-        while found := self._run("expire", to_number(before), _REMOVED_AT_ONCE):
-            removed += found
-        return removed
+    def expire(self, before: datetime) -> Iterator[int]:
+        """Remove sessions without activity since `before` as one iterates: how many at a time."""
+        while removed := self._run("expire", to_number(before), _REMOVED_AT_ONCE):
+            yield removed
 
     def erase(self, user_id: str) -> Erased:
         """Remove every session of the user, and the anonymous ones of the devices seen with the user."""

@@ -154,16 +154,14 @@ class SqliteSessionStore:
         with self._transaction("BEGIN") as database:
             return int(database.execute("SELECT sessions FROM size").fetchone()[0])
 
-    def expire(self, before: datetime) -> int:
-        """Remove sessions without activity since `before`; how many."""
+    def expire(self, before: datetime) -> Iterator[int]:
+        """Remove sessions without activity since `before` as one iterates: how many at a time."""
         limit = to_number(before)
         with self._transaction() as database:
             database.execute("DELETE FROM claim WHERE claimed_at < ?", (limit,))
-        removed = 0
-        while found := self._expire_some(limit):
-            removed += found
+        while removed := self._expire_some(limit):
+            yield removed
             time.sleep(_PAUSE_SECONDS)
-        return removed
 
     def _expire_some(self, limit: int) -> int:
         with self._transaction() as database:

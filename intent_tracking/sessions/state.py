@@ -7,7 +7,7 @@ contract suite (`tests/contract/test_session_store.py`) runs against every store
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
@@ -120,8 +120,11 @@ class SessionStore(Protocol):
         """How many sessions are kept."""
         ...
 
-    def expire(self, before: datetime) -> int:
-        """Remove sessions without activity since `before`; how many. Claims of processes that died before then end."""
+    def expire(self, before: datetime) -> Iterator[int]:
+        """Remove sessions without activity since `before` as one iterates, a few at a time: how many each time.
+
+        Claims of processes that died before then end first.
+        """
         ...
 
     def erase(self, user_id: str) -> Erased:

@@ -218,10 +218,10 @@ def test_the_sessions_idle_longest_make_room(make: Make) -> None:
 def test_idle_sessions_expire(make: Make) -> None:
     store = make()
     old, young = (store.append([event("view_item", NOON + minutes(n), user=f"u{n}")]).session_ids[0] for n in (0, 40))
-    assert store.expire(NOON + minutes(20)) == 1
+    assert list(store.expire(NOON + minutes(20))) == [1]
     assert store.read(old) is None
     assert store.read(young) is not None
-    assert store.expire(NOON + minutes(20)) == 0
+    assert list(store.expire(NOON + minutes(20))) == []
 
 
 def test_the_latest_session_of_a_user(make: Make) -> None:
@@ -333,9 +333,9 @@ def test_a_claim_is_released_by_its_mark_alone(make: Make) -> None:
 def test_forgotten_claims_expire(make: Make) -> None:
     store = make()
     store.claim(["one"], "writer-1 0")
-    store.expire(datetime.now(UTC) - minutes(1))
+    assert list(store.expire(datetime.now(UTC) - minutes(1))) == []
     assert store.claim(["one"], "writer-2 0").held == {"one": "writer-1 0"}
-    store.expire(datetime.now(UTC) + minutes(1))
+    assert list(store.expire(datetime.now(UTC) + minutes(1))) == []
     assert store.claim(["one"], "writer-2 0").held == {}
 
 
@@ -473,7 +473,7 @@ def test_others_have_their_turn_while_sessions_expire(tmp_path: Path) -> None:
     store.append([event("view_item", user=f"u{n}") for n in range(count)])
     other_process = SqliteSessionStore(tmp_path / "state.sqlite")
     with ThreadPoolExecutor(1) as pool:
-        expiring = pool.submit(store.expire, NOON + minutes(1))
+        expiring = pool.submit(sum, store.expire(NOON + minutes(1)))
         seen: dict[SqliteSessionStore, set[int]] = {store: set(), other_process: set()}
         number = 0
         while not expiring.done():

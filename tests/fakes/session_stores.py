@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -132,13 +132,13 @@ class MemorySessionStore:
         """How many sessions are kept."""
         return len(self._sessions)
 
-    def expire(self, before: datetime) -> int:
+    def expire(self, before: datetime) -> Iterator[int]:
         """Remove sessions without activity since `before`."""
         idle = [each.session_id for each in self._sessions.values() if each.last_event_at < before]
         self._claims = {key: claim for key, claim in self._claims.items() if claim[1] >= before}
         for session_id in idle:
             self._forget(session_id)
-        return len(idle)
+            yield 1
 
     def erase(self, user_id: str) -> Erased:
         """Remove what is known of the user and of the devices seen with the user."""
