@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import date
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -77,7 +78,10 @@ class Settings(BaseSettings):
     answer_model: str = Field(default="default", description="Name of the model at answer_model_url.")
     answer_model_key: SecretStr | None = Field(default=None, description="Bearer key of answer_model_url.")
     answer_model_seconds: float = Field(
-        default=8.0, gt=0, description="Longest wait for answer_model_url; then the passage itself answers."
+        default=8.0,
+        gt=0,
+        validate_default=True,
+        description="Longest wait for answer_model_url, fewer seconds than request_seconds; then the passage answers.",
     )
 
     session_store: SecretStr = Field(
@@ -109,6 +113,14 @@ class Settings(BaseSettings):
         if value is not None and not re.match(r"https?://[^/@\s]+(/|\Z)", value.get_secret_value()):
             raise ValueError("no address")
         return value
+
+    @field_validator("answer_model_seconds")
+    @classmethod
+    def _before_the_request_ends(cls, seconds: float, info: ValidationInfo) -> float:
+        # One of the two that is wrong itself is not in `data`, and is told of by itself.
+        if info.data.get("answer_model_url") is not None and seconds >= info.data.get("request_seconds", math.inf):
+            raise ValueError("too long")
+        return seconds
 
     @field_validator("home", "data_dir", "keys_file", "console_feed_file")
     @classmethod

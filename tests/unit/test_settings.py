@@ -72,6 +72,18 @@ def test_keys_are_listed_without_empty_ones(
     assert load_settings().keys == keys
 
 
+@pytest.mark.parametrize(("name", "value"), [("ANSWER_MODEL_SECONDS", "20"), ("REQUEST_SECONDS", "8")])
+def test_a_wait_for_the_endpoint_that_outlasts_the_request_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    # Cause: the request ended with 504 before the passage could answer in place of a slow endpoint.
+    monkeypatch.setenv(f"INTENT_{name}", value)
+    load_settings()  # without an endpoint nobody waits
+    monkeypatch.setenv("INTENT_ANSWER_MODEL_URL", "http://127.0.0.1:8000/v1")
+    with pytest.raises(SettingsError, match=r"INTENT_ANSWER_MODEL_SECONDS is .*fewer seconds than request_seconds"):
+        load_settings()
+
+
 @pytest.mark.parametrize("value", ["my-store", "postgres://user:s3cret@host", "kafka://host/topic"])
 def test_a_wrong_store_is_told_without_its_password(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("INTENT_SESSION_STORE", value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from pydantic import AfterValidator, Field
 
 from bentos.intent_service.answers import key_information_in
 from bentos.intent_service.openapi import Operation
+from bentos.intent_service.request_context import RequestExecutor
 from bentos.intent_service.runtime import Runtime
 from bentos.intent_service.schemas import KeyInformation, Probability, Record, Text
 from bentos.intent_service.shedding import wait_elsewhere
@@ -71,7 +73,11 @@ class Desk:
     def __init__(self, settings: Settings) -> None:
         self.confidences = Confidences(settings.answer_intent_confidence, settings.answer_confidence)
         self.handovers = HandoverLog(settings.handovers)
-        self.worded_at_once = asyncio.Semaphore(MAX_WORDED_AT_ONCE)
+        # A place is held for as long as its thread waits, which may outlast the question.
+        self.wording_places = threading.BoundedSemaphore(MAX_WORDED_AT_ONCE)
+        # Not among the threads that all else shares, which a slow endpoint would hold.
+        self.wording = RequestExecutor(max_workers=MAX_WORDED_AT_ONCE, thread_name_prefix="wording")
+        self.wording_seconds = settings.answer_model_seconds
         self.writer = (
             AnswerWriter(
                 settings.answer_model_url.get_secret_value(),
@@ -127,16 +133,19 @@ async def _worded(desk: Desk, writer: AnswerWriter, said: Answer, entry: ModelIn
 
     It is as it was where the endpoint fails or is busy, or its answer does not stand on passages.
     """
-    if desk.worded_at_once.locked():
+    if not desk.wording_places.acquire(blocking=False):
         logger.warning("the passage answers, not the model: %d others wait for it", MAX_WORDED_AT_ONCE)
         return said
     question = entry.text[entry.utterance_start : entry.utterance_end]
     passages = [found.passage for found in said.grounds]
     wait_elsewhere()
+    writing = desk.wording.submit(writer.write, question, passages, entry.language)
+    writing.add_done_callback(lambda _: desk.wording_places.release())
     try:
-        # Not among the threads of the service, all of which a slow endpoint would hold.
-        async with desk.worded_at_once:
-            worded = await asyncio.to_thread(writer.write, question, passages, entry.language)
+        worded = await asyncio.wait_for(asyncio.wrap_future(writing), desk.wording_seconds)
+    except TimeoutError:
+        logger.warning("the passage answers, not the model: no answer within %g s", desk.wording_seconds)
+        return said
     except (EndpointError, NotGroundedError) as error:
         logger.warning("the passage answers, not the model: %s", error)
         return said

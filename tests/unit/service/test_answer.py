@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +143,7 @@ def test_to_those_who_come_while_the_endpoint_is_busy_the_passage_answers(tmp_pa
         return "Parcels arrive within two working days [1]."
 
     with (
-        worded(tmp_path, waits, answer_model_seconds=60.0) as (client, server),
+        worded(tmp_path, waits, answer_model_seconds=60.0, request_seconds=90.0) as (client, server),
         ThreadPoolExecutor(MAX_WORDED_AT_ONCE) as threads,
     ):
         first = [threads.submit(ask, client, DELIVERY) for _ in range(MAX_WORDED_AT_ONCE)]
@@ -151,6 +152,45 @@ def test_to_those_who_come_while_the_endpoint_is_busy_the_passage_answers(tmp_pa
         assert ask(client, DELIVERY)["source"] == "passage:faq.csv#1"
         busy.wait(30)
         assert {each.result(30)["source"] for each in first} == {"generated:faq.csv#1"}
+
+
+@contextmanager
+def endpoint_without_end() -> Iterator[tuple[str, list[socket.socket]]]:
+    """An address that begins to answer and never ends, while the block lasts, and the connections that it took."""
+    connections: list[socket.socket] = []
+    over = threading.Event()
+
+    def begin(connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            connection.sendall(b"HTTP/1.1 200 OK\r\n")
+            while not over.wait(0.1):
+                connection.sendall(b"X-Soon: yes\r\n")
+
+    def take() -> None:
+        with suppress(OSError):  # closed
+            while True:
+                connections.append(listening.accept()[0])
+                threads.submit(begin, connections[-1])
+
+    with ThreadPoolExecutor(10) as threads, socket.create_server(("127.0.0.1", 0)) as listening:
+        taking = threading.Thread(target=take)
+        taking.start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/v1", connections
+        over.set()
+        listening.shutdown(socket.SHUT_RDWR)
+        taking.join()
+
+
+def test_an_endpoint_that_never_ends_holds_no_answer_and_no_more_than_its_own_threads(tmp_path: Path) -> None:
+    # Cause: the time counted for each piece of the answer alone, and who was given up made room while its thread waited
+    # on: such threads filled those that the streams of the console read with.
+    with (
+        endpoint_without_end() as (address, connections),
+        desk(tmp_path, answer_model_url=SecretStr(address), answer_model_seconds=0.3) as client,
+    ):
+        for _ in range(MAX_WORDED_AT_ONCE + 2):
+            assert ask(client, DELIVERY)["source"] == "passage:faq.csv#1"
+        assert len(connections) == MAX_WORDED_AT_ONCE
 
 
 def test_a_question_that_waits_for_the_endpoint_sheds_no_other(tmp_path: Path) -> None:
@@ -163,7 +203,7 @@ def test_a_question_that_waits_for_the_endpoint_sheds_no_other(tmp_path: Path) -
         return "Parcels arrive within two working days [1]."
 
     with (
-        worded(tmp_path, waits, answer_model_seconds=60.0, max_wait_seconds=0.1) as (client, _),
+        worded(tmp_path, waits, answer_model_seconds=60.0, request_seconds=90.0, max_wait_seconds=0.1) as (client, _),
         ThreadPoolExecutor(1) as threads,
     ):
         slow = threads.submit(ask, client, DELIVERY)
