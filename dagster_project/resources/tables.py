@@ -91,7 +91,7 @@ class Tables:
 
     @property
     def audience_contacts(self) -> DayTable:
-        """Who is written to on the day, and who of the control groups would have been."""
+        """Whom the files of the day let be written to, and who of the control groups would have been."""
         from intent_tracking.applications.marketing.consent import CONTACT_SCHEMA
 
         return DayTable(self.root, "audience_contacts", CONTACT_SCHEMA)

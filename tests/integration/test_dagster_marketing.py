@@ -80,8 +80,13 @@ def checks_of(result: dg.ExecuteInProcessResult) -> dict[str, bool]:
 
 def test_three_days_are_drawn_held_back_written_and_checked(shop) -> None:
     settings, instance, tables = shop
+    # Cause: what was drawn and never published, as a check had failed, was everybody's first contact for ever.
+    draw_day(settings, tables, read_rules(settings.marketing), WRITTEN[0])
+    assert tables.audiences.days() == WRITTEN[:1]
+    assert tables.audience_contacts.days() == []
     result = run(settings, instance, "propensity_model audiences audience_files", WRITTEN)
     assert result.success
+    assert [tables.audience_contacts.row_count(day) for day in WRITTEN] == [49, 49, 0]
     assert checks_of(result) == dict.fromkeys(
         (
             *("propensity_model_better_than_chance", "audiences_consented", "audiences_under_caps", "audiences_whole"),
@@ -179,7 +184,8 @@ def test_the_effect_is_reported_when_outcomes_are_complete(shop) -> None:
 def test_what_the_checks_are_for_they_find(shop) -> None:
     settings, instance, tables = shop
     extra = {"shopper_id": "u55", "channel": "email", "campaign": "x", "audience": "x", "group": "treated"}
-    tables.audience_contacts.write(WRITTEN[-1], pa.Table.from_pylist([extra] * 3))
+    for day in WRITTEN:
+        tables.audiences.write(day, pa.Table.from_pylist([extra] * 2, schema=tables.audiences.schema))
     (settings.marketing / "consents" / "typo.csv").write_text(
         "shopper_id,channel,given_at,withdrawn_at\nu1,emial,2026-01-01T00:00:00Z,\n"
     )

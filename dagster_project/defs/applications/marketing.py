@@ -107,8 +107,8 @@ def audiences(
     """Whom to write to after the UTC day, why and what: one row a shopper, also who is held back or left in peace.
 
     Rules of `marketing/audiences.yaml` over as much history as they ask for. Nobody is drawn of a day whose events,
-    sessions or features are not written: whoever bought on it would be reminded of the cart. Beside the table:
-    `audience_contacts`, what the frequency caps count. The mail tool reads `audience_files`, which wait for the checks.
+    sessions or features are not written: whoever bought on it would be reminded of the cart. The mail tool reads
+    `audience_files`, which wait for the checks.
     """
     from dagster_project.defs.applications.marketing_runs import draw_day
 
@@ -141,13 +141,14 @@ def audiences_consented(
     context: dg.AssetCheckExecutionContext, settings: dg.ResourceParam[Settings], tables: dg.ResourceParam[Tables]
 ) -> dg.AssetCheckResult:
     """Whoever is written to has consented on that channel, by the files of the shop as they are now."""
+    from dagster_project.defs.applications.marketing_runs import drawn_contacts
     from intent_tracking.applications.marketing.consent import CONSENT_FOLDER, read_consents
     from intent_tracking.applications.marketing.history import end_of
 
     consents = read_consents(settings.marketing / CONSENT_FOLDER, _rules(settings))
     looked, wrong = 0, 0
-    for day in days_checked(context, tables.audience_contacts.days()):
-        contacts = tables.audience_contacts.read([day])
+    for day in days_checked(context, tables.audiences.days()):
+        contacts = drawn_contacts(tables, day)
         pairs = zip(contacts["shopper_id"].to_pylist(), contacts["channel"].to_pylist(), strict=True)
         found = [consents.holds(shopper, channel, end_of(day)) for shopper, channel in pairs]
         looked, wrong = looked + len(found), wrong + found.count(False)
@@ -169,19 +170,13 @@ def audiences_channels_known(settings: dg.ResourceParam[Settings]) -> dg.AssetCh
 def audiences_under_caps(
     context: dg.AssetCheckExecutionContext, settings: dg.ResourceParam[Settings], tables: dg.ResourceParam[Tables]
 ) -> dg.AssetCheckResult:
-    """Nobody has more contacts on a channel than its cap allows, counted in the stored contacts."""
-    from intent_tracking.applications.marketing.history import days_up_to
+    """Nobody has more contacts on a channel than its cap allows, counted in the days that are drawn or published."""
+    from dagster_project.defs.applications.marketing_runs import over_caps
 
-    over = dict.fromkeys(_rules(settings).caps, 0)
-    for day in days_checked(context, tables.audience_contacts.days()):
-        for channel, cap in _rules(settings).caps.items():
-            rows = tables.audience_contacts.read(days_up_to(day, cap.days))
-            counts = Counter(
-                shopper
-                for shopper, on in zip(rows["shopper_id"].to_pylist(), rows["channel"].to_pylist(), strict=True)
-                if on == channel
-            )
-            over[channel] += sum(count > cap.contacts for count in counts.values())
+    rules = _rules(settings)
+    over = Counter(dict.fromkeys(rules.caps, 0))
+    for day in days_checked(context, tables.audiences.days()):
+        over.update(over_caps(tables, rules, day))
     return dg.AssetCheckResult(passed=not any(over.values()), metadata={f"over_cap/{c}": n for c, n in over.items()})
 
 
@@ -212,6 +207,7 @@ def audience_files(
     """A CSV an audience for the shop's mail tool, `applications/audiences/<day>/`: whom to write to and nobody else.
 
     An asset by itself, so that a day whose `audiences` fail a blocking check is not put where the mail tool looks.
+    Beside the files: the table `audience_contacts`, whom they reach, which caps and effects count.
     """
     from dagster_project.defs.applications.marketing_runs import draw_pictures, publish_day
 
@@ -229,7 +225,7 @@ def audience_files(
 def audience_files_whole(
     context: dg.AssetCheckExecutionContext, settings: dg.ResourceParam[Settings], tables: dg.ResourceParam[Tables]
 ) -> dg.AssetCheckResult:
-    """The files of a day list as many of each audience as the table says are written to."""
+    """The files and contacts of a day hold as many of each audience as the table says are written to."""
     from dagster_project.defs.applications.marketing_runs import file_problems
 
     written = days_checked(context, tables.audiences.days())
@@ -243,7 +239,7 @@ class EffectsConfig(dg.Config):
 
 
 @dg.asset(
-    deps=[audiences, "validated_events"],
+    deps=[audience_files, "validated_events"],
     group_name="applications",
     kinds={"duckdb", "python"},
     owners=OWNERS,

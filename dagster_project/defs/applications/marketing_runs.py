@@ -11,9 +11,11 @@ import pyarrow as pa
 
 from dagster_project.resources.tables import Tables
 from intent_tracking.applications.marketing.audiences import (
+    CONTACT_COLUMNS,
     HELD_BACK,
     TREATED,
     AudienceSize,
+    contacts_of,
     control_key,
     draw,
     sizes,
@@ -73,12 +75,12 @@ class DrawnDay:
 
 
 def draw_day(settings: Settings, tables: Tables, rules: MarketingRules, day: date) -> DrawnDay:
-    """Write `audiences` and `audience_contacts` of one day."""
+    """Write `audiences` of one day."""
     # Not one of later days: a day that is drawn again must not write to others, nor know what came after it.
     model = PropensityModel.newest(settings.applications, day)
     consents = read_consents(settings.marketing / CONSENT_FOLDER, rules)
     looked_back = days_up_to(day, rules.history_days)
-    around = [(each, tables.audience_contacts.read([each])) for each in days_under_caps(rules.caps, day)]
+    around = [(each, _counted(tables, each)) for each in days_under_caps(rules.caps, day)]
     with history(tables.validated_events.paths(looked_back), end_of(day), lines=True) as database:
         evidence = gather(
             database,
@@ -88,13 +90,34 @@ def draw_day(settings: Settings, tables: Tables, rules: MarketingRules, day: dat
             prices=_prices(tables, day),
             model=model,
         )
-        found = draw(
+        members = draw(
             evidence, rules, read_words(settings.marketing), consents, Contacts(around),
             control_key(settings.applications),
         )  # fmt: skip
-    tables.audiences.write(day, found.members)
-    tables.audience_contacts.write(day, found.contacts)
-    return DrawnDay(sizes(found.members, rules), model.version if model else None, consents)
+    tables.audiences.write(day, members)
+    return DrawnDay(sizes(members, rules), model.version if model else None, consents)
+
+
+def drawn_contacts(tables: Tables, day: date) -> pa.Table:
+    """Whom the stored audiences of a day let be written to."""
+    return contacts_of(tables.audiences.read([day], columns=list(CONTACT_COLUMNS)))
+
+
+def _counted(tables: Tables, day: date) -> pa.Table:
+    """What counts under the caps of other days: what was published, and what is drawn, which may yet be."""
+    return pa.concat_tables([tables.audience_contacts.read([day]), drawn_contacts(tables, day)])
+
+
+def over_caps(tables: Tables, rules: MarketingRules, day: date) -> Counter[str]:
+    """By channel how many have more contacts in the days up to `day` than its cap allows."""
+    over: Counter[str] = Counter()
+    for channel, cap in rules.caps.items():
+        counts: Counter[str] = Counter()
+        for each in days_up_to(day, cap.days):
+            rows = _counted(tables, each).select(["shopper_id", "channel"]).to_pylist()
+            counts.update({row["shopper_id"] for row in rows if row["channel"] == channel})
+        over[channel] += sum(count > cap.contacts for count in counts.values())
+    return over
 
 
 def _prices(tables: Tables, day: date) -> pa.Table:
@@ -103,9 +126,14 @@ def _prices(tables: Tables, day: date) -> pa.Table:
 
 
 def publish_day(settings: Settings, tables: Tables, rules: MarketingRules, day: date) -> Path:
-    """Put the files of one day where the mail tool looks for them, from `audiences`; their folder."""
+    """Put the files of one day where the mail tool looks for them, from `audiences`; their folder.
+
+    `audience_contacts` of the day are theirs, and are written first, so that no file is there that does not count.
+    """
     folder = settings.audience_files / day.isoformat()
-    write_files(folder, tables.audiences.read([day]), rules)
+    members = tables.audiences.read([day])
+    tables.audience_contacts.write(day, contacts_of(members))
+    write_files(folder, members, rules)
     return folder
 
 
@@ -139,16 +167,15 @@ def day_problems(tables: Tables, day: date) -> list[str]:
     odd = sum((row["channel"] is None) != (row["held_back"] in HELD_BACK) for row in rows)
     if odd:
         problems.append(f"{day}: {odd} rows are neither held back nor have a channel, or both")
-    contacted = sum(row["held_back"] is None for row in rows)
-    stored = tables.audience_contacts.read([day]).num_rows
-    if contacted != stored:
-        problems.append(f"{day}: {contacted} members may be written to, {stored} contacts are stored")
     return problems
 
 
 def file_problems(settings: Settings, tables: Tables, day: date) -> list[str]:
-    """Where the files of a day and its stored audiences are not of one mind; nobody is named."""
+    """Where the files and contacts of a day and its stored audiences are not of one mind; nobody is named."""
     problems = []
+    drawn, stored = drawn_contacts(tables, day).num_rows, tables.audience_contacts.row_count(day)
+    if drawn != stored:
+        problems.append(f"{day}: {drawn} members may be written to, {stored} contacts are stored")
     rows = tables.audiences.read([day], columns=["group", "held_back", "audience"]).to_pylist()
     treated = Counter(row["audience"] for row in rows if row["held_back"] is None and row["group"] == TREATED)
     for name in read_rules(settings.marketing).audiences:

@@ -51,23 +51,16 @@ _FIELDS: Final[list[tuple[str, pa.DataType]]] = [
 AUDIENCE_SCHEMA: Final = pa.schema(_FIELDS)
 """One row a shopper. `group`: treated or control; `held_back`: why nobody may write, null where one may; `channel`:
 null where held back; `also_in`: audiences of lower priority that fit too."""
+CONTACT_COLUMNS: Final = (*CONTACT_SCHEMA.names, "held_back")
 _EXPORTED: Final = (
     "shopper_id", "campaign", "channel", "language", "offer", "message", "items", "brand", "reasons", "propensity",
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Drawn:
-    """The members of a day and what follows from them. `contacts`: rows of CONTACT_SCHEMA."""
-
-    members: pa.Table
-    contacts: pa.Table
-
-
 def draw(
     evidence: Evidence, rules: MarketingRules, words: Words, consents: Consents, contacts: Contacts, key: bytes
-) -> Drawn:
-    """The audiences of a day.
+) -> pa.Table:
+    """The audiences of a day: rows of AUDIENCE_SCHEMA.
 
     The group is drawn from the shopper and the campaign alone, and consent and caps are asked for both groups alike, so
     that treated and control differ by the message and by nothing else.
@@ -103,9 +96,13 @@ def draw(
                 "also_in": list(also_in),
             }
         )
-    table = pa.Table.from_pylist(rows, schema=AUDIENCE_SCHEMA)
-    reached = table.filter(pc.is_null(table["held_back"]))
-    return Drawn(table, reached.select(CONTACT_SCHEMA.names).cast(CONTACT_SCHEMA))
+    return pa.Table.from_pylist(rows, schema=AUDIENCE_SCHEMA)
+
+
+def contacts_of(members: pa.Table) -> pa.Table:
+    """Whom the `members` of a day (CONTACT_COLUMNS at least) let be written to, or left in peace: CONTACT_SCHEMA."""
+    reached = members.filter(pc.is_null(members["held_back"]))
+    return reached.select(CONTACT_SCHEMA.names).cast(CONTACT_SCHEMA)
 
 
 def _one_each(found: Sequence[Member], rules: MarketingRules) -> list[tuple[Member, tuple[str, ...]]]:

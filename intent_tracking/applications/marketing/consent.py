@@ -182,12 +182,12 @@ class Contacts:
 
     def __init__(self, rows: Iterable[tuple[date, pa.Table]]) -> None:
         """Args:
-        rows: days of `audience_contacts` (CONTACT_SCHEMA).
+        rows: days of CONTACT_SCHEMA rows; who stands twice in a day on one channel is written to once.
         """
-        self._days: dict[tuple[str, str], list[date]] = {}
+        self._days: dict[tuple[str, str], set[date]] = {}
         for day, table in rows:
             for shopper, channel in zip(table["shopper_id"].to_pylist(), table["channel"].to_pylist(), strict=True):
-                self._days.setdefault((shopper, channel), []).append(day)
+                self._days.setdefault((shopper, channel), set()).add(day)
 
     def room(self, shopper_id: str, channel: str, day: date, cap: Cap) -> bool:
         """Whether one more contact on `day` stays under the cap; what is stored of the day itself does not count.

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from intent_tracking.applications.marketing.audiences import (
     CONTROL,
     TREATED,
-    Drawn,
+    contacts_of,
     control_key,
     draw,
     group,
@@ -79,7 +79,7 @@ def audiences(
     sessions: Iterable[Mapping[str, Any]] = (),
     served: Iterable[Mapping[str, Any]] = (),
     prices: pa.Table = NO_PRICES,
-) -> Drawn:
+) -> pa.Table:
     """The audiences of DAY, through real partitions."""
     stored = {
         name: DayTable(root, name, schema)
@@ -103,8 +103,8 @@ def audiences(
         return draw(evidence, rules, read_words(root), consents, contacts or Contacts([]), b"key")
 
 
-def of(drawn: Drawn) -> dict[str, dict[str, Any]]:
-    return {row["shopper_id"]: row for row in drawn.members.to_pylist()}
+def of(drawn: pa.Table) -> dict[str, dict[str, Any]]:
+    return {row["shopper_id"]: row for row in drawn.to_pylist()}
 
 
 def test_who_looked_and_did_not_buy_is_reminded_of_the_item_in_the_own_language(tmp_path: Path) -> None:
@@ -224,7 +224,7 @@ def test_nothing_is_new_where_the_logs_have_just_begun(tmp_path: Path) -> None:
         *(act("view_item", "ann", ago, items=[MUG]) for ago in (3, 2, 1)),
         *(act("view_item", shopper, 0, items=[POT]) for shopper in ("b", "c", "d")),
     ]
-    assert "follows_brand" not in audiences(tmp_path, rows).members["audience"].to_pylist()
+    assert "follows_brand" not in audiences(tmp_path, rows)["audience"].to_pylist()
 
 
 def test_lapsing_is_measured_by_the_own_cadence(tmp_path: Path) -> None:
@@ -258,7 +258,7 @@ def test_a_bargain_hunter_shows_two_of_three_signals(tmp_path: Path) -> None:
 def test_what_had_not_arrived_by_the_end_of_the_day_is_not_known(tmp_path: Path) -> None:
     late = NOON + timedelta(days=1)
     rows = [act("view_item", "ann", ago, items=[MUG], received=late) for ago in (2, 1)]
-    assert audiences(tmp_path, rows).members.num_rows == 0
+    assert audiences(tmp_path, rows).num_rows == 0
 
 
 def carts(*shoppers: str) -> list[dict[str, Any]]:
@@ -273,23 +273,30 @@ def test_nobody_is_written_to_without_a_consent_for_the_channel(tmp_path: Path) 
         "ann": "push", "bob": "email", "cat": None, "dan": None,
     }  # fmt: skip
     assert [found[shopper]["held_back"] for shopper in ("ann", "cat", "dan")] == [None, "no_consent", "no_consent"]
-    assert drawn.contacts["shopper_id"].to_pylist() == ["ann", "bob"]
-    (size,) = [each for each in sizes(drawn.members, shipped_rules()) if each.audience == "looked_not_bought"]
+    assert contacts_of(drawn)["shopper_id"].to_pylist() == ["ann", "bob"]
+    (size,) = [each for each in sizes(drawn, shipped_rules()) if each.audience == "looked_not_bought"]
     assert (size.members, size.treated, size.no_consent, size.frequency_cap) == (4, 2, 2, 0)
 
 
 def test_the_cap_counts_the_days_before_and_another_channel_takes_its_place(tmp_path: Path) -> None:
-    full = [
-        {"shopper_id": shopper, "channel": channel, "campaign": "x", "audience": "x", "group": TREATED}
-        for shopper, channels in (("ann", ["push"] * 3), ("bob", ["push"] * 3 + ["email"] * 2), ("cat", ["push"] * 2))
-        for channel in channels
-    ]
-    contacts = Contacts([(DAY - timedelta(days=6), pa.Table.from_pylist(full))])
-    found = of(audiences(tmp_path, carts("ann", "bob", "cat"), contacts=contacts))
+    used = {("ann", "push"): 3, ("bob", "push"): 3, ("bob", "email"): 2, ("cat", "push"): 2}
+
+    def contacts(first: date) -> Contacts:
+        """Each on as many days from `first` on; one that is stored twice counts once."""
+        days = [
+            [
+                {"shopper_id": shopper, "channel": channel, "campaign": "x", "audience": "x", "group": TREATED}
+                for (shopper, channel), count in used.items()
+                if n < count
+            ]
+            for n in range(3)
+        ]
+        return Contacts([(first + timedelta(days=n), pa.Table.from_pylist(rows * 2)) for n, rows in enumerate(days)])
+
+    found = of(audiences(tmp_path, carts("ann", "bob", "cat"), contacts=contacts(DAY - timedelta(days=6))))
     assert {shopper: row["channel"] for shopper, row in found.items()} == {"ann": "email", "bob": None, "cat": "push"}
     assert found["bob"]["held_back"] == "frequency_cap"
-    week_ago = Contacts([(DAY - timedelta(days=7), pa.Table.from_pylist(full)), (DAY, pa.Table.from_pylist(full))])
-    again = of(audiences(tmp_path, carts("bob"), contacts=week_ago))
+    again = of(audiences(tmp_path, carts("bob"), contacts=contacts(DAY - timedelta(days=9))))
     assert again["bob"]["channel"] == "push"
 
 
@@ -430,9 +437,9 @@ def test_control_members_get_no_file_and_count_as_contacts(tmp_path: Path) -> No
     rules = shipped_rules().model_copy(update={"control_share": 0.5})
     names = [f"u{n}" for n in range(40)]
     drawn = audiences(tmp_path, carts(*names), rules=rules)
-    groups = {row["shopper_id"]: row["group"] for row in drawn.members.to_pylist()}
-    assert drawn.contacts["shopper_id"].to_pylist() == sorted(names)
-    written = write_files(tmp_path / "files", drawn.members, rules)
+    groups = {row["shopper_id"]: row["group"] for row in drawn.to_pylist()}
+    assert contacts_of(drawn)["shopper_id"].to_pylist() == sorted(names)
+    written = write_files(tmp_path / "files", drawn, rules)
     with (tmp_path / "files" / "looked_not_bought.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     treated = sorted(name for name, drawn_as in groups.items() if drawn_as == TREATED)
@@ -447,7 +454,7 @@ def test_no_cell_of_the_file_is_a_formula_and_ids_stay_those_of_the_shop(tmp_pat
     words["messages"]["looked_not_bought"]["reminder"] = {"en": "{item}", "zh": "{item}"}
     (tmp_path / "messages.yaml").write_text(yaml.safe_dump(words))
     drawn = audiences(tmp_path, [act("add_to_cart", "+4915112345678", items=[evil])])
-    write_files(tmp_path / "files", drawn.members, shipped_rules())
+    write_files(tmp_path / "files", drawn, shipped_rules())
     with (tmp_path / "files" / "looked_not_bought.csv").open(newline="") as file:
         (row,) = csv.DictReader(file)
     assert row["message"] == '\'=HYPERLINK("x","y")'
@@ -530,6 +537,6 @@ def test_a_home_without_anything_has_empty_audiences(tmp_path: Path) -> None:
     with history([], end_of(DAY), lines=True) as database:
         evidence = gather(database, DAY, sessions=[], predictions=[], prices=NO_PRICES, model=MODEL)
         drawn = draw(evidence, shipped_rules(), read_words(tmp_path), EVERYBODY, Contacts([]), b"key")
-    assert (drawn.members.num_rows, drawn.contacts.num_rows) == (0, 0)
-    assert set(write_files(tmp_path / "files", drawn.members, shipped_rules()).values()) == {0}
-    assert all(size.members == 0 for size in sizes(drawn.members, shipped_rules()))
+    assert (drawn.num_rows, contacts_of(drawn).num_rows) == (0, 0)
+    assert set(write_files(tmp_path / "files", drawn, shipped_rules()).values()) == {0}
+    assert all(size.members == 0 for size in sizes(drawn, shipped_rules()))
