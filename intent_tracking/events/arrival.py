@@ -12,6 +12,8 @@ LOOKBACK_DAYS: Final = 3
 """How many days late an event may arrive. Schedules re-materialize this many days; no training set ends younger."""
 CLOCK_AHEAD: Final = timedelta(minutes=5)
 """How far the sender's clock may run ahead. A lead is judged as a duration: that of a date begins at any second."""
+LATE_ROTATION: Final = timedelta(minutes=5)
+"""How long after midnight a log file may still be written to whose name has the date before."""
 
 
 def partition_day(event_time: datetime | None, received_time: datetime) -> date:
@@ -54,6 +56,17 @@ def arrival_refusal(event_time: datetime, received_time: datetime) -> Quarantine
     return refuse(problem, f"{times}: an event arrives {rule}")
 
 
-def arrival_days(days: list[date]) -> tuple[date, date]:
-    """First and last arrival date of the records of `days`."""
-    return min(days), max(days) + timedelta(days=LOOKBACK_DAYS)
+def arrival_of_dated(event_time: datetime | None, file_date: date) -> datetime:
+    """When a record arrived of which the date of its file alone is known: by the end of that date.
+
+    What happened in the minutes after it was written before the log rotated, and arrived as it happened.
+    """
+    end = datetime.combine(file_date, time.max, UTC)
+    if event_time is not None and end < event_time <= end + LATE_ROTATION:
+        return event_time
+    return end
+
+
+def file_dates(days: list[date]) -> tuple[date, date]:
+    """First and last date of files that can hold a record of `days`, where their date tells when it arrived."""
+    return min(days) - timedelta(days=1), max(days) + timedelta(days=LOOKBACK_DAYS)

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from intent_tracking.events.adapters import Adapter, SourceRecord, Times, get_adapter
 from intent_tracking.events.adapters.mapping import mapping_path
-from intent_tracking.events.arrival import arrival_days, partition_day
+from intent_tracking.events.arrival import arrival_of_dated, file_dates, partition_day
 from intent_tracking.events.erased import erased_by
 from intent_tracking.events.nesting import TooDeepError, loads
 from intent_tracking.events.quarantine import RAW_SCHEMA
@@ -221,7 +221,7 @@ def _remove_stale_spools(home: Path) -> None:
 def _may_hold(home: Path, file: LogFile, days: list[date]) -> bool:
     """Whether a file can have a record of `days`, by its name or by what was found when it was read before."""
     if file.received == "file_date" and file.arrival is not None:
-        first, last = arrival_days(days)
+        first, last = file_dates(days)
         return first <= file.arrival <= last
     known = _indexed_days(home, file)
     return known is None or not known.keys().isdisjoint(days)
@@ -301,7 +301,9 @@ class Arrivals:
         """The arrival of the next record, which says `times` of itself."""
         told = {"file_date": None, "event_time": times.event_time, "field": times.received_time}[self._file.received]
         # A record that does not say when it arrived came with its neighbours: the file's date, else the record before.
-        self._last = told or self._file.latest_arrival or self._last or _modified(self._file.path)
+        if told is None and self._file.arrival is not None:
+            told = arrival_of_dated(times.event_time, self._file.arrival)
+        self._last = told or self._last or _modified(self._file.path)
         return self._last
 
 

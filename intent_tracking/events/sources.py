@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -56,11 +56,6 @@ class LogFile:
             return date.fromisoformat(found[1]) if found else None
         except ValueError:
             return None
-
-    @property
-    def latest_arrival(self) -> datetime | None:
-        """The last moment of the arrival date: everything in the file had arrived by then."""
-        return datetime.combine(self.arrival, time.max, UTC) if self.arrival else None
 
 
 def is_log(path: Path) -> bool:

@@ -98,3 +98,21 @@ def test_at_the_door_and_in_the_log_that_it_writes(
     else:
         assert (tracked.accepted, [each.event_time for each in tracked.touched]) == (1, [expected])
         assert outcome(tmp_path) == expected
+
+
+def test_a_dated_log_that_rotates_after_midnight_keeps_the_time_of_what_happened_in_between(tmp_path: Path) -> None:
+    # Cause: all of it got the last moment of the day before, so that a purchase could stand before its cart.
+    folder = tmp_path / "landing" / "web"
+    folder.mkdir(parents=True)
+    write_source(folder, SourceConfig(adapter="native", received="file_date"))
+    seconds = [-1, 2, 100, 299, 301]
+    times = [datetime(2026, 3, 11, tzinfo=UTC) + timedelta(seconds=each) for each in seconds]
+    lines = [orjson.dumps(native(at, at) | {"event_id": f"e{place}"}) for place, at in enumerate(times)]
+    (folder / f"{DAY}.jsonl").write_bytes(b"\n".join(lines) + b"\n")
+    next_day = DAY + timedelta(days=1)
+    found = {day: validate(raw, day) for day, raw in collect(tmp_path, [DAY, next_day])}
+    accepted = {day: each.accepted["event_time"].to_pylist() for day, each in found.items()}
+    assert accepted == {DAY: times[:1], next_day: times[1:4]}
+    assert found[DAY].quarantined["reason"].to_pylist() == ["from_the_future"]
+    ((_, alone),) = collect(tmp_path, [next_day])
+    assert alone.num_rows == 3
