@@ -35,7 +35,12 @@ SCALED: dict[str, Any] = LEAST | {
 EVERYTHING: dict[str, Any] = SCALED | {
     "image": {"repository": "registry.example/intent", "digest": "sha256:" + "a" * 64},
     "imagePullSecrets": [{"name": "registry"}],
-    "settings": {"INTENT_CORS_ORIGINS": "https://shop.example", "INTENT_MAX_IN_FLIGHT": 64},
+    "settings": {
+        "INTENT_CORS_ORIGINS": "https://shop.example",
+        "INTENT_MAX_IN_FLIGHT": 64,
+        "INTENT_ANSWER_MODEL_URL": "https://words.example/v1",
+    },
+    "answerModel": {"existingSecret": "words"},
     "gpu": {"enabled": True},
     "ingress": {"enabled": True, "className": "nginx", "host": "intent.shop.example", "tlsSecret": "tls"},
     "trustedProxies": ["10.4.0.0/16", "fd00::7"],
@@ -173,8 +178,13 @@ def test_secrets_are_referred_to_and_never_made(rendered: Rendered) -> None:
     documents = rendered("everything")
     assert "Secret" not in documents
     environment = {each["name"]: each for each in container_of(documents)["env"]}
-    for name, secret in (("INTENT_SESSION_STORE", "redis"), ("INTENT_EVENT_LOG_KAFKA", "kafka")):
-        assert environment[name]["valueFrom"] == {"secretKeyRef": {"name": secret, "key": "url"}}
+    for name, secret, key in (
+        ("INTENT_SESSION_STORE", "redis", "url"),
+        ("INTENT_EVENT_LOG_KAFKA", "kafka", "url"),
+        ("INTENT_ANSWER_MODEL_KEY", "words", "key"),
+    ):
+        assert environment[name]["valueFrom"] == {"secretKeyRef": {"name": secret, "key": key}}
+    assert "INTENT_ANSWER_MODEL_KEY" not in {each["name"] for each in container_of(rendered("least"))["env"]}
     volumes = {volume["name"]: volume for volume in documents["Deployment"]["spec"]["template"]["spec"]["volumes"]}
     assert volumes["keys"]["secret"] == {"secretName": "intent-keys"}
     assert environment["INTENT_KEYS_FILE"]["value"] == "/etc/intent/keys.json"
@@ -274,6 +284,7 @@ def test_a_gpu_is_asked_for_beside_the_other_limits(rendered: Rendered) -> None:
         (LEAST | {"trustedProxies": ["0.0.0.0/0"]}, "trustedProxies"),
         (LEAST | {"serviceMonitor": {"enabled": True}}, "existingSecret"),
         (LEAST | {"settings": {"INTENT_API_KEYS": "plain"}}, "INTENT_API_KEYS"),
+        (LEAST | {"settings": {"INTENT_ANSWER_MODEL_KEY": "plain"}}, "INTENT_ANSWER_MODEL_KEY"),
         (LEAST | {"replicas": 2}, "replicas"),
     ],
 )

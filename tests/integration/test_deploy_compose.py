@@ -158,6 +158,20 @@ def test_settings_are_those_of_the_platform(services: dict[str, Any]) -> None:
         assert given <= fields, name
 
 
+def test_answers_can_be_worded_by_a_model_whose_key_stands_in_a_file_of_its_own() -> None:
+    # Cause: the endpoint was a setting of the service that reached no container.
+    given = {"INTENT_ANSWER_MODEL_URL": "https://words.example/v1", "INTENT_ANSWER_MODEL": "small"}
+    found = yaml.safe_load(interpolated(TEXT, given))["services"]
+    for name in ("intent-service", "intent-service-gpu"):
+        assert given.items() <= found[name]["environment"].items()
+        assert found[name]["env_file"] == [{"path": "./secrets/service.env", "required": False}]
+        # The way out; the other network has none.
+        assert "front" in found[name]["networks"]
+    asked = {name for name in Settings.model_fields if name.startswith("answer_") and name != "answer_model_key"}
+    passed = found["intent-service"]["environment"].keys() | found["dagster-code"]["environment"].keys()
+    assert {f"INTENT_{name.upper()}" for name in asked} <= passed
+
+
 def test_the_service_believes_the_proxy_that_is_named_and_by_default_none_of_another_machine() -> None:
     for given, believed in ({}, "127.0.0.1"), ({"FORWARDED_ALLOW_IPS": "172.18.0.1"}, "172.18.0.1"):
         found = yaml.safe_load(interpolated(TEXT, given))["services"]
