@@ -46,8 +46,9 @@ serve: setup ## Start the intent service on 127.0.0.1:3000
 	@exec $(BIN)/bentoml serve bentos.intent_service.service:IntentService --host 127.0.0.1 --port $${SERVICE_PORT:-3000}
 
 # Two at a time, a file in one process: much of a test is waiting for servers, and files share what they set up.
+# Sets in one order, so that a run can be repeated.
 test: setup ## Run all tests; ARGS=<pytest's>
-	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	@PYTHONHASHSEED=0 $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: setup ## Lint, types and layers
 	@$(BIN)/ruff check .

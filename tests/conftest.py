@@ -6,14 +6,23 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
+from hypothesis.internal.conjecture import providers
 
 KINDS = ("unit", "contract", "integration", "e2e", "model")
 ROOT = Path(__file__).resolve().parent.parent
 
 # How long an example takes is a matter of what else the machine does.
-settings.register_profile("suite", deadline=None)
+settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# The same examples in every run: what fails once fails again.
+settings.register_profile("suite", settings.get_profile("explore"), derandomize=True)
 settings.load_profile("suite")
+
+
+def pytest_sessionstart() -> None:
+    if settings.get_current_profile_name() == "suite":
+        # Hypothesis 6 also draws constants of our modules that are loaded, and which are depends on the tests before.
+        providers._get_local_constants = lambda: providers._local_constants
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

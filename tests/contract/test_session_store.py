@@ -343,7 +343,7 @@ def test_no_events_change_nothing(make: Make) -> None:
     assert make().append([]).session_ids == ()
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(event_lists(most=20))
 def test_live_sessions_are_the_sessions_of_the_day_after(make: Make, events: list[Event]) -> None:
     """Events that come in order make the same sessions, under the same ids, as the stored table does."""

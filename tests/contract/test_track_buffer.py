@@ -54,7 +54,7 @@ def visitor(home: Path) -> Visitor:
     return Visitor(home)
 
 
-def until(is_true: Callable[[], bool], seconds: float = 10) -> None:
+def until(is_true: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not is_true():
         assert time.monotonic() < deadline, "it did not come about"
@@ -117,6 +117,7 @@ def test_events_outlive_their_buffer(service: Harness, visitor: Visitor, tmp_pat
     first = service.buffer(tmp_path / "outbox", size=1)
     for number in range(5):
         first.add(visitor.message(number))
+    until(lambda: len(service.app.requests) > 1)  # the first has failed
     with pytest.raises(NotDeliveredError, match="5 events are not delivered yet; last failure: no answer") as caught:
         first.flush(0.1)
     assert caught.value.pending == 5
@@ -257,6 +258,7 @@ def test_what_stands_in_the_way_is_named(service: Harness, visitor: Visitor) -> 
     service.app.instead = [unknown() for _ in range(1000)]
     buffer = service.buffer(size=1)
     buffer.add(visitor.message(1))
+    until(lambda: len(service.app.requests) > 1)  # the first has failed
     with pytest.raises(NotDeliveredError, match="1 events are not delivered yet; last failure: of a transport"):
         buffer.flush(0.2)
     buffer.close(0)

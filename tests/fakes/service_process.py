@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import socket
@@ -18,6 +19,9 @@ import httpx
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICE = "bentos.intent_service.service:IntentService"
+# Below what the kernel gives to connections: until a server listens, or while a test keeps it away, nobody takes its
+# port. Workers of one run have a thousand each; two runs beside each other begin at different places.
+_PORTS = itertools.count(20_000 + 1_000 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) + os.getpid() % 900)
 
 
 @dataclass(frozen=True)
@@ -94,11 +98,17 @@ def running_service(
 
 
 def free_port() -> int:
-    """A port of this machine that nobody listens on."""
+    """A port of this machine that nobody listens on, another one for each call."""
+    return next(filter(_is_free, _PORTS))
+
+
+def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        found: int = probe.getsockname()[1]
-        return found
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:

@@ -25,7 +25,7 @@ def event_ids(home: Path) -> list[str]:
     return [json.loads(line.data)["event_id"] for line in read_log(home / "event_log")]
 
 
-def wait_for(is_true: Callable[[], bool], seconds: float = 90) -> None:
+def wait_for(is_true: Callable[[], bool], seconds: float = 240) -> None:
     deadline = time.monotonic() + seconds
     while not is_true():
         assert time.monotonic() < deadline, "it did not come about"
@@ -55,14 +55,14 @@ def taken_in(printed: Path) -> list[str]:
 def test_kills_of_the_shop_and_of_the_service_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
     home, outbox, printed = tmp_path / "home", tmp_path / "outbox", tmp_path / "printed"
     port = free_port()
-    with running_service(home, port=port) as service:
-        shop = start_shop(service.address, outbox, printed)
-        wait_for(lambda: len(event_ids(home)) > 200)
-        kill(service)
-        so_far = len(taken_in(printed))
-        wait_for(lambda: len(taken_in(printed)) > so_far + 200)  # the shop goes on while the service is away
-        shop.kill()
-        shop.wait()
+    with running_service(home, port=port) as service, start_shop(service.address, outbox, printed) as shop:
+        try:
+            wait_for(lambda: len(event_ids(home)) > 200)
+            kill(service)
+            so_far = len(taken_in(printed))
+            wait_for(lambda: len(taken_in(printed)) > so_far + 200)  # the shop goes on while the service is away
+        finally:
+            shop.kill()
     expected = taken_in(printed)
     assert len(event_ids(home)) < len(expected)
     with running_service(home, port=port) as service, IntentClient(service.address) as client:

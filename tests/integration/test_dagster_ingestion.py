@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -183,19 +182,20 @@ def test_a_run_killed_while_it_writes_leaves_whole_partitions_and_the_next_run_g
         "job = build_definitions(load_settings()).resolve_job_def('ingest_job')\n"
         "job.execute_in_process(tags=days, instance=dg.DagsterInstance.ephemeral())\n"
     )
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-W", "ignore", "-c", program],
         env={**os.environ, "INTENT_HOME": str(tmp_path), "INTENT_FIRST_DAY": str(FIRST), "PYTHONPATH": str(Path.cwd())},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-    )
-    deadline = time.monotonic() + 120
-    while not list((tmp_path / "tables").glob("*/*/part.parquet")):
-        assert process.poll() is None, "the run ended before it wrote a partition"
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    ) as process:
+        try:
+            deadline = time.monotonic() + 240
+            while not list((tmp_path / "tables").glob("*/*/part.parquet")):
+                assert process.poll() is None, "the run ended before it wrote a partition"
+                assert time.monotonic() < deadline
+                time.sleep(0.005)
+        finally:
+            process.kill()
 
     left = sorted((tmp_path / "tables").glob("*/*/part.parquet"))
     assert 0 < len(left) < len(expected)

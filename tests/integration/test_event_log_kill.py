@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -37,18 +36,16 @@ threading.Event().wait()
 def test_what_was_acknowledged_survives_kill_nine_exactly_once(tmp_path: Path) -> None:
     root, acknowledged = tmp_path / "log", tmp_path / "acknowledged"
     for round_ in range(3):
-        with acknowledged.open("ab") as answers:
-            writers = [
-                subprocess.Popen([sys.executable, "-c", WRITER, str(root)], stdout=answers)
-                for _ in range(1 + round_ % 2)
-            ]
-            before = acknowledged.stat().st_size
-            deadline = time.monotonic() + 60
-            while acknowledged.stat().st_size < before + 4_000 * len(writers) and time.monotonic() < deadline:
+        count, before = 1 + round_ % 2, acknowledged.stat().st_size if acknowledged.exists() else 0
+        with ExitStack() as running:
+            answers = running.enter_context(acknowledged.open("ab"))
+            for _ in range(count):
+                writer = subprocess.Popen([sys.executable, "-c", WRITER, str(root)], stdout=answers)
+                running.enter_context(writer)
+                running.callback(writer.kill)
+            deadline = time.monotonic() + 240
+            while acknowledged.stat().st_size < before + 4_000 * count and time.monotonic() < deadline:
                 time.sleep(0.01)
-            for writer in writers:
-                os.kill(writer.pid, signal.SIGKILL)
-                writer.wait()
     # The acknowledgement itself may be torn by the kill: only whole lines were received.
     known = acknowledged.read_bytes()[: acknowledged.read_bytes().rfind(b"\n")].split(b"\n")
     stored = [line.data.split(b"-x")[0] for line in read_log(root)]

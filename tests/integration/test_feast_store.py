@@ -347,15 +347,15 @@ def test_a_materialization_that_is_killed_and_run_again_gives_the_same_rows(
 
     environment = os.environ | {"PYTHONPATH": str(ROOT), "TZ": "Asia/Shanghai"}
     command = [sys.executable, "-W", "ignore", "-c", KILLED_PROGRAM, str(killed), LAST.isoformat()]
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "applied\n"
     online = killed / "feast" / "online.db"
-    while process.poll() is None and not _stored(online):
-        time.sleep(0.001)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    process.stdout.close()
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "applied\n"
+            while process.poll() is None and not _stored(online):
+                time.sleep(0.001)
+        finally:
+            process.kill()
     half = _stored(online)
 
     again = FeastStore(killed)

@@ -64,19 +64,21 @@ def test_a_killed_search_goes_on_in_the_middle_of_its_trial_and_finds_the_same(
 ) -> None:
     folder = tmp_path / "study"
     command = [sys.executable, "-m", "tests.fakes.search_process", encoder, str(folder), str(TRIALS)]
-    killed = subprocess.Popen(command, cwd=ROOT)
-    end = time.monotonic() + DEADLINE
 
     def reached() -> int:
         steps = (folder / "trials" / "1" / "checkpoints").glob("step-*")
         return max((int(path.name.removeprefix("step-")) for path in steps), default=0)
 
-    while reached() < 8:
-        assert killed.poll() is None, "the search ended before it could be killed"
-        assert time.monotonic() < end
-        time.sleep(0.002)
-    killed.send_signal(signal.SIGKILL)
-    assert killed.wait() == -signal.SIGKILL
+    with subprocess.Popen(command, cwd=ROOT) as killed:
+        try:
+            end = time.monotonic() + DEADLINE
+            while reached() < 8:
+                assert killed.poll() is None, "the search ended before it could be killed"
+                assert time.monotonic() < end
+                time.sleep(0.002)
+        finally:
+            killed.kill()
+    assert killed.returncode == -signal.SIGKILL
     step = reached()
 
     seen: list[SearchProgress] = []

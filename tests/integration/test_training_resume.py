@@ -31,21 +31,25 @@ def _steps(work: Path) -> int:
 
 def test_killed_training_ends_with_the_same_steps_weights_and_figures(tmp_path: Path) -> None:
     encoder = tiny_encoder(tmp_path / "encoder")
-    whole = subprocess.Popen(_command(encoder, tmp_path / "whole", tmp_path / "whole-result"), cwd=ROOT)
-    killed = subprocess.Popen(_command(encoder, tmp_path / "work", tmp_path / "result"), cwd=ROOT)
-    end = time.monotonic() + DEADLINE
-    # In the middle of the second pass, after a best pass has been kept.
-    while _steps(tmp_path / "work") < 11:
-        assert killed.poll() is None, "the training ended before it could be killed"
-        assert time.monotonic() < end
-        time.sleep(0.002)
-    killed.send_signal(signal.SIGKILL)
-    assert killed.wait() == -signal.SIGKILL
+    with (
+        subprocess.Popen(_command(encoder, tmp_path / "whole", tmp_path / "whole-result"), cwd=ROOT) as whole,
+        subprocess.Popen(_command(encoder, tmp_path / "work", tmp_path / "result"), cwd=ROOT) as killed,
+    ):
+        try:
+            end = time.monotonic() + DEADLINE
+            # In the middle of the second pass, after a best pass has been kept.
+            while _steps(tmp_path / "work") < 11:
+                assert killed.poll() is None, "the training ended before it could be killed"
+                assert time.monotonic() < end
+                time.sleep(0.002)
+        finally:
+            killed.kill()
+    assert killed.returncode == -signal.SIGKILL
     reached = _steps(tmp_path / "work")
     assert not (tmp_path / "result").exists()
 
     subprocess.run(_command(encoder, tmp_path / "work", tmp_path / "result"), cwd=ROOT, check=True, timeout=DEADLINE)
-    assert whole.wait(timeout=DEADLINE) == 0
+    assert whole.returncode == 0
     figures = json.loads((tmp_path / "result" / "figures.json").read_text())
     expected = json.loads((tmp_path / "whole-result" / "figures.json").read_text())
     assert 11 <= reached < expected["steps"]

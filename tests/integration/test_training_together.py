@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 from safetensors.torch import load_file
 
@@ -45,6 +46,16 @@ def _train(
 ) -> subprocess.CompletedProcess[str]:
     launcher = _TWO if processes == 2 else [sys.executable]
     return _run([*launcher, "-m", "tests.fakes.train_together", str(encoder), str(work), str(result), str(epochs)])
+
+
+def _kill_all(launcher: subprocess.Popen[bytes]) -> None:
+    """Kill torchrun and what it launched: each process has a session of its own, and would train on alone."""
+    launched = psutil.Process(launcher.pid).children(recursive=True) if launcher.poll() is None else []
+    launcher.kill()
+    for process in launched:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(launched, 20)
 
 
 def _apart(one: Path, other: Path) -> float:
@@ -89,14 +100,15 @@ def test_evaluate_by_two_processes_writes_one_report(encoder: Path, tmp_path: Pa
 def test_one_process_goes_on_from_where_two_were_killed(encoder: Path, tmp_path: Path) -> None:
     work = tmp_path / "work"
     command = [*_TWO, "-m", "tests.fakes.train_together", str(encoder), str(work), str(tmp_path / "none"), "10"]
-    killed = subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, stderr=subprocess.DEVNULL, start_new_session=True)
-    end = time.monotonic() + 120
-    while not list((work / "checkpoints").glob("step-0000001*")):
-        assert killed.poll() is None, "the training ended before it could be killed"
-        assert time.monotonic() < end
-        time.sleep(0.002)
-    os.killpg(killed.pid, signal.SIGKILL)
-    killed.wait()
+    with subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, stderr=subprocess.DEVNULL) as killed:
+        try:
+            end = time.monotonic() + 240
+            while not list((work / "checkpoints").glob("step-0000001*")):
+                assert killed.poll() is None, "the training ended before it could be killed"
+                assert time.monotonic() < end
+                time.sleep(0.002)
+        finally:
+            _kill_all(killed)
     assert not (tmp_path / "none").exists()
     _train(1, encoder, work, tmp_path / "result", 10)
     _train(1, encoder, tmp_path / "alone", tmp_path / "whole", 10)

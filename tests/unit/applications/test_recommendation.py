@@ -168,7 +168,7 @@ def test_items_that_the_index_does_not_know_count_for_nothing(recommender: Recom
 ITEMS = st.sets(st.sampled_from([f"{side}-{n}" for side in ("left", "right") for n in range(PAIRS)]), max_size=20)
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     excluded=ITEMS, sold_out=ITEMS, rooms=st.sets(st.sampled_from(["room-0", "room-1"])),
     intent=st.sampled_from([None, "purchase", "compare", "explore", "track_order"]), looked=ITEMS,

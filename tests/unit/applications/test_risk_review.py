@@ -74,7 +74,7 @@ def test_every_case_is_scored_once_and_robots_stand_in_the_queue_with_reasons(sc
     assert not any("{" in sentence for sentence in (*english, *chinese))
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.data())
 def test_every_queued_case_is_in_exactly_one_state(scores: DayTable, data: st.DataObject) -> None:
     queued = sorted(flagged(scores))

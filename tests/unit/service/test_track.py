@@ -7,7 +7,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -130,8 +130,10 @@ def test_what_validation_would_quarantine_by_its_time_is_rejected_at_the_door(
     client: TestClient, home: Path, days: int, reason: str
 ) -> None:
     # Cause: such events were answered as accepted, and quarantined in the night, where no sender looks.
-    wrong = message(1) | {"event_time": (NOW + timedelta(days=days)).isoformat()}
-    in_time = message(2) | {"event_time": (NOW - timedelta(days=3)).isoformat()}
+    # Days are those of UTC: the minutes keep the event in time if midnight comes before it is sent.
+    now = datetime.now(UTC)
+    wrong = message(1) | {"event_time": (now + timedelta(days=days)).isoformat()}
+    in_time = message(2) | {"event_time": (now - timedelta(days=3) + timedelta(minutes=10)).isoformat()}
     body = client.post("/v1/track", json={"events": [wrong, in_time]}).json()
     assert (body["accepted"], [each["index"] for each in body["rejected"]]) == (1, [0])
     assert body["rejected"][0]["reason"].startswith(f"{reason}: event_time ")
