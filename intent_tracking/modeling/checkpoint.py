@@ -51,8 +51,8 @@ class TrainingState(WorkState):
         loss_sum: of the current pass, over its batches so far.
         seconds: spent training so far.
         tokens: trained on so far, padding left out.
-        best_epoch: pass with the best validation score, -1 before the first.
-        best_score: that score; None before the first.
+        best_epoch: the last pass that validation cannot tell from the best, whose weights count; -1 before the first.
+        best_score: the highest validation score; None before the first.
     """
 
     recipe: Recipe

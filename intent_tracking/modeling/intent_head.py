@@ -47,7 +47,6 @@ class IntentHead(nn.Module):
                     self.weight[row] = prototypes[row]
 
 
-def prototypes_of(pooled: torch.Tensor, intents: torch.Tensor, classes: int) -> torch.Tensor:
-    """The mean direction of each label's texts: pooled [N, H], intents int64 [N] -> [K, H], zeros without a text."""
-    sums = torch.zeros(classes, pooled.shape[1]).index_add_(0, intents, functional.normalize(pooled.float(), dim=1))
-    return functional.normalize(sums, dim=1)
+def prototypes_of(pooled: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """The mean direction of each label's texts: pooled [N, H], labels bool [N, K] -> [K, H], zeros without a text."""
+    return functional.normalize(labels.float().t() @ functional.normalize(pooled.float(), dim=1), dim=1)

@@ -53,7 +53,7 @@ def fit_lexical_head(train: ExampleArrays, validation: ExampleArrays, outputs: S
         return None
     places = learned_from(train, logits.shape[1])
     intents = train.intents[places]
-    if len(np.unique(intents)) < 3:
+    if len(np.unique(intents)) < 2:
         return None
     rows = [_rows(train.ids[place]) for place in places]
     starts = np.cumsum([0, *map(len, rows)])
@@ -69,8 +69,12 @@ def fit_lexical_head(train: ExampleArrays, validation: ExampleArrays, outputs: S
     head.frequency.copy_(torch.from_numpy(frequency))
     # A label that only the champion knew is not spoken for.
     head.bias.fill_(-1.0)
-    head.weight[:, linear.classes_] = torch.from_numpy(linear.coef_.T).half()
-    head.bias[linear.classes_] = torch.from_numpy(linear.intercept_).float()
+    spoken, offsets = linear.coef_, linear.intercept_
+    if len(linear.classes_) == 2:
+        # Of two labels the linear model has the second's decision alone; the first's is its opposite.
+        spoken, offsets = np.concatenate([-spoken, spoken]), np.concatenate([-offsets, offsets])
+    head.weight[:, linear.classes_] = torch.from_numpy(spoken.T).half()
+    head.bias[linear.classes_] = torch.from_numpy(offsets).float()
     said = decisions(head, validation)
     losses = {weight: _loss(logits + weight * said, targets) for weight in _WEIGHTS}
     best = min(losses, key=lambda weight: losses[weight])

@@ -44,7 +44,7 @@ from intent_tracking.modeling.processes import Processes, join
 from intent_tracking.modeling.recipe import Recipe, choose_recipe
 from intent_tracking.modeling.stepping import Stepper
 from intent_tracking.modeling.training_result import Progress, TrainingResult
-from intent_tracking.modeling.validation import pooled_texts, run_split, scores_of
+from intent_tracking.modeling.validation import chance_of, pooled_texts, run_split, scores_of
 from intent_tracking.sessions.vocabulary import scene_token
 
 logger = logging.getLogger(__name__)
@@ -73,7 +73,8 @@ def fine_tune(
     depend on the seed and the step alone, unless the machine is too slow for its time budget.
 
     Passes are judged on the validation split by the macro F1 of the intents (without intents: by key information, then
-    by the outcome); without a validation split the last pass counts.
+    by the outcome): the last pass counts that is within one standard error of the best score, and training stops early
+    where `patience` passes in a row are not. Without a validation split the last pass counts.
 
     A recipe of several runs trains so often from the same start, each run in an order and with a dropout of its own,
     and takes the mean of their weights, which generalises better than any of them ("model soups", Wortsman et al.
@@ -184,8 +185,10 @@ class _Trainer:
             # A champion of one label has no head that could have learned it.
             known = before.class_names() if before is not None and before.intent_classes else ()
             new = [row for row, name in enumerate(labels.class_names()) if name not in known]
-            pooled, intents = pooled_texts(self._model, self._train, device, most=_TEXTS_OF_A_PROTOTYPE)
-            self._model.intent.start_from(prototypes_of(pooled, intents, labels.intent_classes), new)
+            pooled, having = pooled_texts(
+                self._model, self._train, device, classes=labels.intent_classes, most=_TEXTS_OF_A_PROTOTYPE
+            )
+            self._model.intent.start_from(prototypes_of(pooled, having), new)
         self._optimizer = make_optimizer(self._model, self._recipe)
         self._best: dict[str, torch.Tensor] = {}
         if found is not None:
@@ -312,17 +315,19 @@ class _Trainer:
 
     def _finish_pass(self) -> EpochFigures:
         state = self._state
-        scores: dict[str, float] = {}
+        judged: tuple[dict[str, float], float] = ({}, 0.0)
         if len(self._validation) and self._processes.main:
             outputs = run_split(self._model, self._validation, self._processes.device, bf16=self._recipe.bf16)
-            scores = scores_of(outputs)
-        scores = json.loads(self._processes.agree(json.dumps(scores)))
+            judged = scores_of(outputs), chance_of(outputs)
+        scores, chance = json.loads(self._processes.agree(json.dumps(judged)))
         figures = EpochFigures(epoch=state.epoch, loss=state.loss_sum / max(1, state.batch), scores=scores)
         score = scores.get("score", _UNTRAINED_BEFORE)
-        # Of passes that few validation texts cannot tell apart the last one has learned most.
-        if not scores or state.best_score is None or score >= state.best_score:
-            state.best_score, state.best_epoch = score, state.epoch
+        highest = score if state.best_score is None else max(score, state.best_score)
+        # Of passes that the validation texts cannot tell apart the last one has learned most, at the lowest rate.
+        if score >= highest - chance:
+            state.best_epoch = state.epoch
             self._best = snapshot(self._model)
+        state.best_score = highest
         state.history.append(figures)
         state.epoch, state.batch, state.loss_sum = state.epoch + 1, 0, 0.0
         return figures

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -22,6 +22,8 @@ FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 
 _BATCH = 64
+# Fewer answers tell no pass from another.
+FEWEST_TO_JUDGE = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,14 +108,18 @@ def _collect(examples: ExampleArrays, device: torch.device, forward: Callable[[B
 
 
 def pooled_texts(
-    model: IntentModel, examples: ExampleArrays, device: torch.device, *, most: int
+    model: IntentModel, examples: ExampleArrays, device: torch.device, *, classes: int, most: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pooled vectors [N, H] and intents [N] of the first `most` examples of each intent."""
-    seen: Counter[int] = Counter()
+    """Pooled vectors [N, H] of the first `most` examples of each label, and which labels each has [N, classes]."""
+    if examples.label_sets.shape[1]:
+        labels = np.nan_to_num(examples.label_sets) > 0
+    else:
+        labels = examples.intents[:, None] == np.arange(classes)
+    seen = np.zeros(classes, dtype=np.int64)
     chosen: list[int] = []
-    for place, intent in enumerate(examples.intents.tolist()):
-        if intent != IGNORED and seen[intent] < most:
-            seen[intent] += 1
+    for place in np.flatnonzero(labels.any(axis=1)).tolist():
+        if (seen[labels[place]] < most).any():
+            seen += labels[place]
             chosen.append(place)
     model.eval()
     pooled = torch.zeros(len(chosen), model.hidden)
@@ -122,7 +128,7 @@ def pooled_texts(
         batch = make_batch(examples, [chosen[row] for row in rows], device)
         with torch.inference_mode():
             pooled[rows] = model(batch.ids, batch.mask, batch.features, batch.scenes).pooled.float().cpu()
-    return pooled, torch.from_numpy(examples.intents[chosen])
+    return pooled, torch.from_numpy(labels[chosen])
 
 
 def scores_of(outputs: SplitOutputs) -> dict[str, float]:
@@ -144,3 +150,21 @@ def scores_of(outputs: SplitOutputs) -> dict[str, float]:
         scores["macro_f1"] = macro_f1(outputs.intent_targets, predicted)
         scores["score"] = scores["macro_f1"]
     return scores
+
+
+def chance_of(outputs: SplitOutputs) -> float:
+    """How far chance moves `scores_of(outputs)["score"]`: its standard error, as of a share of so many right answers.
+
+    That is less than the error of a macro F1 with rare labels, and errs towards stopping. Of an AUC the rarer outcome
+    counts. A share of 0 or 1 is not certain either (Agresti and Coull 1998). Of fewer than 100 answers: 1.
+    """
+    if outputs.intent_logits is not None and len(outputs.intent_logits):
+        count = len(outputs.intent_logits)
+    elif outputs.tag_predictions is not None and len(outputs.tag_targets):
+        count = len(outputs.tag_targets)
+    else:
+        count = int(np.bincount(outputs.outcome_targets, minlength=2).min())
+    if count < FEWEST_TO_JUDGE:
+        return 1.0
+    share = (scores_of(outputs)["score"] * count + 2) / (count + 4)
+    return math.sqrt(share * (1 - share) / (count + 4))

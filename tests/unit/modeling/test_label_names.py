@@ -66,7 +66,7 @@ def test_names_are_trained_on_and_change_nothing_else(tmp_path: Path) -> None:
 
 def test_a_prototype_is_the_mean_direction_of_its_texts_and_a_label_without_one_stays() -> None:
     pooled = torch.tensor([[2.0, 0.0], [0.0, 5.0], [3.0, 0.0]])
-    prototypes = prototypes_of(pooled, torch.tensor([0, 0, 1]), 3)
+    prototypes = prototypes_of(pooled, torch.tensor([[1, 0, 0], [1, 0, 0], [0, 1, 0]]).bool())
     torch.testing.assert_close(prototypes, torch.tensor([[0.5**0.5, 0.5**0.5], [1.0, 0.0], [0.0, 0.0]]))
     head = IntentHead(2, 3)
     before = head.weight.detach().clone()

@@ -76,6 +76,18 @@ def test_a_word_that_gives_the_label_away_is_held_on_to() -> None:
     assert (together.argmax(1) == outputs.intent_targets).mean() > 0.9
 
 
+def test_of_two_labels_each_is_spoken_for() -> None:
+    train, validation = _examples(600, 1), _examples(FEWEST_VALIDATION_TEXTS, 2)
+    for examples in (train, validation):
+        examples.intents[:] %= 2
+    outputs = _outputs(validation, np.random.default_rng(3).normal(size=(len(validation), 2)))
+    head = fit_lexical_head(train, validation, outputs)
+    assert head is not None
+    said = decisions(head, validation)
+    assert (said.argmax(1) == outputs.intent_targets).mean() > 0.9
+    np.testing.assert_allclose(said[:, 0], -said[:, 1], atol=1e-2)
+
+
 def test_a_model_that_is_right_and_sure_gets_none() -> None:
     train, validation = _examples(600, 1), _examples(FEWEST_VALIDATION_TEXTS, 2)
     train.intents[:] = np.random.default_rng(4).integers(0, LABELS, len(train))

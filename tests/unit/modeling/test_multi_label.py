@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -28,6 +29,7 @@ from intent_tracking.modeling.multi_label import (
 )
 from intent_tracking.modeling.prediction import IntentScore, Prediction
 from intent_tracking.modeling.recipe import Recipe
+from intent_tracking.modeling.training import fine_tune
 from intent_tracking.sessions.render import render_utterance
 from tests.fakes.tiny_encoder import NOON, ORDERS, THINGS, tiny_encoder
 
@@ -145,6 +147,17 @@ def test_a_text_gets_every_label_that_it_has(tmp_path: Path) -> None:
     assert both.label == "|".join(both.labels)
     # Probabilities of a multi-label answer are decisions of their own: two may both be likely.
     assert sum(score.probability for score in both.intents[:2]) > 1.0
+
+
+def test_a_label_that_never_stands_alone_starts_at_its_texts(tmp_path: Path) -> None:
+    rows = [row for row in _texts() if len(names_in(row.intent)) > 1]
+    dataset = prepare_dataset(examples_from_labelled(rows, "train", NOON), str(tiny_encoder(tmp_path / "encoder")))
+    still = Recipe(epochs=1, batch_size=8, learning_rate=1e-12)
+    head = fine_tune(dataset, work_dir=tmp_path / "work", recipe=still, device="cpu").model.intent
+    assert head is not None
+    # Each pair of labels shares a third of its texts or more; rows drawn at random are near a right angle.
+    prototypes = torch.nn.functional.normalize(head.weight.detach(), dim=1)
+    assert (prototypes @ prototypes.t()).min() > 0.5
 
 
 def _champion(rows: list[LabelledText], home: Path) -> Path:

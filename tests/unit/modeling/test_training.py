@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from intent_tracking.modeling.assembly import assemble
@@ -18,7 +23,13 @@ from intent_tracking.modeling.recipe import Recipe, choose_recipe
 from intent_tracking.modeling.scores import roc_auc
 from intent_tracking.modeling.training import fine_tune
 from intent_tracking.modeling.training_result import Progress
-from intent_tracking.modeling.validation import pooled_texts
+from intent_tracking.modeling.validation import (
+    FEWEST_TO_JUDGE,
+    SplitOutputs,
+    chance_of,
+    pooled_texts,
+    scores_of,
+)
 from tests.fakes.tiny_encoder import tiny_encoder, tiny_examples
 
 pytestmark = pytest.mark.unit
@@ -66,20 +77,51 @@ def test_same_seed_same_weights_other_seed_others(dataset: TokenizedDataset, tmp
     assert any(not torch.equal(runs[0][name], runs[2][name]) for name in runs[0])
 
 
-def test_training_stops_when_validation_no_longer_gains(dataset: TokenizedDataset, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def misleading(dataset: TokenizedDataset) -> TokenizedDataset:
+    """Each validation label is another than training teaches, so that every pass after the first is a worse one."""
+    table = dataset.table
+    held_out = table.filter(pc.equal(table["split"], "validation"))
+    wrong = pc.choose(held_out["intent"], 1, 2, 0).cast(pa.int32())
+    held_out = held_out.set_column(table.column_names.index("intent"), "intent", wrong)
+    enough = -(-FEWEST_TO_JUDGE // len(held_out))
+    return replace(dataset, table=pa.concat_tables([dataset.split("train"), *[held_out] * enough]))
+
+
+def test_training_stops_when_passes_are_worse_by_more_than_chance(misleading: TokenizedDataset, tmp_path: Path) -> None:
     recipe = RECIPE.model_copy(update={"epochs": 50, "patience": 2})
-    result = fine_tune(dataset, work_dir=tmp_path, recipe=recipe, device="cpu")
+    result = fine_tune(misleading, work_dir=tmp_path, recipe=recipe, device="cpu")
     assert result.stopped == "no improvement"
     assert len(result.history) == result.best_epoch + 3
 
 
+def test_too_few_validation_texts_choose_no_pass(misleading: TokenizedDataset, tmp_path: Path) -> None:
+    few = pa.concat_tables([misleading.split("train"), misleading.split("validation").slice(0, FEWEST_TO_JUDGE - 1)])
+    recipe = RECIPE.model_copy(update={"epochs": 5, "patience": 2})
+    result = fine_tune(replace(misleading, table=few), work_dir=tmp_path, recipe=recipe, device="cpu")
+    assert (result.stopped, result.best_epoch) == ("finished", 4)
+
+
+@given(right=st.integers(0, 500), count=st.integers(FEWEST_TO_JUDGE, 500))
+def test_chance_is_that_of_so_many_answers(right: int, count: int) -> None:
+    right = min(right, count)
+    targets = np.zeros(count, dtype=np.int64)
+    logits = np.zeros((count, 2), dtype=np.float32)
+    logits[:right, 0], logits[right:, 1] = 1, 1
+    none = np.zeros(0, dtype=np.int64)
+    outputs = SplitOutputs(None, none, (logits.argmax(1) + 1), targets + 1, None, none)
+    judged = scores_of(outputs)["score"]
+    assert 0 < chance_of(outputs) <= 0.5 / count**0.5
+    assert chance_of(outputs) >= 0.9 * (judged * (1 - judged) / count) ** 0.5
+
+
 def test_a_training_that_has_stopped_goes_no_further_when_it_is_started_again(
-    dataset: TokenizedDataset, tmp_path: Path
+    misleading: TokenizedDataset, tmp_path: Path
 ) -> None:
     """Its process may be killed while its artifact is made: the checkpoint is that of the last pass."""
     recipe = RECIPE.model_copy(update={"epochs": 50, "patience": 2})
     first, again = (
-        fine_tune(dataset, work_dir=tmp_path, recipe=recipe, device="cpu", checkpoint_seconds=0.0) for _ in range(2)
+        fine_tune(misleading, work_dir=tmp_path, recipe=recipe, device="cpu", checkpoint_seconds=0.0) for _ in range(2)
     )
     assert (again.stopped, again.steps, again.history) == (first.stopped, first.steps, first.history)
     assert first.stopped == "no improvement"
@@ -125,8 +167,8 @@ def test_a_label_that_the_champion_had_no_head_for_starts_at_its_texts(tmp_path:
     dataset = prepare_dataset(tiny_examples(), "unused", champion=champion)
     model = fine_tune(dataset, work_dir=tmp_path / "b", champion=champion, recipe=still, device="cpu").model
     examples = ExampleArrays.of(dataset.split("train"), 0)
-    pooled, intents = pooled_texts(model, examples, torch.device("cpu"), most=32)
-    expected = prototypes_of(pooled, intents, len(dataset.labels.intents))
+    pooled, having = pooled_texts(model, examples, torch.device("cpu"), classes=len(dataset.labels.intents), most=32)
+    expected = prototypes_of(pooled, having)
     assert model.intent is not None
     torch.testing.assert_close(model.intent.weight.detach(), expected, atol=1e-5, rtol=0)
 
