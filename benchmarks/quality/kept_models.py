@@ -22,8 +22,9 @@ def model_folder(workplace: Workplace, name: str, seed: int) -> Path:
     """Where the model of a task and seed is kept; one of other code, encoder or training time lies elsewhere."""
     digest = sha256(f"{workplace.base_encoder}\n{workplace.max_seconds}\n".encode())
     package = ROOT / "intent_tracking"
-    for path in (*sorted((package / "modeling").glob("*.py")), package / "evaluation" / "commands.py"):
-        digest.update(path.read_bytes())
+    for folder in ("modeling", "sessions", "text", "evaluation"):
+        for path in sorted(path for path in (package / folder).rglob("*") if path.suffix in (".py", ".tsv")):
+            digest.update(path.read_bytes())
     return workplace.models / f"{name}-seed{seed}-{digest.hexdigest()[:12]}"
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import islice
+from itertools import accumulate, islice
 from operator import eq
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -93,6 +94,7 @@ def evaluate_command(
         ArtifactError: the teacher is not a whole, unchanged artifact.
         EncoderError: the base encoder cannot be had.
         FileExistsError: `model_dir` holds anything else than an intent model.
+        OSError: no file can be written where the report should be.
         ValueError: the teacher does not know a label of `train`, or has no more than `layers`.
     """
     import pyarrow as pa
@@ -112,6 +114,9 @@ def evaluate_command(
         raise ValueError("layers is the size of a student: give its teacher too, the folder of an artifact")
     if model_dir is not None:
         require_place(model_dir, INTENT_MODEL)
+    report.parent.mkdir(parents=True, exist_ok=True)
+    if report.is_dir() or not os.access(report.parent, os.W_OK):
+        raise OSError(f"{report}: no file can be written there; name a file in a folder that is yours")
     began = time.monotonic()
     train_rows, test_rows = read_labelled_csv(train), read_labelled_csv(test)
     dev_rows = read_labelled_csv(dev) if dev is not None else None
@@ -158,6 +163,8 @@ def evaluate_command(
             device=device,
             max_seconds=max_seconds,
             recipe=recipe,
+            # Nothing goes on from a folder that is gone with the command.
+            checkpoint_seconds=math.inf,
             progress=progress,
         )
         predictor = IntentPredictor.load(target, device)
@@ -189,8 +196,10 @@ def evaluate_command(
             for entry in figures["classes"]
         },
     }
+    rejection = _as_served([row.intent for row in test_rows], served)
     if OUT_OF_SCOPE_LABEL in content["per_class"]:
-        content["out_of_scope_recall"] = content["per_class"][OUT_OF_SCOPE_LABEL]["recall"]
+        # What the artifact does, whether or not that counts as an answer.
+        content["out_of_scope_recall"] = rejection["out_of_scope_recall"]
         content["in_scope_accuracy"] = figures["in_scope_accuracy"]
     if predictor.labels.multi_label:
         answered = [prediction.labels for prediction in predictions]
@@ -198,7 +207,7 @@ def evaluate_command(
     content["rejection"] = {
         "counted": counted,
         "rejects": figures["rejects"],
-        **_as_served([row.intent for row in test_rows], served),
+        **rejection,
     }
     content |= {
         "seconds": round(time.monotonic() - began, 3),
@@ -273,7 +282,10 @@ def hold_back(rows: Sequence[LabelledText], seed: int) -> tuple[list[LabelledTex
     if 2 * sum(spare) < len(rows):
         return list(rows), []
     part = min(_VALIDATION_SHARE, _MOST_VALIDATION_TEXTS / len(rows))
-    wanted = {name: round(count * part) if count >= _ENOUGH_FOR_VALIDATION else 0 for name, count in had.items()}
+    # Rounded as a running sum: of very many labels each wants less than one text, and all together hundreds.
+    enough = sorted(name for name, count in had.items() if count >= _ENOUGH_FOR_VALIDATION)
+    sums = [0, *(round(total * part) for total in accumulate(had[name] for name in enough))]
+    wanted = Counter({name: after - before for name, before, after in zip(enough, sums, sums[1:], strict=False)})
     words = [words_of(row.text) for row in rows]
     together: dict[str, Counter[str]] = {}
     for text, each in zip(words, names, strict=True):

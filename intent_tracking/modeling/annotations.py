@@ -157,7 +157,7 @@ def read_labelled_csv(path: Path) -> list[LabelledText]:
     except csv.Error as error:
         raise AnnotationError(f"{path} line {reader.line_num}: not readable as CSV: {error}") from error
     if not rows:
-        raise AnnotationError(f"{path}: has no rows under its header; give at least two labels")
+        raise AnnotationError(f"{path}: has no rows under its header; give labelled texts, or leave the file out")
     return rows
 
 

@@ -171,6 +171,7 @@ def train_artifact(
     trained_until: datetime | None = None,
     feature_service: str | None = None,
     adaptation: Adaptation | None = None,
+    checkpoint_seconds: float = 30.0,
     progress: Callable[[Progress], None] | None = None,
 ) -> TrainedArtifact:
     """The whole way from examples to an artifact: tokenize, fine-tune, calibrate, export.
@@ -202,6 +203,7 @@ def train_artifact(
         seed=seed,
         device=device,
         max_seconds=max_seconds,
+        checkpoint_seconds=checkpoint_seconds,
         progress=progress,
     )
     graph = served_graph(training.model, dataset, training.validation)

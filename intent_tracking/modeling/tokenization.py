@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Any, TypeVar
 from tokenizers import AddedToken, Tokenizer
 
 from intent_tracking.modeling.lexicon import glosses
-from intent_tracking.sessions.vocabulary import SPECIAL_TOKENS
+from intent_tracking.sessions.vocabulary import EVENT_TOKENS, SPECIAL_TOKENS
 
 _Entry = TypeVar("_Entry")
 
@@ -41,7 +42,7 @@ class EncodedText:
     unknown_share: float
     _text: str
     _encoding: Any
-    _dropped: int
+    _places: Sequence[int]
 
     @cached_property
     def spans(self) -> list[tuple[int, int]]:
@@ -66,11 +67,11 @@ class EncodedText:
     def first_from(self, character: int) -> int:
         """Place of the token that holds `character` of the text; where none does, of an earlier one. Cheap."""
         place = self._encoding.char_to_token(character)
-        return 1 if place is None else 1 + max(0, place - self._dropped)
+        return 1 if place is None else max(1, bisect_right(self._places, place))
 
-    def _kept(self, tokens: list[_Entry]) -> list[_Entry]:
+    def _kept(self, tokens: Sequence[_Entry]) -> list[_Entry]:
         """What the budget kept of something for each token of the whole text."""
-        return [tokens[0], *tokens[1 + self._dropped :]] if self._dropped else tokens
+        return [tokens[place] for place in self._places]
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,8 @@ class SessionTokenizer:
             raise ValueError("the tokenizer must put one token before a text and one after it")
         self._first, self._last = boundaries
         self._unknown = _unknown_id(tokenizer)
+        events = (tokenizer.token_to_id(name) for name in EVENT_TOKENS.values())
+        self._events = frozenset(identity for identity in events if identity is not None)
 
     @classmethod
     def from_file(cls, path: Path, max_tokens: int) -> SessionTokenizer:
@@ -132,20 +135,34 @@ class SessionTokenizer:
         return str(self._tokenizer.to_str())
 
     def encode(self, texts: Sequence[str]) -> list[EncodedText]:
-        """Encode `texts` in order; a text over the budget keeps its first (scene) token and its newest tokens."""
+        """Encode `texts` in order; a text over the budget keeps its first (scene) token and its newest tokens.
+
+        A newest event that is over the budget by itself, such as a long letter, keeps its beginning and its end, where
+        what is wanted and what is asked for stand (Sun et al. 2019), in equal parts.
+        """
         encoded: list[EncodedText] = []
         for start in range(0, len(texts), _CHUNK):
             chunk = list(texts[start : start + _CHUNK])
-            encoded.extend(map(self._cut, chunk, self._tokenizer.encode_batch(chunk, add_special_tokens=False)))
+            encoded.extend(map(self._encoded, chunk, self._tokenizer.encode_batch(chunk, add_special_tokens=False)))
         return encoded
 
-    def _cut(self, text: str, encoding: Any) -> EncodedText:
+    def _encoded(self, text: str, encoding: Any) -> EncodedText:
         ids: list[int] = encoding.ids
         unknown = ids.count(self._unknown) / len(ids) if ids and self._unknown is not None else 0.0
-        dropped = max(0, len(ids) + 2 - self.max_tokens)
-        if dropped:
-            ids = [ids[0], *ids[1 + dropped :]]
-        return EncodedText([self._first, *ids, self._last], unknown, text, encoding, dropped)
+        places = self._within_budget(ids)
+        kept = ids if len(places) == len(ids) else [ids[place] for place in places]
+        return EncodedText([self._first, *kept, self._last], unknown, text, encoding, places)
+
+    def _within_budget(self, ids: Sequence[int]) -> Sequence[int]:
+        """Places of the tokens that are kept, in order."""
+        count, room = len(ids), self.max_tokens - 3  # beside the scene and the boundaries
+        if count <= room + 1:
+            return range(count)
+        newest = max((place for place, identity in enumerate(ids) if identity in self._events), default=1)
+        if count - newest <= room:
+            return [0, *range(count - room, count)]
+        head = room // 2
+        return [0, *range(newest, newest + head), *range(count - room + head, count)]
 
 
 def _unknown_id(tokenizer: Tokenizer) -> int | None:

@@ -120,8 +120,10 @@ def test_the_labels_of_the_test_decide_nothing(calibrated: Path) -> None:
     assert "oos" in said
     best = [answer["intents"][0]["name"] for answer in answers]
     inside = [label == row.intent for label, row in zip(best, ROWS[::2], strict=False)]
-    assert (found["in_scope_accuracy"], found["out_of_scope_recall"]) == (sum(inside) / len(inside), 0.0)
+    assert found["in_scope_accuracy"] == sum(inside) / len(inside)
+    assert found["per_class"]["oos"]["recall"] == 0.0
     rejection = found["rejection"]
+    assert found["out_of_scope_recall"] == rejection["out_of_scope_recall"]
     assert rejection["counted"] is False
     assert rejection["rejected"] == said.count("oos") / len(said)
     assert rejection["out_of_scope_recall"] == said[-len(FOREIGN) :].count("oos") / len(FOREIGN)
@@ -172,6 +174,8 @@ def test_validation_is_held_back_only_where_labels_can_spare_it() -> None:
     train, held = hold_back(many, 0)
     assert (len(train), len(held)) == (72, 8)
     assert hold_back(many, 0) == (train, held)
+    of_many_labels = [LabelledText(text=f"text {n}", intent=f"label-{n % 1000}") for n in range(25_000)]
+    assert len(hold_back(of_many_labels, 0)[1]) == 500
     assert hold_back(many[:15] + many[40:55], 0)[1] == []
 
 

@@ -68,6 +68,20 @@ def test_over_budget_text_keeps_its_scene_and_the_newest_words(tokenizer: Sessio
     assert len(entry.spans) == len(entry.word_starts) == 32
 
 
+def test_a_letter_over_the_budget_keeps_its_beginning_and_its_end(tokenizer: SessionTokenizer) -> None:
+    """What came before it goes first, and its middle then; offsets and places still point into the whole text."""
+    letter = " ".join(["order", "one", *["so"] * 200, "return", "it"])
+    text = f"<scene:customer_service> <search> old things <message> {letter}"
+    (entry,) = tokenizer.encode([text])
+    shown = [text[start:end] for start, end in entry.spans[1:-1]]
+    assert len(entry.ids) == tokenizer.max_tokens
+    assert shown[:4] == ["<scene:customer_service>", "<message>", "order", "one"]
+    assert shown[-2:] == ["return", "it"]
+    assert entry.ids[entry.first_from(text.index("order"))] == entry.ids[3]
+    assert entry.first_from(text.rindex("return")) == len(entry.ids) - 3
+    assert len(entry.word_starts) == len(entry.ids)
+
+
 def test_same_texts_give_the_same_ids(base: Tokenizer, tokenizer: SessionTokenizer) -> None:
     again = SessionTokenizer(extend_vocabulary(base, TEXTS), 32)
     assert [e.ids for e in again.encode(TEXTS)] == [e.ids for e in tokenizer.encode(TEXTS)]
