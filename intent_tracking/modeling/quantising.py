@@ -22,8 +22,8 @@ NetworkInput = tuple[IntArray, IntArray, FloatArray, IntArray]
 
 # How much of the spread between channels moves from inputs to weights; none and half were worse (docs/adr/0007).
 _MOVED = 0.7
-_LEVELS = 127
-_ZERO = 128
+_LEVELS = 127  # of an int8 weight, either way
+_MOST = 255  # of a uint8 input
 _SMALLEST = 1e-5
 
 
@@ -39,15 +39,21 @@ class Encoding(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class InputRange:
-    """What enters some linear layers: the largest magnitude of each channel [C], and all layers that read it."""
+    """What enters some linear layers: the bounds of each channel [C], and all layers that read it."""
 
-    largest: torch.Tensor
+    lowest: torch.Tensor
+    highest: torch.Tensor
     readers: tuple[str, ...]
+
+    @property
+    def largest(self) -> torch.Tensor:
+        """The largest magnitude of each channel [C]."""
+        return torch.maximum(self.lowest.abs(), self.highest.abs())
 
 
 def input_ranges(model: Encoding, batches: Iterable[NetworkInput]) -> list[InputRange]:
     """Run `batches` and see what enters the linear layers of the encoder, padding left out."""
-    largest: dict[str, torch.Tensor] = {}
+    bounds: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
     readers: dict[str, list[str]] = {}
     mask = torch.zeros(0)
     last: tuple[torch.Tensor, str] | None = None
@@ -60,8 +66,9 @@ def input_ranges(model: Encoding, batches: Iterable[NetworkInput]) -> list[Input
         if name not in readers.setdefault(first, []):
             readers[first].append(name)
         if first == name:
-            found = values[mask > 0].abs().amax(0)
-            largest[name] = torch.maximum(largest[name], found) if name in largest else found
+            low, high = values[mask > 0].aminmax(dim=0)
+            before = bounds.get(name, (low, high))
+            bounds[name] = torch.minimum(before[0], low), torch.maximum(before[1], high)
 
     hooks = [
         layer.register_forward_pre_hook(lambda _, args, name=name: watch(name, args[0]))
@@ -76,7 +83,7 @@ def input_ranges(model: Encoding, batches: Iterable[NetworkInput]) -> list[Input
     finally:
         for hook in hooks:
             hook.remove()
-    return [InputRange(largest[first].clone(), tuple(names)) for first, names in readers.items()]
+    return [InputRange(*bounds[first], tuple(names)) for first, names in readers.items()]
 
 
 @contextmanager
@@ -89,7 +96,7 @@ def quantised(model: Encoding, ranges: Iterable[InputRange]) -> Iterator[None]:
         for range_ in ranges:
             factors = _factors(range_.largest, [layers[name] for name in range_.readers])
             for name in range_.readers:
-                _put(encoder, name, _Int8Linear(layers[name], factors, range_.largest))
+                _put(encoder, name, _Int8Linear(layers[name], factors, range_))
         yield
     finally:
         encoder.set_input_embeddings(words)
@@ -119,7 +126,11 @@ def _steps(values: torch.Tensor, dim: int) -> torch.Tensor:
 
 
 class _Int8Linear(nn.Module):
-    """A linear layer whose input is rounded to 8 bits by a fixed range, and whose weights are by output channel."""
+    """A linear layer whose input is rounded to 8 bits by a fixed range, and whose weights are by output channel.
+
+    The range of the inputs is taken as it is, not as one around zero: what GELU gives is hardly ever below -0.17, and
+    half of the steps would lie there.
+    """
 
     to_steps: torch.Tensor
     step: torch.Tensor
@@ -128,16 +139,18 @@ class _Int8Linear(nn.Module):
     weight_steps: torch.Tensor
     bias: torch.Tensor
 
-    def __init__(self, layer: nn.Linear, factors: torch.Tensor, largest: torch.Tensor) -> None:
+    def __init__(self, layer: nn.Linear, factors: torch.Tensor, inputs: InputRange) -> None:
         super().__init__()
         weight = (layer.weight.detach() * factors).T.contiguous()
         steps = _steps(weight, 0)
-        step = ((largest / factors).amax() / _LEVELS).clamp(min=1e-8)
+        lowest = (inputs.lowest / factors).amin().clamp(max=0)
+        highest = (inputs.highest / factors).amax().clamp(min=0)
+        step = ((highest - lowest) / _MOST).clamp(min=1e-8)
         bias = torch.zeros(layer.out_features) if layer.bias is None else layer.bias.detach()
         self.register_buffer("to_steps", 1 / (factors * step))
         self.register_buffer("one", torch.tensor(1.0))
         self.register_buffer("step", step)
-        self.register_buffer("zero", torch.tensor(_ZERO, dtype=torch.uint8))
+        self.register_buffer("zero", (-lowest / step).round().to(torch.uint8))
         self.register_buffer("weight", (weight / steps).round().to(torch.int8))
         self.register_buffer("weight_steps", steps)
         self.register_buffer("bias", bias)

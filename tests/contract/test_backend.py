@@ -183,6 +183,23 @@ def test_int8_is_smaller_and_computes_in_integers() -> None:
     assert whole.count(b"MatMulIntegerToFloat") == 0
 
 
+def test_int8_spends_its_steps_on_the_values_that_occur() -> None:
+    """The input of each second product of a layer comes out of GELU: steps for negative values would be lost."""
+    model = _model()
+    with torch.no_grad():
+        for layer in model.encoder.encoder.layer:
+            layer.intermediate.dense.weight.mul_(50)
+    batch = _batch(16, 24, features=len(FEATURES), scenes=2)
+    encoder, inputs = model.encoder, input_ranges(model, [batch])
+    with quantised(model, inputs):
+        layers = {name: encoder.get_submodule(name) for range_ in inputs for name in range_.readers}
+    after_gelu = [
+        layer.zero for name, layer in layers.items() if name.endswith("output.dense") and ".attention" not in name
+    ]
+    assert len(after_gelu) == model.encoder.config.num_hidden_layers
+    assert max(map(int, after_gelu)) < 100, [int(zero) for zero in after_gelu]
+
+
 @pytest.mark.parametrize("place", ["weights.bin", "../weights.bin", "{absolute}"])
 def test_weights_outside_of_the_graph_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
     # The file lies in the working directory, where ONNX Runtime would look, and is what the graph says.
