@@ -10,18 +10,21 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from benchmarks.applications.lines import Line
 from intent_tracking.applications.profiles.building import Fitted, fit_segments
 from intent_tracking.applications.profiles.fitting import find_clusters, k_means
 from intent_tracking.applications.profiles.rules import SegmentRules, read_rules
 from intent_tracking.applications.profiles.space import Floats, Whole, values
-from intent_tracking.applications.profiles.taste import EVENT_COLUMNS, taste_tokens
+from intent_tracking.applications.profiles.taste import taste_tokens
 from intent_tracking.datasets.folders import DataFolders
 from intent_tracking.features.batch import user_feature_snapshot
 
@@ -84,7 +87,11 @@ def window(events: pa.Table, day: date) -> Window:
         ).fetchall()
     of = dict(spent)
     later = np.array([float(of.get(shopper) or 0) for shopper in features["shopper_id"].to_pylist()])
-    return Window(day, features, taste_tokens(during.select(list(EVENT_COLUMNS))), later)
+    with TemporaryDirectory() as folder:
+        stored = Path(folder, "events.parquet")
+        pq.write_table(during, stored)
+        tokens = taste_tokens([stored])
+    return Window(day, features, tokens, later)
 
 
 def _between(events: pa.Table, first: date, end: date) -> pa.Table:

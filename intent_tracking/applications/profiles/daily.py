@@ -15,7 +15,7 @@ from intent_tracking.applications.profiles.report import write_day_report, write
 from intent_tracking.applications.profiles.rules import read_rules
 from intent_tracking.applications.profiles.segments import Segments
 from intent_tracking.applications.profiles.space import profile_features
-from intent_tracking.applications.profiles.taste import EVENT_COLUMNS, PREDICTION_COLUMNS, taste_tokens
+from intent_tracking.applications.profiles.taste import taste_tokens
 from intent_tracking.features.declaration import longest_window
 from intent_tracking.settings import Settings
 from intent_tracking.tables import DayTable
@@ -30,14 +30,12 @@ class SegmentTables:
     served_predictions: DayTable
     user_segments: DayTable
 
-    def tokens(self, day: date) -> pa.Table:
-        """What shoppers dealt with in the longest window, which ends on `day`."""
+    def known(self, day: date) -> tuple[pa.Table, pa.Table]:
+        """The features of `day`, and the tokens of what shoppers dealt with in the longest window, which ends on it."""
         days = longest_window(profile_features()).days
         window = [day - timedelta(days=back) for back in reversed(range(days))]
-        return taste_tokens(
-            self.validated_events.read(window, columns=list(EVENT_COLUMNS)),
-            self.served_predictions.read(window, columns=list(PREDICTION_COLUMNS)),
-        )
+        tokens = taste_tokens(self.validated_events.paths(window), self.served_predictions.paths(window))
+        return self.user_features.read([day]), tokens
 
 
 @dataclass(frozen=True)
@@ -65,8 +63,8 @@ def segment_days(
         ArtifactError: the live segments cannot be read; `fresh` learns without them.
     """
     last = days[-1]
-    newest = tables.user_features.read([last]), tables.tokens(last), read_rules(settings.segment_rules)
-    refreshed = refresh(settings, *newest, last, force=force, fresh=fresh)
+    newest, rules = tables.known(last), read_rules(settings.segment_rules)
+    refreshed = refresh(settings, *newest, rules, last, force=force, fresh=fresh)
     if refreshed.folder is None:
         for day in days:
             tables.user_segments.write(day, tables.user_segments.schema.empty_table())
@@ -74,7 +72,7 @@ def segment_days(
     segments = Segments.load(refreshed.folder)
     drifts = []
     for day in days:
-        rows = day_rows(segments, tables.user_features.read([day]), tables.tokens(day), day)
+        rows = day_rows(segments, *(newest if day == last else tables.known(day)), day)
         tables.user_segments.write(day, rows)
         drifts.append(write_day_report(settings.applications, tables.user_segments, segments, day))
     write_segment_report(settings.applications, segments)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
+
+from intent_tracking.events.contract import EVENT_SCHEMA
+from intent_tracking.prediction_log import PREDICTION_SCHEMA
 
 TOKEN_SCHEMA: Final = pa.schema(
     [
@@ -15,9 +20,6 @@ TOKEN_SCHEMA: Final = pa.schema(
     ]
 )
 """`token`: `item:<id>`, `category:<name>`, `brand:<name>` or `intent:<name>`; `label`: how people call it."""
-
-EVENT_COLUMNS: Final = ("shopper_id", "event_name", "items")
-PREDICTION_COLUMNS: Final = ("shopper_id", "intent", "out_of_scope")
 
 # What somebody gives back or puts out of the cart says little of what they like.
 _QUERY: Final = """
@@ -38,27 +40,24 @@ GROUP BY shopper_id, token ORDER BY shopper_id, token
 """
 
 
-def taste_tokens(events: pa.Table, predictions: pa.Table | None = None) -> pa.Table:
+def taste_tokens(events: Sequence[Path], predictions: Sequence[Path] = ()) -> pa.Table:
     """How often each shopper dealt with each item, category, brand and intent.
 
+    The files are read as the query goes: in memory is what it groups, and not the events of a month.
+
     Args:
-        events: EVENT_COLUMNS of validated events.
-        predictions: PREDICTION_COLUMNS of what was served to the same shoppers; None where nothing is.
+        events: partitions of `validated_events`.
+        predictions: partitions of `served_predictions`, of the same shoppers; none where nothing is served.
 
     Returns:
         TOKEN_SCHEMA, ordered by shopper and token.
     """
     import duckdb
 
-    if predictions is None:
-        predictions = pa.table(
-            {
-                "shopper_id": pa.array([], pa.string()),
-                "intent": pa.array([], pa.string()),
-                "out_of_scope": pa.array([], pa.bool_()),
-            }
-        )
     with duckdb.connect() as database:
-        database.register("events", events.select(list(EVENT_COLUMNS)))
-        database.register("predictions", predictions.select(list(PREDICTION_COLUMNS)))
+        for name, paths, schema in (("events", events, EVENT_SCHEMA), ("predictions", predictions, PREDICTION_SCHEMA)):
+            if paths:
+                database.read_parquet([str(path) for path in paths], hive_partitioning=False).create_view(name)
+            else:
+                database.register(name, schema.empty_table())
         return database.execute(_QUERY).to_arrow_table().cast(TOKEN_SCHEMA)
