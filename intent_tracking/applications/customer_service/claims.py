@@ -71,16 +71,15 @@ def facts(text: str) -> list[Fact]:
     found = [Fact(link, _SCHEME.sub("", link, count=1)) for link in links]
     plain = patterns.counts_nothing.sub(" ", _LINK.sub(" ", plain))
     for number in patterns.number.finditer(plain):
-        after = patterns.unit.match(plain, number.end())
-        unit = _unit(number["before"]) or (_unit(after[0]) if after is not None else "")
-        if number["part"]:
-            unit = "percent"
+        before, found_after = number["before"] or "", patterns.unit.match(plain, number.end())
+        after = found_after[0] if found_after is not None else ""
+        unit = "percent" if number["part"] else _unit(before) or _unit(after)
         if number["han"] == "半" and not unit:
             continue
         if number["han"] == "一" and not unit and plain[number.end() : number.end() + 1] not in _ONE_COUNTS:
             continue
-        written = plain[number.start() : after.end() if after is not None else number.end()].strip()
-        found.append(Fact(written, _value(number), unit))
+        written = plain[number.start() : number.end() + len(after)].strip()
+        found.append(Fact(written, _value(number), unit or before + after))
     return found
 
 
@@ -151,10 +150,10 @@ def _plain(text: str) -> str:
     return simplified(unicodedata.normalize("NFKC", text).lower())
 
 
-def _unit(text: str | None) -> str:
-    """The unit that `text` writes, with what joins it to its number: its name, or the letters of one not listed."""
-    found = _patterns().unit.match(text) if text else None
-    return found.lastgroup or found[0] if found is not None else ""
+def _unit(text: str) -> str:
+    """The name of the listed unit that `text` writes, with what joins it to its number; empty where it is none."""
+    found = _patterns().unit.match(text)
+    return found.lastgroup or "" if found is not None else ""
 
 
 def _value(number: re.Match[str]) -> str:

@@ -64,8 +64,9 @@ def test_another_number_is_made_up(one: int, other: int) -> None:
         # One of two is no number of its own.
         ("两三天", [("两三", "day")]),
         ("from 9:30 on", [("9:30", "")]),
+        ("7x24小时, iPhone15pro", [("7", "x"), ("24", "hour"), ("15", "iphonepro")]),
         ("https://shop.example/7, Boss@Shop.example.", [("shop.example/7", ""), ("boss@shop.example", "")]),
-        ("no one takes this one; 一个人，一般，统一，十分满意，万一，千万", []),
+        ("no one takes this one; 一个人，一般，统一，统一app，十分满意，万一，千万", []),
     ],
 )
 def test_what_counts_and_what_does_not(text: str, found: list[tuple[str, str]]) -> None:
