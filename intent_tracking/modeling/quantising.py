@@ -39,11 +39,18 @@ class Encoding(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class InputRange:
-    """What enters some linear layers: the bounds of each channel [C], and all layers that read it."""
+    """What enters some linear layers.
+
+    Attributes:
+        lowest, highest: bounds of each channel [C].
+        readers: all layers that read it.
+        narrowed: they give fewer channels than they read: the second product of a feed-forward block.
+    """
 
     lowest: torch.Tensor
     highest: torch.Tensor
     readers: tuple[str, ...]
+    narrowed: bool
 
     @property
     def largest(self) -> torch.Tensor:
@@ -83,7 +90,11 @@ def input_ranges(model: Encoding, batches: Iterable[NetworkInput]) -> list[Input
     finally:
         for hook in hooks:
             hook.remove()
-    return [InputRange(*bounds[first], tuple(names)) for first, names in readers.items()]
+    layers = dict(_linear_layers(model))
+    return [
+        InputRange(*bounds[first], tuple(names), layers[first].out_features < layers[first].in_features)
+        for first, names in readers.items()
+    ]
 
 
 @contextmanager
