@@ -468,7 +468,7 @@ def test_erased_text_is_nowhere_on_disk(tmp_path: Path) -> None:
 
 def test_others_have_their_turn_while_sessions_expire(tmp_path: Path) -> None:
     # Cause: all that expired was removed in one transaction, and every call waited until the last was gone.
-    count = 2_000
+    count = 10_000
     store = SqliteSessionStore(tmp_path / "state.sqlite")
     store.append([event("view_item", user=f"u{n}") for n in range(count)])
     other_process = SqliteSessionStore(tmp_path / "state.sqlite")

@@ -28,7 +28,7 @@ class PageServer:
     address: str
     process: subprocess.Popen[bytes]
 
-    def stop(self, seconds: float = 10) -> float:
+    def stop(self, seconds: float = 60) -> float:
         """Ask it to end; the seconds that it took."""
         begin = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
@@ -53,7 +53,7 @@ def page_server(home: Path, port: int | None = None, keys: str = "") -> Iterator
         if process.poll() is None:
             process.terminate()
             try:
-                process.wait(10)
+                process.wait(60)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

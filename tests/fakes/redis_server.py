@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -21,18 +22,28 @@ def redis_server() -> Iterator[str]:
         pytest.skip("redis-server is not installed: apt-get install redis-server")
     # A short path of its own: the path of a socket may have 107 characters.
     with tempfile.TemporaryDirectory(prefix="redis-") as folder:
-        socket = Path(folder) / "redis.sock"
+        path = Path(folder) / "redis.sock"
         process = subprocess.Popen(
-            [program, "--port", "0", "--unixsocket", str(socket), "--save", "", "--appendonly", "no", "--dir", folder],
+            [program, "--port", "0", "--unixsocket", str(path), "--save", "", "--appendonly", "no", "--dir", folder],
             stdout=subprocess.DEVNULL,
         )
         try:
-            deadline = time.monotonic() + 60
-            while not socket.exists():
+            deadline = time.monotonic() + 120
+            while not _listens(path):
                 assert process.poll() is None, "redis-server ended"
                 assert time.monotonic() < deadline, "redis-server does not listen"
                 time.sleep(0.02)
-            yield f"unix://{socket}"
+            yield f"unix://{path}"
         finally:
             process.terminate()
             process.wait(30)
+
+
+def _listens(path: Path) -> bool:
+    """Whether the server takes connections: the file of its socket is there sooner."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
+    return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,5 +45,12 @@ def search(
 
 
 if __name__ == "__main__":
-    # A checkpoint after every step, so that there is one when the kill comes.
-    search(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), checkpoint_seconds=0.0)
+    # A checkpoint after every step, so that there is one when the kill comes, and pauses in the trial that it comes in:
+    # on a busy machine it would be too late.
+    search(
+        sys.argv[1],
+        Path(sys.argv[2]),
+        int(sys.argv[3]),
+        lambda seen: time.sleep(0.2 if seen.trial == 1 else 0.0),
+        checkpoint_seconds=0.0,
+    )

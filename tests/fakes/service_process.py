@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ class RunningService:
         is_json = answer.headers["content-type"].startswith("application/json")
         return answer.status_code, answer.json() if is_json else answer.text
 
-    def wait_for_release(self, number: int, seconds: float = 30) -> dict[str, Any]:
+    def wait_for_release(self, number: int, seconds: float = 120) -> dict[str, Any]:
         """The answer of /v1/release once it serves `number`."""
         deadline = time.monotonic() + seconds
         while True:
@@ -114,7 +114,9 @@ def _is_free(port: int) -> bool:
 def stop(process: subprocess.Popen[bytes]) -> None:
     """End the process and its children as a supervisor does."""
     if process.poll() is None:
-        os.killpg(process.pid, signal.SIGTERM)
+        # It may end by itself between the look and the signal.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
         try:
             process.wait(20)
         except subprocess.TimeoutExpired:

@@ -27,16 +27,16 @@ def purchases(seed: int = 0, shoppers: int = 60, days: int = DAYS) -> pa.Table:
     draw = random.Random(seed)
     rows: list[dict[str, Any]] = []
     for number in range(shoppers):
-        favourite, day = number % PAIRS, draw.randrange(14)
+        shopper, favourite, day = f"shopper-{number}", number % PAIRS, draw.randrange(14)
         while day < days:
             at = BEGIN + timedelta(days=day, minutes=draw.randrange(600))
             pair = favourite if draw.random() < 0.7 else draw.randrange(PAIRS)
             looked = [item("left", pair), item("left", draw.randrange(PAIRS))]
             for place, seen in enumerate(looked):
                 minute = at + timedelta(minutes=place)
-                rows.append(event_row("view_item", minute, shopper=f"s{number}", number=len(rows), items=[seen]))
+                rows.append(event_row("view_item", minute, shopper=shopper, number=len(rows), items=[seen]))
             bought = [item("left", pair), item("right", pair)]
             at += timedelta(minutes=5)
-            rows.append(event_row("purchase", at, shopper=f"s{number}", number=len(rows), items=bought, value=20.0))
+            rows.append(event_row("purchase", at, shopper=shopper, number=len(rows), items=bought, value=20.0))
             day += draw.choice([7, 7, 14])
     return table(rows)

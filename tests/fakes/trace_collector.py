@@ -17,7 +17,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
-TIMEOUT_SECONDS = 20
+TIMEOUT_SECONDS = 120
 
 
 @dataclass(frozen=True)

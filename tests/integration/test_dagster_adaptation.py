@@ -56,7 +56,7 @@ def test_the_job_makes_the_encoder_that_the_settings_ask_for(settings: Settings,
                 run_config={
                     "ops": {
                         "domain_adapted_encoder": {
-                            "config": {"base_encoder": base, "max_seconds": 2.0, "held_out_days": 4}
+                            "config": {"base_encoder": base, "max_seconds": 10.0, "held_out_days": 4}
                         }
                     }
                 },

@@ -36,9 +36,10 @@ threading.Event().wait()
 def test_what_was_acknowledged_survives_kill_nine_exactly_once(tmp_path: Path) -> None:
     root, acknowledged = tmp_path / "log", tmp_path / "acknowledged"
     for round_ in range(3):
-        count, before = 1 + round_ % 2, acknowledged.stat().st_size if acknowledged.exists() else 0
+        count = 1 + round_ % 2
         with ExitStack() as running:
             answers = running.enter_context(acknowledged.open("ab"))
+            before = acknowledged.stat().st_size
             for _ in range(count):
                 writer = subprocess.Popen([sys.executable, "-c", WRITER, str(root)], stdout=answers)
                 running.enter_context(writer)

@@ -53,7 +53,7 @@ def test_a_request_is_found_by_its_id_in_answer_log_and_trace(
     )
     assert answer.status_code == 200
     assert answer.headers["x-request-id"] == REQUEST
-    spans = collector.wait_for(2, TRACE)
+    spans = collector.wait_for(3, TRACE)
     request = next(span for span in spans if span.name == "POST /v1/intent")
     assert "inference" in {span.name for span in spans}
     assert request.attributes["intent.request_id"] == REQUEST
@@ -105,13 +105,17 @@ def test_prometheus_scrapes_the_service_by_our_configuration_and_no_alert_fires(
         assert [each["value"][1] for each in up] == ["1"]
         [model] = asked(address, "intent_model_info", tmp_path / "log")
         assert (model["metric"]["model_version"], model["metric"]["job"]) == ("m-seen", "intent-service")
-        groups = httpx.get(f"http://{address}/api/v1/rules").json()["data"]["groups"]
+        groups = httpx.get(f"http://{address}/api/v1/rules", timeout=60).json()["data"]["groups"]
         rules = [rule for group in groups for rule in group["rules"]]
         assert {rule["health"] for rule in rules} <= {"ok", "unknown"}
         assert [rule["name"] for rule in rules if rule.get("state") == "firing"] == []
     finally:
         process.terminate()
-        process.wait(20)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def asked(address: str, query: str, log: Path) -> list[dict[str, Any]]:

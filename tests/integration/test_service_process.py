@@ -182,7 +182,7 @@ def test_a_polite_stop_writes_what_was_served(service: RunningService, home: Pat
     assert status == 200
     session_id = body["sessions"][0]["session_id"]
     os.killpg(service.process.pid, signal.SIGTERM)
-    service.process.wait(30)
+    service.process.wait(60)
     root = home / "prediction_log"
     rows = read_predictions(root, prediction_days(root)).to_pylist()
     assert session_id in {row["session_id"] for row in rows}

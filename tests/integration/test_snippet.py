@@ -100,7 +100,7 @@ def shop(browser: Browser, service: RunningService, home: Path) -> Iterator[Shop
     context.close()
 
 
-def wait_for(is_true: Callable[[], bool], seconds: float = 20) -> None:
+def wait_for(is_true: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not is_true():
         assert time.monotonic() < deadline, "it did not come about"

@@ -33,7 +33,7 @@ def test_killed_training_ends_with_the_same_steps_weights_and_figures(tmp_path: 
     encoder = tiny_encoder(tmp_path / "encoder")
     with (
         subprocess.Popen(_command(encoder, tmp_path / "whole", tmp_path / "whole-result"), cwd=ROOT) as whole,
-        subprocess.Popen(_command(encoder, tmp_path / "work", tmp_path / "result"), cwd=ROOT) as killed,
+        subprocess.Popen([*_command(encoder, tmp_path / "work", tmp_path / "result"), "0.5"], cwd=ROOT) as killed,
     ):
         try:
             end = time.monotonic() + DEADLINE

@@ -341,7 +341,7 @@ def test_the_artifact_gives_its_golden_answers_wherever_it_is_loaded(recommender
     assert live.replay_golden() == []
     assert ask(live.recommender, intent="purchase") == ask(recommender, intent="purchase")
     stored = b"".join(path.read_bytes() for path in folder.iterdir())
-    assert not any(shopper in stored for shopper in (b"s17", b"s42"))
+    assert not any(shopper in stored for shopper in (b"shopper-17", b"shopper-42"))
 
 
 def test_an_index_for_other_features_is_refused(recommender: Recommender, tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def test_writers_go_on_while_their_segments_are_erased(tmp_path: Path) -> None:
     writers = [threading.Thread(target=write, args=(number,)) for number in range(2)]
     for writer in writers:
         writer.start()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while min(map(len, written)) < 200 and time.monotonic() < deadline:
         for segment in segments(tmp_path):
             erase_log_lines(segment, names_ann)

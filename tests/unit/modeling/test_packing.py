@@ -93,7 +93,7 @@ def _gradients(model: IntentModel, losses: list[torch.Tensor]) -> dict[str, torc
 def _same(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor], relative: float = 0.0) -> None:
     assert found.keys() == expected.keys()
     for name, gradient in expected.items():
-        torch.testing.assert_close(found[name], gradient, atol=1e-5, rtol=relative)
+        torch.testing.assert_close(found[name], gradient, atol=1e-4, rtol=relative)
 
 
 @pytest.mark.parametrize("adapter_width", [0, 4])
@@ -110,10 +110,10 @@ def test_packed_is_padded_without_the_padding(
     assert output.intents is not None
     assert output.outcomes is not None
     assert output.tags is not None
-    torch.testing.assert_close(other.pooled, output.pooled, atol=1e-5, rtol=0)
-    torch.testing.assert_close(other.intents, output.intents, atol=1e-5, rtol=0)
-    torch.testing.assert_close(other.outcomes, output.outcomes, atol=1e-5, rtol=0)
-    torch.testing.assert_close(other.tags, output.tags[padded.mask.bool()].unsqueeze(0), atol=1e-5, rtol=0)
+    torch.testing.assert_close(other.pooled, output.pooled, atol=1e-4, rtol=0)
+    torch.testing.assert_close(other.intents, output.intents, atol=1e-4, rtol=0)
+    torch.testing.assert_close(other.outcomes, output.outcomes, atol=1e-4, rtol=0)
+    torch.testing.assert_close(other.tags, output.tags[padded.mask.bool()].unsqueeze(0), atol=1e-4, rtol=0)
     _same(_gradients(model, [other_loss]), _gradients(model, [loss]))
     # The next padded batch is attended to as before.
     assert model.encoder.config._attn_implementation == "sdpa"
@@ -147,7 +147,7 @@ def test_a_text_does_not_see_its_neighbours(examples: tuple[TokenizedDataset, Ex
         many = pack(make_batch(examples[1], [0, 5, 9], CPU))
         alone = pack(make_batch(examples[1], [5], CPU))
         wide, narrow = (model(b.ids, b.mask, None, b.scenes, b.packing) for b in (many, alone))
-    torch.testing.assert_close(wide.pooled[1], narrow.pooled[0], atol=1e-5, rtol=0)
+    torch.testing.assert_close(wide.pooled[1], narrow.pooled[0], atol=1e-4, rtol=0)
 
 
 def test_positions_begin_again_with_each_text() -> None:

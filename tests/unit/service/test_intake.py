@@ -28,7 +28,7 @@ class Door:
     def __call__(self, calls: Sequence[Call]) -> list[list[object]]:
         self.groups.append([document for call in calls for document in call.documents])
         self.entered.release()
-        assert self.open.wait(10)
+        assert self.open.wait(60)
         for call in calls:
             for document in call.documents:
                 if isinstance(document, Exception):
@@ -40,7 +40,7 @@ def behind(door: Door, *calls: Sequence[object]) -> list[object]:
     """What comes back for `calls` that all came while the first, of one event, was taken in."""
     intake = Intake(door, threads=1)
     first = intake.submit(Call(["first"], NOW))
-    assert door.entered.acquire(timeout=10)
+    assert door.entered.acquire(timeout=60)
     futures = [intake.submit(Call(list(documents), NOW)) for documents in calls]
     door.open.set()
     intake.close()
@@ -76,7 +76,7 @@ def test_a_call_that_is_given_up_before_its_turn_is_not_taken_in() -> None:
     door = Door()
     intake = Intake(door, threads=1)
     intake.submit(Call(["first"], NOW))
-    assert door.entered.acquire(timeout=10)
+    assert door.entered.acquire(timeout=60)
     given_up = intake.submit(Call(["late"], NOW))
     assert given_up.cancel()
     door.open.set()

@@ -104,7 +104,8 @@ def test_a_repeat_of_what_another_process_holds_is_soon_sent_away_and_others_are
     client = client_of(runtime)
     begin = time.monotonic()
     held = client.post("/v1/track", json={"events": [message(1)]})
-    assert time.monotonic() - begin < settings.max_wait_seconds
+    assert time.monotonic() - begin < 4.5
+    assert settings.max_wait_seconds > CLAIM_SECONDS
     assert "another process" in error(held, 503, "storage")["message"]
     assert held.headers["retry-after"] == "5"
     assert client.post("/v1/track", json={"events": [message(2)]}).json()["accepted"] == 1
