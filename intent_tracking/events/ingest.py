@@ -6,6 +6,7 @@ import filecmp
 import hashlib
 import shutil
 import tempfile
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import orjson
 import pyarrow as pa
 
 from intent_tracking.events.adapters import Adapter, SourceRecord, Times, get_adapter
+from intent_tracking.events.adapters.base import log_format, open_log, parquet_columns
 from intent_tracking.events.adapters.mapping import mapping_path
 from intent_tracking.events.arrival import arrival_of_dated, file_dates, partition_day
 from intent_tracking.events.erased import erased_by
@@ -43,6 +45,9 @@ Progress = Callable[[str, int, int], None]
 SPOOL_ROWS: Final = 100_000  # rows held in memory before they go to disk, about 100 MB of Python objects
 INDEX_VERSION: Final = 2
 _SPOOL_PREFIX: Final = ".collect."
+# What a file raises that ends early, is not what its name says, or is gone.
+_UNREADABLE: Final = (OSError, EOFError, zlib.error, pa.ArrowInvalid)
+_CHECKED_AT_ONCE: Final = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -65,8 +70,8 @@ def land(
     """Copy log files into `landing/<source>/` and write its `source.yaml`. A file landed before is left as it is.
 
     Raises:
-        ValueError: the source exists with another format, a file's name has no date where `received` needs it or is
-            taken by other content, or a file lacks a column that the mapping names. Nothing is landed then.
+        ValueError: the source exists with another format, a file is damaged, its name has no date where `received`
+            needs it or is taken by other content, or it lacks a column that the mapping names. Nothing is landed then.
     """
     folder = home / "landing" / source
     if not source or source != Path(source).name or source.startswith(".") or source == "service":
@@ -109,14 +114,28 @@ def _mapping_to_copy(adapter: str, mapping: str | None) -> Path | None:
 
 def _check_landing(path: Path, target: Path, source: str, config: SourceConfig) -> None:
     if not is_log(path):
-        raise ValueError(f"{path}: not a log file (.jsonl, .csv, .parquet, each also .gz)")
+        raise ValueError(f"{path}: not a log file (.jsonl, .csv or .tsv, each also .gz, or .parquet)")
     if config.received == "file_date" and LogFile(path, source, path.name, "", "file_date").arrival is None:
         raise ValueError(
             f"{path}: its name does not begin with the arrival date (YYYY-MM-DD); rename it, or say when its records "
             "arrived: --received event_time (archive) or --received field"
         )
+    try:
+        _read_whole(path)
+    except _UNREADABLE as error:
+        raise ValueError(f"{path}: cannot be read: {error}; nothing was landed, give the whole file again") from error
     if target.exists() and not filecmp.cmp(path, target, shallow=False):
         raise ValueError(f"{target} was landed before with other content: give the new file another name")
+
+
+def _read_whole(path: Path) -> None:
+    """Raises what reading a damaged file of a binary format would raise later, among the files of other sources."""
+    if log_format(path) == "parquet":
+        parquet_columns(path)
+    elif path.suffix == ".gz":
+        with open_log(path) as file:
+            while file.read(_CHECKED_AT_ONCE):
+                pass
 
 
 def _copy(path: Path, target: Path) -> None:
@@ -308,9 +327,19 @@ class Arrivals:
 
 
 def read_file(adapter: Adapter, file: LogFile) -> Iterator[SourceRecord]:
-    """The records of a log file or a segment, in file order."""
+    """The records of a log file or a segment, in file order.
+
+    Raises:
+        ValueError: a log file is damaged; the message names it and the remedy.
+    """
     if not file.is_segment:
-        yield from adapter.read(file.path)
+        try:
+            yield from adapter.read(file.path)
+        except _UNREADABLE as error:
+            raise ValueError(
+                f"{file.path}: cannot be read: {error}; put the whole file in its place, or take it out of the folder, "
+                "and run the days again that wait for it"
+            ) from error
         return
     for line in read_segment(file.path):
         yield SourceRecord(raw=line.data.decode("utf-8", "backslashreplace"), source_line=line.number)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
+import re
 import shutil
 import time
 from collections import Counter
@@ -255,6 +257,36 @@ def test_what_cannot_be_landed_is_named_and_nothing_is_left(
     with pytest.raises(ValueError, match=message):
         land([log], source_name, "native", received=received, home=tmp_path / "home")  # type: ignore[arg-type]
     assert not (tmp_path / "home").exists()
+
+
+_PACKED = gzip.compress(b"{}\n" * 1000)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("2026-01-06.jsonl.gz", b"nope"),
+        ("2026-01-06.jsonl.gz", _PACKED[: len(_PACKED) // 2]),
+        ("2026-01-06.parquet", b"nope"),
+    ],
+)
+def test_a_damaged_file_is_named_before_it_lies_among_others_and_where_it_does(
+    tmp_path: Path, name: str, content: bytes
+) -> None:
+    home, log = tmp_path / "home", tmp_path / name
+    log.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"{re.escape(str(log))}: cannot be read: .*nothing was landed"):
+        land([log], "web", "native", home=home)
+    assert not home.exists()
+    good = tmp_path / "2026-01-05.jsonl"
+    good.write_text(event(1, "2026-01-05T10:00:00Z"))
+    land([good], "web", "native", home=home)
+    dropped = home / "landing" / "web" / name
+    dropped.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"{re.escape(str(dropped))}: cannot be read: .*take it out of the folder"):
+        list(collect(home, [date(2026, 1, 5), date(2026, 1, 6)]))
+    dropped.unlink()
+    assert sum(map(len, dict(collect(home, [date(2026, 1, 5)])).values())) == 1
 
 
 def test_other_content_under_a_landed_name_or_another_format_is_refused(tmp_path: Path) -> None:
