@@ -200,6 +200,8 @@ def evaluate(
             layers=layers,
             progress=trained,
         )
+    for label, count in found["unknown_labels"].items():
+        typer.secho(f"{test}: {label!r} of {count} texts is no label that training knows", err=True, fg="yellow")
     oos, rejection = found.get("out_of_scope_recall"), found["rejection"]
     typer.echo(
         f"accuracy {found['accuracy']:.4f}  macro-F1 {found['macro_f1']:.4f}"

@@ -215,6 +215,7 @@ def evaluate_command(
         "tokens_per_second": round(training.tokens_per_second, 1),
         "prediction_texts_per_second": round(len(predictions) / max(predicting, 1e-9), 1),
         "examples": {"train": len(train_rows), "dev": len(dev_rows), "test": len(test_rows)},
+        "unknown_labels": unknown_labels([row.intent for row in test_rows], trained.manifest.labels),
         "slots_left_out": dict(lost),
         "training": {
             "steps": training.steps,
@@ -260,6 +261,14 @@ def _as_served(truth: Sequence[str], predictions: Sequence[Prediction]) -> dict[
         "accuracy": sum(map(eq, truth, answered)) / len(answered),
         "out_of_scope_recall": foreign.count(OUT_OF_SCOPE_LABEL) / len(foreign) if foreign else None,
     }
+
+
+def unknown_labels(truth: Sequence[str], known: Sequence[str]) -> dict[str, int]:
+    """Labels of the test that the model does not have, and how many texts have each: none of those can be right."""
+    from intent_tracking.modeling.multi_label import names_in
+
+    names = Counter(name for intent in truth for name in names_in(intent))
+    return {name: count for name, count in sorted(names.items()) if name not in {*known, OUT_OF_SCOPE_LABEL}}
 
 
 def _value(figure: Any) -> float:

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from intent_tracking.artifact import ArtifactError, verify, write_manifest
-from intent_tracking.evaluation.commands import evaluate_command, hold_back, predict_command
+from intent_tracking.evaluation.commands import evaluate_command, hold_back, predict_command, unknown_labels
 from intent_tracking.inference import IntentPredictor
 from intent_tracking.modeling.annotations import AnnotationError, LabelledText
 from intent_tracking.modeling.assembly import assemble
@@ -124,11 +124,18 @@ def test_the_labels_of_the_test_decide_nothing(calibrated: Path) -> None:
     assert found["per_class"]["oos"]["recall"] == 0.0
     rejection = found["rejection"]
     assert found["out_of_scope_recall"] == rejection["out_of_scope_recall"]
+    assert found["unknown_labels"] == {}
     assert rejection["counted"] is False
     assert rejection["rejected"] == said.count("oos") / len(said)
     assert rejection["out_of_scope_recall"] == said[-len(FOREIGN) :].count("oos") / len(FOREIGN)
     kept = [label == row.intent for label, row in zip(said, (*ROWS[::2], *FOREIGN), strict=True)]
     assert rejection["accuracy"] == sum(kept) / len(kept)
+
+
+def test_labels_that_training_does_not_know_are_counted() -> None:
+    """A wrong spelling, or files that were swapped, looked like a model that learned nothing."""
+    truth = ["track", "oos", "trakc", "return|trakc", "return"]
+    assert unknown_labels(truth, ["track", "return"]) == {"trakc": 2}
 
 
 def test_pictures_are_where_the_report_says(report: dict[str, Any]) -> None:
