@@ -259,7 +259,7 @@ def test_what_cannot_be_landed_is_named_and_nothing_is_left(
     assert not (tmp_path / "home").exists()
 
 
-_PACKED = gzip.compress(b"{}\n" * 1000)
+_PACKED = gzip.compress(b"{}\n" * 1000, mtime=0)
 
 
 @pytest.mark.parametrize(
@@ -269,6 +269,7 @@ _PACKED = gzip.compress(b"{}\n" * 1000)
         ("2026-01-06.jsonl.gz", _PACKED[: len(_PACKED) // 2]),
         ("2026-01-06.parquet", b"nope"),
     ],
+    ids=["not gzip", "half of it", "not Parquet"],
 )
 def test_a_damaged_file_is_named_before_it_lies_among_others_and_where_it_does(
     tmp_path: Path, name: str, content: bytes
