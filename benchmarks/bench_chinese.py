@@ -23,6 +23,7 @@ import torch
 from benchmarks.quality.unit import public_data
 from intent_tracking.datasets.dialogues import read_crosswoz
 from intent_tracking.datasets.rows import Utterance
+from intent_tracking.modeling.adaptation import AdaptationRecipe
 from intent_tracking.modeling.annotations import LabelledText
 from intent_tracking.modeling.assembly import assemble
 from intent_tracking.modeling.batching import ExampleArrays, make_batch
@@ -30,7 +31,7 @@ from intent_tracking.modeling.dataset import TokenizedDataset, prepare_dataset
 from intent_tracking.modeling.examples import examples_from_labelled
 from intent_tracking.modeling.hardware import has_fast_bf16
 from intent_tracking.modeling.model import IntentModel
-from intent_tracking.modeling.pretraining import AdaptationRecipe, adapt_encoder
+from intent_tracking.modeling.pretraining import adapt_encoder
 from intent_tracking.modeling.recipe import Recipe
 from intent_tracking.modeling.training import fine_tune
 from intent_tracking.modeling.validation import run_split

@@ -84,13 +84,13 @@ def require_written(table: DayTable, days: Iterable[date], job: str) -> None:
         )
 
 
-def lookback_start(newest: date) -> date:
-    """The first day that is made again with `newest`, for events that came late.
+def lookback_start(day: date) -> date:
+    """The first day that is made again with `day`, for events that came late.
 
     A session that starts on the day before the oldest of them may run past midnight into it, so that day is made
     again too.
     """
-    return newest - timedelta(days=LOOKBACK_DAYS + 1)
+    return day - timedelta(days=LOOKBACK_DAYS + 1)
 
 
 def range_tags(first: date, last: date) -> dict[str, str]:

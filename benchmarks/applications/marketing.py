@@ -33,7 +33,8 @@ from intent_tracking.applications.marketing.propensity_training import (
 )
 from intent_tracking.datasets.folders import DataFolders
 from intent_tracking.events.contract import EVENT_SCHEMA
-from intent_tracking.events.ingest import collect, land
+from intent_tracking.events.ingest import collect
+from intent_tracking.events.landing import land
 from intent_tracking.events.validate import validate
 from intent_tracking.modeling.scores import roc_auc
 from intent_tracking.tables import DayTable

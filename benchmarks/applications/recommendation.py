@@ -43,7 +43,8 @@ from intent_tracking.applications.recommendation.recommender import Question, Re
 from intent_tracking.applications.recommendation.rules import Rules, shipped_rules
 from intent_tracking.applications.recommendation.situation import Situation
 from intent_tracking.datasets.folders import DataFolders
-from intent_tracking.events.ingest import collect, land
+from intent_tracking.events.ingest import collect
+from intent_tracking.events.landing import land
 from intent_tracking.events.validate import validate
 
 K = 20

@@ -19,7 +19,8 @@ def adapted_crosswoz(workplace: Workplace, seed: int) -> Measured:
 
 def adapted_encoder(workplace: Workplace, seed: int, target: Path) -> Path:
     """The encoder after the training dialogues; made anew each time, since one of older code would be measured else."""
-    from intent_tracking.modeling.pretraining import AdaptationProgress, adapt_encoder
+    from intent_tracking.modeling.adaptation import AdaptationProgress
+    from intent_tracking.modeling.pretraining import adapt_encoder
     from intent_tracking.sessions.render import render_utterance
 
     known = {row.dialogue for row in rows_of(workplace, "crosswoz", None, seed).train if row.dialogue is not None}

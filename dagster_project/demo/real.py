@@ -14,7 +14,7 @@ from dagster_project.demo.platform import DemoError, Platform, metadata_of
 from dagster_project.demo.service import running_service
 from dagster_project.partitions import range_tags
 from dagster_project.resources.tables import Tables
-from intent_tracking.events.ingest import land
+from intent_tracking.events.landing import land
 from intent_tracking.settings import Settings
 
 ORDERS = Path("online_retail") / "by-day"

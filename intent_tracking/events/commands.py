@@ -10,7 +10,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from intent_tracking.events.ingest import collect, days_of, land
+from intent_tracking.events.ingest import collect, days_of
+from intent_tracking.events.landing import land
 from intent_tracking.events.quarantine import RAW_SCHEMA
 from intent_tracking.events.sources import Received
 from intent_tracking.events.validate import validate

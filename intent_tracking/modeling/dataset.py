@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+import torch
 from pydantic import BaseModel, ConfigDict, Field
 from tokenizers import Tokenizer
 
@@ -75,6 +76,11 @@ class TokenizedDataset:
     def split(self, name: str) -> pa.Table:
         """Rows of `train`, `validation` or `test`."""
         return self.table.filter(pc.equal(self.table["split"], name))
+
+    def scene_tokens(self) -> torch.Tensor:
+        """Token id of each scene, int64 [S + 1]; scene 0, an unknown one, has none."""
+        vocabulary = self.tokenizer.vocabulary
+        return torch.tensor([0, *(vocabulary.token_to_id(scene_token(scene)) for scene in self.info.scenes)])
 
     def without(self, example_ids: Collection[str], *, fingerprint: str) -> TokenizedDataset:
         """The dataset without some examples and what was written anew of them; `fingerprint` is that of the rest."""

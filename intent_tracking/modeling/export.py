@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 
 import intent_tracking
 from intent_tracking.artifact import INTENT_MODEL, Manifest, require_place, write_manifest
+from intent_tracking.modeling.adaptation import Adaptation
 from intent_tracking.modeling.calibration import Calibration, calibrate, calibrate_label_sets, uncalibrated
 from intent_tracking.modeling.dataset import TokenizedDataset, prepare_dataset
 from intent_tracking.modeling.distillation import taught
@@ -26,7 +27,6 @@ from intent_tracking.modeling.onnx_backend import OnnxBackend
 from intent_tracking.modeling.onnx_export import ServedGraph, served_graph
 from intent_tracking.modeling.out_of_scope import ALLOWED_LOSS
 from intent_tracking.modeling.predicting import Backend, PredictionPipeline, TorchBackend
-from intent_tracking.modeling.pretraining import Adaptation
 from intent_tracking.modeling.recipe import Recipe
 from intent_tracking.modeling.training import fine_tune
 from intent_tracking.modeling.training_result import Progress, TrainingResult

@@ -45,7 +45,6 @@ from intent_tracking.modeling.recipe import Recipe, choose_recipe
 from intent_tracking.modeling.stepping import Stepper
 from intent_tracking.modeling.training_result import Progress, TrainingResult
 from intent_tracking.modeling.validation import chance_of, pooled_texts, run_split, scores_of
-from intent_tracking.sessions.vocabulary import scene_token
 
 logger = logging.getLogger(__name__)
 
@@ -205,7 +204,7 @@ class _Trainer:
             self._optimizer,
             self._recipe,
             weights.to(device),
-            _scene_tokens(dataset) if shown_again else None,
+            dataset.scene_tokens() if shown_again else None,
             processes,
             packed=padded is None,
             seed=self._seed,
@@ -395,9 +394,3 @@ def _key(dataset: TokenizedDataset, recipe: Recipe | None, seed: int, max_second
         max_seconds,
     ]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def _scene_tokens(dataset: TokenizedDataset) -> torch.Tensor:
-    """Token id of each scene, int64 [S + 1]; scene 0, an unknown one, has none."""
-    vocabulary = dataset.tokenizer.vocabulary
-    return torch.tensor([0, *(vocabulary.token_to_id(scene_token(scene)) for scene in dataset.info.scenes)])

@@ -11,8 +11,8 @@ import pytest
 
 from dagster_project.definitions import build_definitions
 from dagster_project.resources.tables import Tables
+from intent_tracking.modeling.adaptation import Adaptation
 from intent_tracking.modeling.encoder import ADAPTATION_FILE, EncoderError, configured_encoder, find_encoder
-from intent_tracking.modeling.pretraining import Adaptation
 from intent_tracking.sessions.texts import SESSION_TEXT_SCHEMA
 from intent_tracking.settings import Settings
 from tests.fakes.tiny_encoder import tiny_encoder, tiny_examples

@@ -23,7 +23,8 @@ from intent_tracking.erasure.live import erase_live
 from intent_tracking.erasure.proof import prove
 from intent_tracking.erasure.stored import erase_stored
 from intent_tracking.events.contract import EVENT_SCHEMA
-from intent_tracking.events.ingest import collect, land
+from intent_tracking.events.ingest import collect
+from intent_tracking.events.landing import land
 from intent_tracking.events.quarantine import QUARANTINE_SCHEMA, RAW_SCHEMA
 from intent_tracking.events.segment_log import read_log
 from intent_tracking.events.validate import accepted_ids, validate

@@ -12,7 +12,8 @@ from rich.console import Console
 
 from intent_tracking.events.commands import ingest_command
 from intent_tracking.events.contract import EVENT_SCHEMA
-from intent_tracking.events.ingest import collect, days_of, land
+from intent_tracking.events.ingest import collect, days_of
+from intent_tracking.events.landing import land
 from intent_tracking.events.quarantine import RAW_SCHEMA
 from intent_tracking.events.validate import Validated, accepted_ids, validate
 from intent_tracking.tables import DayTable

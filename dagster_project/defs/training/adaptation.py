@@ -45,8 +45,9 @@ def domain_adapted_encoder(
     `INTENT_BASE_ENCODER` is `domain_adapted`. It is made anew only when somebody runs the job.
     """
     from dagster_project.defs.training.examples import training_window
+    from intent_tracking.modeling.adaptation import AdaptationProgress
     from intent_tracking.modeling.encoder import publish_adapted
-    from intent_tracking.modeling.pretraining import AdaptationProgress, adapt_encoder
+    from intent_tracking.modeling.pretraining import adapt_encoder
 
     written = tables.session_texts.days()
     until = date.fromisoformat(config.until) if config.until else None

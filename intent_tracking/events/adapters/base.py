@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any, Final, Protocol
 
 import orjson
+import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import TypeAdapter, ValidationError
 
@@ -19,6 +21,7 @@ from intent_tracking.events.quarantine import Quarantined, QuarantineReason, fro
 
 MAX_LINE_BYTES: Final = 8 * 2**20
 _PARQUET_BATCH: Final = 4096
+_READ_AT_ONCE: Final = 1 << 20
 _TIME: Final[TypeAdapter[datetime]] = TypeAdapter(UtcTime)
 
 
@@ -185,6 +188,24 @@ def read_parquet_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             for row in batch.to_pylist():
                 number += 1
                 yield number, row
+
+
+UNREADABLE: Final = (OSError, EOFError, zlib.error, pa.ArrowInvalid)
+"""What reading a log file raises that ends early, is not what its name says, or is gone."""
+
+
+def require_whole(path: Path) -> None:
+    """Nothing where a file of a binary format can be read to its end.
+
+    Raises:
+        UNREADABLE: it cannot.
+    """
+    if log_format(path) == "parquet":
+        parquet_columns(path)
+    elif path.suffix == ".gz":
+        with open_log(path) as file:
+            while file.read(_READ_AT_ONCE):
+                pass
 
 
 def read_json_records(path: Path) -> Iterator[SourceRecord]:

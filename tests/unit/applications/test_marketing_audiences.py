@@ -24,12 +24,12 @@ from intent_tracking.applications.marketing.audiences import (
     sizes,
     write_files,
 )
-from intent_tracking.applications.marketing.consent import Consents, Contacts, read_consents
+from intent_tracking.applications.marketing.consent import Consents, Contacts
 from intent_tracking.applications.marketing.history import end_of, history
 from intent_tracking.applications.marketing.membership import MOST_NEWS, gather, members
 from intent_tracking.applications.marketing.propensity import PropensityModel, Weights
-from intent_tracking.applications.marketing.rules import Cap, MarketingError, MarketingRules, read_rules, shipped_rules
-from intent_tracking.applications.marketing.words import presentable, read_words
+from intent_tracking.applications.marketing.rules import Cap, MarketingRules, shipped_rules
+from intent_tracking.applications.marketing.words import read_words
 from intent_tracking.events.contract import EVENT_SCHEMA
 from intent_tracking.prediction_log import PREDICTION_SCHEMA
 from intent_tracking.sessions.sessionise import SESSION_SCHEMA
@@ -318,97 +318,6 @@ def test_no_order_in_which_days_are_drawn_passes_a_cap_and_drawn_again_they_stay
         assert Contacts(written.items()).room("ann", "email", first, cap) == (first in written)
 
 
-moments = st.integers(-3, 3).map(lambda days: end_of(DAY) + timedelta(days=days))
-
-
-@given(st.lists(st.tuples(st.booleans(), moments), max_size=6))
-def test_a_withdrawal_wins_over_every_consent_that_is_not_newer(words: list[tuple[bool, datetime]]) -> None:
-    given_at = tuple(at for gives, at in words if gives)
-    withdrawn_at = tuple(at for gives, at in words if not gives)
-    key = ("ann", "email")
-    holds = Consents({key: given_at}, {key: withdrawn_at}).holds("ann", "email", end_of(DAY))
-    assert holds == any(at <= end_of(DAY) and all(withdrawn < at for withdrawn in withdrawn_at) for at in given_at)
-    assert not Consents({key: given_at}, {}).holds("ann", "sms", end_of(DAY))
-
-
-def test_consents_are_read_from_csv_and_parquet_and_what_is_wrong_is_named(tmp_path: Path) -> None:
-    import pyarrow.parquet as pq
-
-    assert len(read_consents(tmp_path / "none", shipped_rules())) == 0
-    (tmp_path / "a.csv").write_text(
-        "shopper_id,channel,given_at,withdrawn_at\nann,email,2026-01-01T00:00:00+00:00,\n"
-        "bob,email,2026-01-01T00:00:00Z,2026-02-01T00:00:00+08:00\n"
-    )
-    rows = [{"shopper_id": "cat", "channel": "sms", "given_at": NOON - timedelta(days=9), "withdrawn_at": None}]
-    schema = pa.schema([("shopper_id", pa.string()), ("channel", pa.string())])
-    for name in ("given_at", "withdrawn_at"):
-        schema = schema.append(pa.field(name, pa.timestamp("us", tz="UTC")))
-    pq.write_table(pa.Table.from_pylist(rows, schema=schema), tmp_path / "b.parquet")
-    consents = read_consents(tmp_path, shipped_rules())
-    said = [
-        consents.holds(*key, NOON) for key in (("ann", "email"), ("bob", "email"), ("cat", "sms"), ("cat", "email"))
-    ]
-    assert said == [True, False, True, False]
-    assert consents.unknown_channels(shipped_rules()) == []
-    odd = tmp_path / "c.csv"
-    head = "shopper_id,channel,given_at,withdrawn_at\n"
-    odd.write_text(f"{head}ann,email,,\nbob,emial,2026-01-01T00:00:00Z,\ncat,emial,,\ndan,pigeon,,\n")
-    emial, pigeon = read_consents(tmp_path, shipped_rules()).unknown_channels(shipped_rules())
-    assert emial == f"{odd}:3: the channel 'emial' has no cap (2 rows); those that have one: email, push, sms"
-    assert f"{odd}:5" in pigeon
-    # Cause: ids in the column of channels would be named.
-    odd.write_text(head + "".join(f"email,shopper-{n},,\n" for n in range(9)))
-    (swapped,) = read_consents(tmp_path, shipped_rules()).unknown_channels(shipped_rules())
-    assert f"{odd}:2: 9 different channels" in swapped
-    assert "shopper-" not in swapped
-    odd.unlink()
-    for text, problem in (
-        ("shopper_id,channel,given_at\nann,email,2026-01-01T00:00:00Z\n", "withdrawn_at is missing"),
-        ("shopper_id,channel,given_at,withdrawn_at\nann,email,2026-01-01T00:00:00,\n", r"a.csv:2, given_at.*no offset"),
-        ("shopper_id,channel,given_at,withdrawn_at\nann,email,yes,\n", "is no time"),
-        ("shopper_id,channel,given_at,withdrawn_at\nann\n", "fewer cells"),
-        ("shopper_id,channel,given_at,withdrawn_at\n,email,,\n", "must both be there"),
-    ):
-        (tmp_path / "a.csv").write_text(text)
-        with pytest.raises(MarketingError, match=problem):
-            read_consents(tmp_path, shipped_rules())
-
-
-def consents_in(folder: Path, *lines: str) -> Consents:
-    (folder / "a.csv").write_text("\n".join(["shopper_id,channel,given_at,withdrawn_at", *lines]) + "\n")
-    return read_consents(folder, shipped_rules())
-
-
-@pytest.mark.parametrize("withdrawal", ["ann,Email", "ann ,email", " ann, EMAIL ", "ann,emial", "ann,ｅmail", "ann,*"])
-def test_a_withdrawal_that_is_written_in_another_way_withdraws(tmp_path: Path, withdrawal: str) -> None:
-    # Cause: consents and withdrawals met by their exact letters, so a typing error in a withdrawal went on sending.
-    others = ("bob,email,2026-01-01T00:00:00Z,", "ann,sms,2026-01-01T00:00:00Z,")
-    consents = consents_in(tmp_path, "ann,email,2026-01-01T00:00:00Z,", *others, f"{withdrawal},,2026-02-01T00:00:00Z")
-    assert not consents.holds("ann", "email", NOON)
-    assert consents.holds("bob", "email", NOON)
-    # What nobody can tell stops every channel, and is named.
-    unknown = consents.unknown_channels(shipped_rules())
-    assert consents.holds("ann", "sms", NOON) == (not unknown)
-    assert all("a.csv:5" in each and "1 withdrawals, each of every channel" in each for each in unknown)
-    again = consents_in(tmp_path, f"{withdrawal},,2026-02-01T00:00:00Z", "ann,email,2026-03-01T00:00:00Z,")
-    assert again.holds("ann", "email", NOON)
-
-
-def test_a_grant_may_be_written_in_another_way_and_on_an_unknown_channel_it_gives_nothing(tmp_path: Path) -> None:
-    consents = consents_in(tmp_path, " ann,Email ,2026-01-01T00:00:00Z,", "bob,emial,2026-01-01T00:00:00Z,")
-    assert consents.holds("ann", "email", NOON)
-    assert not any(consents.holds("bob", channel, NOON) for channel in shipped_rules().caps)
-
-
-def test_withdrawals_of_who_never_consented_are_counted(tmp_path: Path) -> None:
-    consents = consents_in(
-        tmp_path,
-        "ann,email,2026-01-01T00:00:00Z,2026-02-01T00:00:00Z",
-        *(f"{shopper},{channel},,2026-02-01T00:00:00Z" for shopper in ("A-nn", "bob") for channel in ("sms", "smss")),
-    )
-    assert consents.withdrawn_without_consent == 2
-
-
 @settings(max_examples=40)
 @given(st.lists(st.text(min_size=1, max_size=8), unique=True, max_size=6), st.floats(0, 0.4), st.floats(0.4, 1))
 def test_a_group_depends_on_shopper_and_campaign_alone_and_a_larger_share_keeps_who_is_in_it(
@@ -463,74 +372,11 @@ def test_no_cell_of_the_file_is_a_formula_and_ids_stay_those_of_the_shop(tmp_pat
     assert not any(cell.startswith(("=", "+", "-", "@")) for cell in row.values())
 
 
-def test_names_with_links_are_not_put_into_messages() -> None:
-    assert presentable("Mug \u200b 2") == "Mug 2"
-    assert [presentable(name) for name in ("No.7 cream, 2.5 l", "U.S. Polo")] == ["No.7 cream, 2.5 l", "U.S. Polo"]
-    # Cause: a list of eight endings let every other one into the mail of whoever follows the brand.
-    assert [presentable(name) for name in ("win at evil.ru", "Evil.CO/x", "a@b.info", "例子.中国")] == [None] * 4
-    assert [presentable(name) for name in ("see www.evil.example", "https://x", "evil.com", "", None)] == [None] * 5
-    assert len(presentable("x" * 500) or "") == 80
-
-
-@pytest.mark.parametrize("dot", ["。", "．", "｡", "."])
-def test_names_with_markup_or_other_dots_of_the_internet_are_not_put_into_messages(dot: str) -> None:
-    # Cause: browsers resolve evil。com, and the mail tool may write HTML.
-    hostile = (f"evil{dot}com", f"win at 例子{dot}com now", f"evil{dot}中国", f"shop-1{dot}xn--fiqs8s")
-    assert [presentable(name) for name in hostile] == [None] * len(hostile)
-
-
-def test_names_are_no_markup_and_chinese_sentences_stay() -> None:
-    markup = ("<img src=//3232235777/x>", "<script>alert(1)</script>", "＜b＞", "a > b", "[x](//3232235777)")
-    assert [presentable(name) for name in markup] == [None] * len(markup)
-    kept = ("柔软。舒适。", "纯棉T恤。透气", "含绒量90%。保暖", "H&M", "Mug “2”", "100。纯棉")
-    assert [presentable(name) for name in kept] == list(kept)
-
-
 def test_the_key_is_made_once(tmp_path: Path) -> None:
     key = control_key(tmp_path)
     assert len(key) == 32
     assert control_key(tmp_path) == key
     assert (tmp_path / "control.key").stat().st_mode & 0o077 == 0
-
-
-@pytest.mark.parametrize(
-    ("change", "problem"),
-    [
-        ({"control_share": 1.0}, "control_share"),
-        ({"caps": {}}, "has no cap"),
-        ({"audience": {"priority": 50}}, "same priority"),
-        ({"audience": {"views_at_least": 0}}, "views_at_least"),
-        ({"audience": {"rule": "unheard_of"}}, "its 'rule' must be one of"),
-        ({"colour": "red", "control_share": 1.0}, "control_share: must be below 1; colour: is no field"),
-        ({"colour": "red"}, "colour"),
-    ],
-)
-def test_rules_of_the_shop_are_checked_and_what_is_wrong_is_named(
-    tmp_path: Path, change: dict[str, Any], problem: str
-) -> None:
-    own = shipped_rules().model_dump(mode="json")
-    own["audiences"]["looked_not_bought"] |= change.pop("audience", {})
-    (tmp_path / "audiences.yaml").write_text(yaml.safe_dump(own | change))
-    with pytest.raises(MarketingError, match=problem):
-        read_rules(tmp_path)
-
-
-def test_words_that_a_rule_cannot_fill_in_are_refused(tmp_path: Path) -> None:
-    own = read_words(tmp_path / "none").model_dump()
-    own["messages"]["lapsing"]["come_back"]["zh"] = "{item}!"
-    (tmp_path / "messages.yaml").write_text(yaml.safe_dump(own))
-    with pytest.raises(MarketingError, match=r"lapsing.come_back: \{item\} is unknown"):
-        read_words(tmp_path).check(shipped_rules())
-
-
-@pytest.mark.parametrize(("part", "name"), [("reasons", "propensity"), ("traits", "order_rate")])
-def test_words_that_lack_a_reason_or_a_trait_are_refused(tmp_path: Path, part: str, name: str) -> None:
-    # Cause: a missing trait was a KeyError at the first member of whom it spoke.
-    own = read_words(tmp_path / "none").model_dump()
-    del own[part][name]
-    (tmp_path / "messages.yaml").write_text(yaml.safe_dump(own))
-    with pytest.raises(MarketingError, match=rf"messages\.yaml.*{part}: {name} is missing"):
-        read_words(tmp_path)
 
 
 def test_a_home_without_anything_has_empty_audiences(tmp_path: Path) -> None:

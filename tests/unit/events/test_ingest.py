@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from intent_tracking.events.ingest import collect, days_of, land, overlooked
+from intent_tracking.events.ingest import collect, days_of, overlooked
+from intent_tracking.events.landing import land
 from intent_tracking.events.quarantine import RAW_SCHEMA
 from intent_tracking.events.segment_log import SegmentLog, segments
 from intent_tracking.tables import DayTable

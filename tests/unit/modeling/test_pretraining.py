@@ -10,11 +10,12 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 
 from intent_tracking.modeling import pretraining
+from intent_tracking.modeling.adaptation import Adaptation, AdaptationProgress, AdaptationRecipe
 from intent_tracking.modeling.assembly import assemble
 from intent_tracking.modeling.dataset import prepare_dataset
 from intent_tracking.modeling.encoder import ADAPTATION_FILE, find_encoder, load_encoder
 from intent_tracking.modeling.masking import MaskingTable, guessable, mask_words
-from intent_tracking.modeling.pretraining import Adaptation, AdaptationProgress, AdaptationRecipe, adapt_encoder
+from intent_tracking.modeling.pretraining import adapt_encoder
 from intent_tracking.modeling.tokenization import SessionTokenizer, extend_vocabulary
 from tests.fakes.tiny_encoder import tiny_encoder, tiny_examples
 
