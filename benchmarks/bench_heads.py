@@ -1,18 +1,21 @@
 """Each head alone and all heads together, on the simulator's shop: `python -m benchmarks.bench_heads [--full]`.
 
 Intent, key information and purchase are learned from the same sessions: once with the labels of one head only, once
-with all of them, with the same recipe and seed. Prints the test figures of each run. It is one seed, so a small
-difference between two columns says nothing; key information is counted by the tags of words (`tag_f1`), not by whole
-spans. The smoke size shows that it runs; its figures mean nothing.
+with all of them, with the same recipe and seed. Prints the test figures of each seed and their means; key information
+is counted by the tags of words (`tag_f1`), not by whole spans. Without `--full` the size shows that it runs; its
+figures mean nothing.
 """
 
 from __future__ import annotations
 
 import argparse
+import statistics
+import sys
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
+from math import inf
 from pathlib import Path
 
 import pyarrow as pa
@@ -29,8 +32,10 @@ from intent_tracking.modeling.annotations import read_annotations
 from intent_tracking.modeling.batching import ExampleArrays
 from intent_tracking.modeling.dataset import prepare_dataset
 from intent_tracking.modeling.examples import build_examples
+from intent_tracking.modeling.hardware import has_fast_bf16
 from intent_tracking.modeling.recipe import Recipe
 from intent_tracking.modeling.training import fine_tune
+from intent_tracking.modeling.training_result import Progress
 from intent_tracking.modeling.validation import run_split, scores_of
 from intent_tracking.sessions.sessionise import sessionise
 from intent_tracking.sessions.texts import session_texts
@@ -52,7 +57,7 @@ class Size:
 
 
 SMOKE = Size(days=6, sessions_per_day=60, epochs=1, train=96, held_out=64)
-FULL = Size(days=21, sessions_per_day=400, epochs=4, train=6000, held_out=2000)
+FULL = Size(days=21, sessions_per_day=200, epochs=4, train=2400, held_out=1000)
 
 
 class _NoTrees:
@@ -101,12 +106,25 @@ def without(examples: pa.Table, heads: Iterable[str]) -> pa.Table:
     return examples
 
 
-def measure(examples: pa.Table, heads: Sequence[str], epochs: int) -> dict[str, float]:
+def measure(examples: pa.Table, heads: Sequence[str], epochs: int, seed: int) -> dict[str, float]:
     """Test figures of one model that learns `heads`."""
+
+    def progress(at: Progress) -> None:
+        print(f"\r\033[K{' and '.join(heads)}: step {at.step}/{at.steps}", end="", file=sys.stderr, flush=True)
+
     dataset = prepare_dataset(without(examples, HEADS.keys() - set(heads)), PACKAGED_ENCODER)
-    recipe = Recipe(epochs=epochs, batch_size=16, learning_rate=2e-4, patience=epochs)
+    fast = has_fast_bf16(torch.device("cpu"))
+    recipe = Recipe(epochs=epochs, batch_size=16, learning_rate=2e-4, patience=epochs, bf16=fast)
     with tempfile.TemporaryDirectory() as work:
-        trained = fine_tune(dataset, work_dir=Path(work), recipe=recipe, device="cpu")
+        trained = fine_tune(
+            dataset,
+            work_dir=Path(work),
+            recipe=recipe,
+            seed=seed,
+            device="cpu",
+            checkpoint_seconds=inf,
+            progress=progress,
+        )
     test = ExampleArrays.of(
         dataset.split("test"), len(dataset.info.features), dataset.info.scenes, dataset.labels.set_size
     )
@@ -114,20 +132,38 @@ def measure(examples: pa.Table, heads: Sequence[str], epochs: int) -> dict[str, 
 
 
 def main() -> None:
-    """Train four models and print their figures side by side."""
+    """Train four models of each seed, and print their figures side by side."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--full", action="store_true", help="the size whose figures mean something")
-    size = FULL if parser.parse_args().full else SMOKE
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    asked = parser.parse_args()
+    size = FULL if asked.full else SMOKE
     with tempfile.TemporaryDirectory() as home:
         examples = shop_examples(Path(home), size)
     counts = {head: len(examples) - examples[head].null_count for head in HEADS}
     print(f"{size}; labelled: {counts}", flush=True)
-    alone = {head: measure(examples, [head], size.epochs).get(figure) for head, figure in HEADS.items()}
-    joint = measure(examples, list(HEADS), size.epochs)
-    print(f"{'head':10} {'figure':12} {'alone':>7} {'joint':>7}")
+    found: dict[tuple[str, str], list[float]] = {}
+    for seed in asked.seeds:
+        joint = measure(examples, list(HEADS), size.epochs, seed)
+        for head, figure in HEADS.items():
+            alone = measure(examples, [head], size.epochs, seed)
+            for way, scores in (("alone", alone), ("joint", joint)):
+                if figure in scores:
+                    found.setdefault((head, way), []).append(scores[figure])
+        print(
+            f"\r\033[Kseed {seed}: " + ", ".join(f"{' '.join(key)} {got[-1]:.3f}" for key, got in found.items()),
+            flush=True,
+        )
+    print(f"{'head':10} {'figure':12} {'alone':>16} {'joint':>16}   {len(asked.seeds)} seeds")
     for head, figure in HEADS.items():
-        cells = (alone[head], joint.get(figure))
-        print(f"{head:10} {figure:12}", *("      -" if cell is None else f"{cell:7.3f}" for cell in cells))
+        print(f"{head:10} {figure:12}", *(_cell(found.get((head, way), [])) for way in ("alone", "joint")))
+
+
+def _cell(values: Sequence[float]) -> str:
+    if not values:
+        return f"{'-':>16}"
+    spread = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""
+    return f"{f'{statistics.fmean(values):.3f}{spread}':>16}"
 
 
 if __name__ == "__main__":
