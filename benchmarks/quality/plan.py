@@ -47,7 +47,7 @@ _SCENES: Final = (
     _Entry("multidogo-scenes", "no_consistency", 100, partial(together, consistency_weight=0.0)),
     _Entry("multidogo-scenes", "no_adapters", 100, partial(together, consistency_weight=0.0, adapter_width=0)),
     _Entry("multidogo-scenes", "apart", 120, apart),
-    _Entry("multidogo-scenes", "added", 300, added_scene),
+    _Entry("multidogo-scenes", "added", 800, added_scene),
 )
 
 _ENTRIES: Final = (

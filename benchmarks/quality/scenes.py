@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 # The scene that is added later: the last by name, fixed before any figure was seen.
 NEW_SCENE = MULTIDOGO_DOMAINS[-1]
+_OF_EACH = 5
 _NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -45,8 +47,11 @@ class _Drawn:
     test: dict[str, list[Utterance]]
 
 
-def _draw(workplace: Workplace, sizes: Sizes, seed: int, new: int | None = None) -> _Drawn:
-    """Rows of each scene; of the scene that is added later `new` labelled ones, validation included, where given."""
+def _draw(workplace: Workplace, sizes: Sizes, seed: int, new: int | None = None, of_each: int = 0) -> _Drawn:
+    """Rows of each scene; of the scene that is added later `new` labelled ones, validation included, where given.
+
+    Those for training begin with `of_each` of each intent that has so many among the whole of that scene.
+    """
     found = read_multidogo(workplace.data.require("multidogo"))
 
     def of(rows: Sequence[Utterance], wanted: int) -> dict[str, list[Utterance]]:
@@ -62,8 +67,20 @@ def _draw(workplace: Workplace, sizes: Sizes, seed: int, new: int | None = None)
         # What tells when to stop is labelled too: it is part of the labels that the new scene has.
         validating = min(sizes.dev, new // 5)
         drawn.dev[NEW_SCENE] = drawn.dev[NEW_SCENE][:validating]
-        drawn.train[NEW_SCENE] = of(found.train, new - validating)[NEW_SCENE]
+        whole = of(found.train, max(new, sizes.new) - validating)[NEW_SCENE]
+        drawn.train[NEW_SCENE] = _first_of_each(whole, of_each)[: new - validating]
     return drawn
+
+
+def _first_of_each(rows: Sequence[Utterance], count: int) -> list[Utterance]:
+    """The rows, the first `count` of each intent before the others."""
+    met: Counter[str] = Counter()
+    first: list[Utterance] = []
+    others: list[Utterance] = []
+    for row in rows:
+        (first if met[row.intent] < count else others).append(row)
+        met[row.intent] += 1
+    return [*first, *others]
 
 
 def _examples(drawn: _Drawn, scenes: Sequence[str]) -> Any:
@@ -205,32 +222,39 @@ def _means(scores: dict[str, _Scores]) -> dict[str, float]:
 def added_scene(workplace: Workplace, seed: int, *, sizes: Sizes = Sizes()) -> Measured:
     """A model of five scenes grows the sixth from 5% of its labels; compared with a model that had all of them.
 
-    Intents of the new scene that none of its few labelled texts has cannot be learned from them: `unseen` counts them,
+    Twice: with `few` texts as they come, and with as many of which the first are some `of_each` intent, as whoever sets
+    up a scene writes them. Intents that none of the few texts has cannot be learned from them: `unseen` counts them,
     and their test texts. Each counts as much as any other in macro-F1, and next to nothing in accuracy.
     """
     known = [scene for scene in MULTIDOGO_DOMAINS if scene != NEW_SCENE]
-    few, whole = (_draw(workplace, sizes, seed, count) for count in (sizes.new // 20, sizes.new))
+    count = sizes.new // 20
+    draws = {
+        "few": _draw(workplace, sizes, seed, count),
+        "of_each": _draw(workplace, sizes, seed, count, of_each=_OF_EACH),
+    }
+    whole = _draw(workplace, sizes, seed, sizes.new)
+    figures: dict[str, float] = {}
     with tempfile.TemporaryDirectory(prefix="bench-quality-") as folder:
-        five, six, full = (Path(folder) / name for name in ("five", "six", "full"))
-        before = _train(workplace, five, few, known, seed, sizes)
-        old = float(np.mean([_scores(before, few.test[scene], scene).macro_f1 for scene in known]))
-        after = _train(workplace, six, few, MULTIDOGO_DOMAINS, seed, sizes, champion=five)
-        kept = float(np.mean([_scores(after, few.test[scene], scene).macro_f1 for scene in known]))
-        reached = _scores(after, few.test[NEW_SCENE], NEW_SCENE)
+        five, full = Path(folder) / "five", Path(folder) / "full"
         complete = _train(workplace, full, whole, MULTIDOGO_DOMAINS, seed, sizes)
         wanted = _scores(complete, whole.test[NEW_SCENE], NEW_SCENE)
-    learned = {row.intent for row in few.train[NEW_SCENE]}
-    unseen = [row.intent for row in few.test[NEW_SCENE] if row.intent not in learned]
-    figures = {
-        "new_scene_few": reached.macro_f1,
-        "new_scene_whole": wanted.macro_f1,
-        "share_of_whole": reached.macro_f1 / wanted.macro_f1,
-        "new_scene_few_accuracy": reached.accuracy,
-        "new_scene_whole_accuracy": wanted.accuracy,
-        "accuracy_share_of_whole": reached.accuracy / wanted.accuracy,
-        "intents_unseen": len(set(unseen)),
-        "texts_unseen": len(unseen) / len(few.test[NEW_SCENE]),
-        "known_before": old,
-        "known_after": kept,
-    }
-    return Measured(figures, {"scene": NEW_SCENE, "labels_few": sizes.new // 20, **vars(sizes)})
+        figures |= {f"whole_{figure}": value for figure, value in wanted._asdict().items()}
+        before = _train(workplace, five, whole, known, seed, sizes)
+        figures["known_before"] = _mean_own(before, whole, known)
+        for name, drawn in draws.items():
+            after = _train(workplace, Path(folder) / name, drawn, MULTIDOGO_DOMAINS, seed, sizes, champion=five)
+            reached = _scores(after, drawn.test[NEW_SCENE], NEW_SCENE)
+            learned = {row.intent for row in drawn.train[NEW_SCENE]}
+            unseen = [row.intent for row in drawn.test[NEW_SCENE] if row.intent not in learned]
+            for figure, value in reached._asdict().items():
+                figures |= {f"{name}_{figure}": value, f"{name}_{figure}_share": value / getattr(wanted, figure)}
+            figures |= {
+                f"{name}_intents_unseen": len(set(unseen)),
+                f"{name}_texts_unseen": len(unseen) / len(drawn.test[NEW_SCENE]),
+                f"{name}_known_after": _mean_own(after, drawn, known),
+            }
+    return Measured(figures, {"scene": NEW_SCENE, "labels_few": count, "of_each": _OF_EACH, **vars(sizes)})
+
+
+def _mean_own(predictor: IntentPredictor, drawn: _Drawn, scenes: Sequence[str]) -> float:
+    return float(np.mean([_scores(predictor, drawn.test[scene], scene).macro_f1_own for scene in scenes]))
