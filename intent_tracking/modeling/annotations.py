@@ -58,10 +58,10 @@ def _apart(slots: tuple[Slot, ...]) -> tuple[Slot, ...]:
 
 def _label(intent: str) -> str:
     """The one way to write a label or several: `b | a` is `a|b`, as predictions write it."""
-    if LABEL_SEPARATOR in intent:
-        intent = LABEL_SEPARATOR.join(names_in(intent)) or OUT_OF_SCOPE_LABEL
-    if not intent.strip():
+    if not intent.replace(LABEL_SEPARATOR, "").strip():
         raise ValueError("is empty; give a label, `oos` for none of them")
+    if LABEL_SEPARATOR in intent:
+        return LABEL_SEPARATOR.join(names_in(intent)) or OUT_OF_SCOPE_LABEL
     return intent.strip()
 
 
@@ -171,6 +171,9 @@ def _labelled(row: dict[str, str | None], path: Path, line: int) -> LabelledText
     text, intent = (row["text"] or "").strip(), (row["intent"] or "").strip()
     if not text:
         raise AnnotationError(f"{where}, column text: is empty; remove the line or give the text")
+    broken = [name for name in (*REQUIRED_COLUMNS, *OPTIONAL_COLUMNS) if "\0" in (row.get(name) or "")]
+    if broken:
+        raise AnnotationError(f"{where}, column {broken[0]}: holds a NUL byte; save the file as text in UTF-8")
     scene, language, slots = ((row.get(name) or "").strip() for name in OPTIONAL_COLUMNS)
     column = "intent"
     try:

@@ -48,6 +48,8 @@ def test_byte_order_mark_and_spaces_around_the_text_do_no_harm(tmp_path: Path) -
         ("text,intent\n", "has no rows"),
         ("text,intent\nhello,greet\n ,greet\n", "line 3, column text: is empty"),
         ("text,intent\nhello,\n", "line 2, column intent: is empty"),
+        ("text,intent\nhello, | \n", "line 2, column intent: is empty"),
+        ("text,intent\nhel\0lo,greet\n", "line 2, column text: holds a NUL byte"),
         ("text,intent\nhello\n", "line 2: has not as many cells"),
         ("text,intent\na, b,c\n", "line 2: has not as many cells"),
         ("text,intent,scene\na,b,The Kitchen\n", "line 2, column scene: scene 'The Kitchen': name it in small letters"),
