@@ -207,11 +207,8 @@ def evaluate(
         f"accuracy {found['accuracy']:.4f}  macro-F1 {found['macro_f1']:.4f}"
         + (f"  out-of-scope recall {oos:.4f}" if oos is not None else "")
         + ("" if found["examples"]["dev"] else "  (too few texts a label to hold any back: not calibrated)")
-        + (
-            ""
-            if rejection["counted"]
-            else f"  (served, it rejects {rejection['rejected']:.1%} of the texts: accuracy {rejection['accuracy']:.4f})"
-        )
+        + ("" if rejection["counted"] else f"  (served, it rejects {rejection['rejected']:.1%}:")
+        + ("" if rejection["counted"] else f" accuracy {rejection['accuracy']:.4f})")
         + f"  {found['seconds']:.0f} s  {found['tokens_per_second']:.0f} tokens/s  -> {report}"
     )
 
