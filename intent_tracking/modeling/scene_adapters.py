@@ -97,13 +97,12 @@ def encode(
     if packing is not None:
         with packed_attention(encoder.config):
             return _through(stack.layer, states, adapters, scenes, (), packing)
-    if kind == "mpnet":
-        # The only one without fused attention: it adds the mask to the scores, and a bias for relative positions.
-        hidden = (1.0 - mask[:, None, None, :].to(states.dtype)) * torch.finfo(states.dtype).min
-        extra: tuple[torch.Tensor, ...] = (hidden, stack.compute_position_bias(states))
-    else:
-        extra = (mask[:, None, None, :] > 0,)
-    return _through(stack.layer, states, adapters, scenes, extra, None)
+    seen = mask[:, None, None, :] > 0
+    if encoder.config._attn_implementation == "eager":
+        # Attention in products adds the mask to the scores: True would be one more for a word, and no less for padding.
+        seen = torch.zeros_like(seen, dtype=states.dtype).masked_fill(~seen, torch.finfo(states.dtype).min)
+    bias = (stack.compute_position_bias(states),) if kind == "mpnet" else ()
+    return _through(stack.layer, states, adapters, scenes, (seen, *bias), None)
 
 
 def _through(

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from intent_tracking.modeling.encoder import SUPPORTED, build_encoder
+from intent_tracking.modeling.encoder import SUPPORTED, attend_for, build_encoder
 from intent_tracking.modeling.model import IntentModel, ModelConfig
 from intent_tracking.modeling.scene_adapters import ADAPTED_LAYERS, SceneAdapter, encode, scene_adapters
 
@@ -57,13 +57,16 @@ def _texts(rows: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     return ids, (torch.arange(9)[None, :] < lengths[:, None]).long()
 
 
+@pytest.mark.parametrize("in_products", [False, True], ids=["fused", "in products"])
 @pytest.mark.parametrize("kind", sorted(SUPPORTED))
-def test_our_loop_over_the_layers_is_the_encoders_own(kind: str) -> None:
+def test_our_loop_over_the_layers_is_the_encoders_own(kind: str, in_products: bool) -> None:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         encoder: Any = build_encoder(_architecture(kind)).eval()
         adapters = scene_adapters(32, 8, 2, encoder.config.num_hidden_layers)
+    attend_for(encoder, torch.device("cpu"), bf16=in_products)
     ids, mask = _texts(3, 0)
+    assert not mask.all()
     scenes = torch.tensor([0, 1, 2])
     with torch.inference_mode():
         own = encoder(input_ids=ids, attention_mask=mask).last_hidden_state
@@ -101,6 +104,18 @@ def test_a_mixed_batch_equals_a_batch_for_each_scene(scenes: list[int], seed: in
             alone = model(ids[rows], mask[rows], None, chosen[rows])
             assert torch.allclose(mixed.pooled[rows], alone.pooled, atol=1e-4)
             assert torch.allclose(mixed.intents[rows], alone.intents, atol=1e-4)
+
+
+def test_what_stands_in_the_padding_changes_nothing_in_whatever_way_texts_attend() -> None:
+    """A mask that is added to the scores and says True for words let every text attend to its padding."""
+    model = _model(scenes=SCENES, adapter_width=8)
+    ids, mask = _texts(4, 2)
+    other = torch.where(mask > 0, ids, 3 + (ids + 1) % 40)
+    for bf16 in (False, True):
+        attend_for(model.encoder, torch.device("cpu"), bf16=bf16)
+        with torch.inference_mode():
+            one, two = (model(words, mask, None, torch.tensor([0, 1, 2, 3])) for words in (ids, other))
+        assert torch.allclose(one.pooled, two.pooled, atol=1e-6)
 
 
 def test_a_new_scene_starts_from_the_mean_and_the_others_keep_theirs() -> None:
