@@ -57,8 +57,8 @@ def calibration(
 def learning_curve(history: Sequence[tuple[int, float, float]]) -> Figure:
     """Training loss and validation score by epoch, from (epoch, loss, score); NaN where none was measured.
 
-    The score is the one that chooses the best pass (`modeling.validation.scores_of`): the macro-F1 of single intents,
-    the micro-F1 of sets of them, and without intents that of another head.
+    The score is the one that chooses the best pass (`modeling.validation.scores_of`): the mean F1 of single
+    intents that are true, the micro-F1 of sets of them, and without intents that of another head.
     """
     picture = style.figure(7.6, 4.6)
     axes = picture.add_subplot()

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from intent_tracking.modeling.prediction import LABEL_SEPARATOR, OUT_OF_SCOPE_LABEL
+from intent_tracking.modeling.scores import mean_f1
 
 FloatArray = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
@@ -90,9 +91,8 @@ def label_set_scores(truth: BoolArray, chosen: BoolArray) -> dict[str, float]:
     """
     right = (truth & chosen).sum(0)
     total = truth.sum(0) + chosen.sum(0)
-    occurs = total > 0
     return {
         "accuracy": float((truth == chosen).all(1).mean()),
-        "macro_f1": float(np.mean(2 * right[occurs] / total[occurs])) if occurs.any() else 0.0,
+        "macro_f1": mean_f1(right, total) if total.any() else 0.0,
         "micro_f1": float(2 * right.sum() / total.sum()) if total.sum() else 1.0,
     }

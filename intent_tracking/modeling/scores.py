@@ -36,6 +36,22 @@ def mean_f1(right: npt.NDArray[np.number], occurs: npt.NDArray[np.number]) -> fl
     return float((2.0 * right[present] / occurs[present]).mean()) if present.any() else float("nan")
 
 
+def f1_of_true_labels(truth: Counts, predicted: Counts) -> tuple[npt.NDArray[np.float64], Counts]:
+    """F1 of each label that occurs in the truth, and how often it does.
+
+    Their mean compares two models on examples that lack rare labels: an answer with one of those costs what any error
+    costs, where in `macro_f1` it is a whole class of 0.
+
+    Args:
+        truth, predicted: labels by number, from 0 [N].
+    """
+    size = int(max(truth.max(initial=0), predicted.max(initial=0))) + 1
+    right, support = np.bincount(truth[truth == predicted], minlength=size), np.bincount(truth, minlength=size)
+    occurs = support > 0
+    f1 = 2.0 * right[occurs] / (support + np.bincount(predicted, minlength=size))[occurs]
+    return f1, support[occurs]
+
+
 def roc_auc(truth: npt.NDArray[np.bool_], scores: Scores) -> float:
     """Area under the ROC curve by ranks (Mann and Whitney 1947), ties by half; 0.5 where only one class occurs."""
     positives = int(truth.sum())

@@ -71,9 +71,9 @@ def fine_tune(
     A killed run that is started again with the same arguments ends as it would have: batches, dropout and learning rate
     depend on the seed and the step alone, unless the machine is too slow for its time budget.
 
-    Passes are judged on the validation split by the macro F1 of the intents (without intents: by key information, then
-    by the outcome): the last pass counts that is within one standard error of the best score, and training stops early
-    where `patience` passes in a row are not. Without a validation split the last pass counts.
+    Passes are judged on the validation split by the mean F1 of the intents that it has (without intents: by key
+    information, then by the outcome): the last pass counts that is within one standard error of the best score, and
+    training stops early where `patience` passes in a row are not. Without a validation split the last pass counts.
 
     A recipe of several runs trains so often from the same start, each run in an order and with a dropout of its own,
     and takes the mean of their weights, which generalises better than any of them ("model soups", Wortsman et al.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,7 +15,7 @@ from intent_tracking.modeling.model import IntentModel, ModelOutput
 from intent_tracking.modeling.multi_label import label_set_scores
 from intent_tracking.modeling.objective import tag_f1
 from intent_tracking.modeling.predicting import Backend, batches_by_length
-from intent_tracking.modeling.scores import macro_f1, roc_auc
+from intent_tracking.modeling.scores import f1_of_true_labels, macro_f1, roc_auc
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
@@ -132,7 +131,10 @@ def pooled_texts(
 
 
 def scores_of(outputs: SplitOutputs) -> dict[str, float]:
-    """Scores by name; `score` is the one that chooses the best pass: intents, else key information, else outcome."""
+    """Scores by name; `score` is the one that chooses the best pass: of intents, else key information, else outcome.
+
+    Of single intents it is the mean F1 over the labels that are true, of label sets their micro F1.
+    """
     scores: dict[str, float] = {}
     if outputs.outcome_logits is not None and len(outputs.outcome_targets):
         scores["outcome_auc"] = roc_auc(outputs.outcome_targets.astype(bool), outputs.outcome_logits)
@@ -148,23 +150,28 @@ def scores_of(outputs: SplitOutputs) -> dict[str, float]:
         predicted = outputs.intent_logits.argmax(axis=1)
         scores["accuracy"] = float((predicted == outputs.intent_targets).mean())
         scores["macro_f1"] = macro_f1(outputs.intent_targets, predicted)
-        scores["score"] = scores["macro_f1"]
+        # Validation lacks rare labels: a pass that never gives one must not win by that.
+        scores["score"] = float(f1_of_true_labels(outputs.intent_targets, predicted)[0].mean())
     return scores
 
 
 def chance_of(outputs: SplitOutputs) -> float:
     """How far chance moves `scores_of(outputs)["score"]`: its standard error, as of a share of so many right answers.
 
-    That is less than the error of a macro F1 with rare labels, and errs towards stopping. Of an AUC the rarer outcome
-    counts. A share of 0 or 1 is not certain either (Agresti and Coull 1998). Of fewer than 100 answers: 1.
+    A mean of labels' F1 is as unsure as its labels are, the rare ones most. Of an AUC the rarer outcome counts. A share
+    of 0 or 1 is not certain either (Agresti and Coull 1998). Of fewer than 100 answers: 1.
     """
-    if outputs.intent_logits is not None and len(outputs.intent_logits):
-        count = len(outputs.intent_logits)
-    elif outputs.tag_predictions is not None and len(outputs.tag_targets):
-        count = len(outputs.tag_targets)
+    if outputs.intent_logits is not None and outputs.label_sets is None and len(outputs.intent_targets):
+        shares, counts = f1_of_true_labels(outputs.intent_targets, outputs.intent_logits.argmax(axis=1))
     else:
-        count = int(np.bincount(outputs.outcome_targets, minlength=2).min())
-    if count < FEWEST_TO_JUDGE:
+        if outputs.intent_logits is not None and len(outputs.intent_logits):
+            count = len(outputs.intent_logits)
+        elif outputs.tag_predictions is not None and len(outputs.tag_targets):
+            count = len(outputs.tag_targets)
+        else:
+            count = int(np.bincount(outputs.outcome_targets, minlength=2).min())
+        shares, counts = np.array([scores_of(outputs)["score"]]), np.array([count])
+    if counts.sum() < FEWEST_TO_JUDGE:
         return 1.0
-    share = (scores_of(outputs)["score"] * count + 2) / (count + 4)
-    return math.sqrt(share * (1 - share) / (count + 4))
+    likely = (shares * counts + 2) / (counts + 4)
+    return float(np.sqrt((likely * (1 - likely) / (counts + 4)).sum()) / len(counts))

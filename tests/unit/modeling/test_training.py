@@ -115,6 +115,31 @@ def test_chance_is_that_of_so_many_answers(right: int, count: int) -> None:
     assert chance_of(outputs) >= 0.9 * (judged * (1 - judged) / count) ** 0.5
 
 
+def _of_intents(truth: list[int], predicted: list[int]) -> SplitOutputs:
+    none = np.zeros(0, dtype=np.int64)
+    logits = np.eye(1 + max(*truth, *predicted), dtype=np.float32)[predicted]
+    return SplitOutputs(logits, np.array(truth), None, none, None, none)
+
+
+def test_a_pass_that_gives_a_label_which_validation_lacks_is_worse_by_one_error_alone() -> None:
+    """The label was a class of F1 0: passes that never answered rare labels won."""
+    truth = [place % 2 for place in range(200)]
+    wrong, rare = [1, *truth[1:]], [2, *truth[1:]]
+    assert scores_of(_of_intents(truth, rare))["score"] == pytest.approx(
+        scores_of(_of_intents(truth, wrong))["score"], abs=0.01
+    )
+    assert scores_of(_of_intents(truth, rare))["macro_f1"] < 0.7
+
+
+def test_a_mean_over_rare_labels_is_less_sure_than_one_over_as_many_common_answers() -> None:
+    common, rare = [0, 1] * 100, [0, 1] * 95 + list(range(2, 12))
+    assert 2 * chance_of(_of_intents(common, common)) < chance_of(_of_intents(rare, rare)) < 0.1
+    # Of labels with as many texts each it is about that of a share.
+    wrong = [(place + (place < 40)) % 2 for place in range(200)]
+    share = (0.8 * 0.2 / 200) ** 0.5
+    assert chance_of(_of_intents([place % 2 for place in range(200)], wrong)) == pytest.approx(share, rel=0.2)
+
+
 def test_a_training_that_has_stopped_goes_no_further_when_it_is_started_again(
     misleading: TokenizedDataset, tmp_path: Path
 ) -> None:
