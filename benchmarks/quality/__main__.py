@@ -1,7 +1,8 @@
-"""Measure quality on the public sets: `make bench-quality [ARGS="--list | --only PATTERN --seeds 0 1 --force"]`.
+"""Measure quality on the public sets: `make bench-quality [ARGS="--list | --only PATTERN --seeds 0 1 --older"]`.
 
 Units run one after the other; each writes its result into `benchmarks/quality/results` when it is done, and one whose
-result is there is skipped, so a run that was stopped goes on where it was. The tables of docs/model.md follow.
+result is there is skipped, so a run that was stopped goes on where it was. A result of other code stays, and the page
+counts it, until `--older` measures it again. The tables of docs/model.md follow.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from fnmatch import fnmatch
 
 from benchmarks.quality.plan import SEEDS, units
 from benchmarks.quality.render import write_section
-from benchmarks.quality.unit import RESULTS, ROOT, Unit, Workplace, measure, public_data, read_results
+from benchmarks.quality.unit import RESULTS, ROOT, Unit, Workplace, measure, public_data, read_results, state_of
 from intent_tracking.settings import load_settings
 
 PAGE = ROOT / "docs" / "model.md"
@@ -68,6 +69,7 @@ def main() -> int:
     parser.add_argument("--only", nargs="*", default=[], help="names of units or patterns")
     parser.add_argument("--seeds", nargs="*", type=int, default=list(SEEDS))
     parser.add_argument("--force", action="store_true", help="measure again what has a result")
+    parser.add_argument("--older", action="store_true", help="measure again what older code has measured")
     parser.add_argument("--list", action="store_true", help="name the units, their length and what is done, and stop")
     parser.add_argument("--render", action="store_true", help="write the tables from the results, and stop")
     parser.add_argument(
@@ -83,10 +85,12 @@ def main() -> int:
     if asked.unit:
         run_here(wanted[0], asked.max_seconds)
         return 0
-    todo = [unit for unit in wanted if asked.force or not (RESULTS / unit.result_file).exists()]
+    states = {unit.name: state_of(unit, RESULTS) for unit in wanted}
+    again = {"to do", *(["older code"] if asked.older else []), *(["older code", "done"] if asked.force else [])}
+    todo = [unit for unit in wanted if states[unit.name] in again]
     if asked.list:
         for unit in wanted:
-            print(f"{'    ' if unit in todo else 'done'}  {unit.seconds:6.0f} s  {unit.name}")
+            print(f"{states[unit.name]:10}  {unit.seconds:6.0f} s  {unit.name}")
         whole, left = (sum(unit.seconds for unit in some) / 3600 for some in (wanted, todo))
         print(f"{len(wanted)} units, {whole:.1f} h in all, {left:.1f} h left")
         return 0

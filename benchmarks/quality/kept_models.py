@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.quality.texts import evaluate_task, rows_of
-from benchmarks.quality.unit import ROOT, Measured, Workplace
+from benchmarks.quality.unit import MODEL_CODE, Measured, Workplace, code_digest
 from intent_tracking.datasets.rows import OUT_OF_SCOPE, Utterance
 from intent_tracking.datasets.tasks import write_labelled_csv
 
@@ -20,12 +20,8 @@ EXPLAINED_TEXTS = 200
 
 def model_folder(workplace: Workplace, name: str, seed: int) -> Path:
     """Where the model of a task and seed is kept; one of other code, encoder or training time lies elsewhere."""
-    digest = sha256(f"{workplace.base_encoder}\n{workplace.max_seconds}\n".encode())
-    package = ROOT / "intent_tracking"
-    for folder in ("modeling", "sessions", "text", "evaluation"):
-        for path in sorted(path for path in (package / folder).rglob("*") if path.suffix in (".py", ".tsv")):
-            digest.update(path.read_bytes())
-    return workplace.models / f"{name}-seed{seed}-{digest.hexdigest()[:12]}"
+    made_by = f"{workplace.base_encoder}\n{workplace.max_seconds}\n{code_digest(MODEL_CODE)}"
+    return workplace.models / f"{name}-seed{seed}-{sha256(made_by.encode()).hexdigest()[:12]}"
 
 
 def evaluate_and_keep(workplace: Workplace, seed: int, *, name: str) -> Measured:

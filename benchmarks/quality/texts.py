@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,13 +40,11 @@ def evaluate_task(
     *,
     name: str,
     shots: int | None = None,
-    base_encoder: str | None = None,
     teacher: Path | None = None,
     keep: Path | None = None,
 ) -> Measured:
     """`evaluate_rows` of a task, whole or with few shots."""
-    rows = rows_of(workplace, name, shots, seed)
-    return evaluate_rows(workplace, seed, rows, base_encoder=base_encoder, teacher=teacher, keep=keep)
+    return evaluate_rows(workplace, seed, rows_of(workplace, name, shots, seed), teacher=teacher, keep=keep)
 
 
 def evaluate_rows(
@@ -54,17 +52,19 @@ def evaluate_rows(
     seed: int,
     rows: UtteranceSet,
     *,
-    base_encoder: str | None = None,
+    unlabelled: Sequence[str] | None = None,
     teacher: Path | None = None,
     keep: Path | None = None,
 ) -> Measured:
     """Train and score as `intent-tracking evaluate` does when it is given nothing but the files and a seed.
 
-    The training time alone may be another, that of the workplace.
+    The training time alone may be another, that of the workplace. `unlabelled` texts are read first, as those of its
+    `--unlabelled` are.
 
     Figures: `accuracy` and `macro_f1` of its report; `..._unseen` without the test texts that stand in train; `slot_f1`
     where key information is marked. With out-of-scope queries: `in_scope_accuracy` (a rejection is wrong), `oos_recall`
-    at the same threshold, and `in_scope_accuracy_plain`, of the best label whether rejected or not.
+    at the same threshold, and `in_scope_accuracy_plain`, of the best label whether rejected or not. `seconds` from the
+    start of the command to its report; of the test texts those of `trust_figures`.
     """
     from intent_tracking.evaluation.commands import evaluate_command
     from intent_tracking.modeling.training_result import Progress
@@ -73,6 +73,11 @@ def evaluate_rows(
         folder = Path(temporary)
         export(rows, folder)
         model = keep if keep is not None else folder / "model"
+
+        further = None
+        if unlabelled is not None:
+            further = folder / "unlabelled.txt"
+            further.write_text("".join(f"{' '.join(text.split())}\n" for text in unlabelled), encoding="utf-8")
 
         def trained(progress: Progress) -> None:
             workplace.say(
@@ -85,11 +90,12 @@ def evaluate_rows(
             folder / "test.csv",
             folder / "dev.csv" if rows.dev else None,
             folder / "report.json",
-            base_encoder=base_encoder or workplace.base_encoder,
+            base_encoder=workplace.base_encoder,
             seed=seed,
             device=workplace.device,
             max_seconds=workplace.max_seconds,
             model_dir=model,
+            unlabelled=further,
             teacher=teacher,
             progress=trained,
         )
@@ -104,13 +110,27 @@ def evaluate_rows(
     spans = report["details"]["spans"]
     if spans is not None:
         figures["slot_f1"] = spans["f1"]
-    figures |= {"training_seconds": report["training_seconds"], "tokens_per_second": report["tokens_per_second"]}
-    kept = ("examples", "recipe", "calibration", "training", "base_encoder")
+    figures |= trust_figures(report)
+    figures |= {key: report[key] for key in ("seconds", "training_seconds", "tokens_per_second")}
+    kept = ("examples", "recipe", "calibration", "training", "base_encoder", "adaptation")
     details: dict[str, Any] = {key: report[key] for key in kept}
     details["training"] = {key: report["training"][key] for key in ("steps", "best_epoch", "stopped")}
-    if Path(details["base_encoder"]).is_absolute():
-        details["base_encoder"] = "adapted"
     return Measured(figures, details)
+
+
+def trust_figures(report: Mapping[str, Any]) -> dict[str, float]:
+    """How far the test's probabilities can be believed, from a report of `evaluate`.
+
+    Calibration error without and with the temperature, over the in-scope texts; the area under the risk-coverage curve
+    over all texts, of which out-of-scope ones have no right answer; the share that the artifact answers.
+    """
+    calibration, abstention = report["details"]["calibration"], report["details"]["abstention"]
+    return {
+        "ece_before": calibration["ece_before"],
+        "ece_after": calibration["ece"],
+        "risk_coverage_area": abstention["aurc"],
+        "answered": 1.0 - report["rejection"]["rejected"],
+    }
 
 
 def _labels(model: Path, test: Path, device: Any) -> tuple[list[str], list[str]]:

@@ -7,10 +7,12 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from intent_tracking.datasets.folders import DataFolders
 from intent_tracking.settings import load_settings
@@ -20,6 +22,8 @@ BESIDE = Path(__file__).resolve().parents[3] / "shared" / "data"
 Figures = Mapping[str, float]
 RESULTS = Path(__file__).resolve().parent / "results"
 ROOT = Path(__file__).resolve().parents[2]
+# What decides how good a model is that is trained on files and scored on others.
+MODEL_CODE = tuple(f"intent_tracking/{name}" for name in ("datasets", "evaluation", "modeling", "sessions", "text"))
 
 
 def public_data() -> DataFolders:
@@ -59,13 +63,17 @@ class Measured:
 
 @dataclass(frozen=True)
 class Unit:
-    """`run(workplace, seed)` measures; `seconds` is what it is expected to take on 2 CPU cores."""
+    """`run(workplace, seed)` measures; `seconds` is what it is expected to take on 2 CPU cores.
+
+    `code` names the files and folders that decide its figures, from the root of the checkout.
+    """
 
     set: str
     variant: str
     seed: int
     seconds: float
     run: Callable[[Workplace, int], Measured]
+    code: tuple[str, ...]
 
     @property
     def name(self) -> str:
@@ -84,6 +92,7 @@ def measure(unit: Unit, workplace: Workplace, results: Path) -> dict[str, Any]:
     `max_seconds` of its details is the training time that was asked for; None: units that train took their own.
     """
     began = time.perf_counter()
+    code = {"paths": list(unit.code), "digest": code_digest(unit.code)}
     budget = "" if workplace.max_seconds is None else f" --max-seconds {workplace.max_seconds:g}"
     measured = unit.run(workplace, unit.seed)
     content: dict[str, Any] = {
@@ -93,6 +102,8 @@ def measure(unit: Unit, workplace: Workplace, results: Path) -> dict[str, Any]:
         "figures": {name: round(value, 6) for name, value in measured.figures.items()},
         "seconds": round(time.perf_counter() - began, 1),
         "command": f"make bench-quality ARGS='--only {unit.name} --force{budget}'",
+        "measured": datetime.now(UTC).isoformat(timespec="seconds"),
+        "code": code,
         "code_version": code_version(),
         "machine": machine(),
         "details": {**measured.details, "max_seconds": workplace.max_seconds},
@@ -104,6 +115,32 @@ def measure(unit: Unit, workplace: Workplace, results: Path) -> dict[str, Any]:
 def read_results(results: Path) -> list[dict[str, Any]]:
     """Every result in the folder, by file name."""
     return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(results.glob("*.json"))]
+
+
+def state_of(unit: Unit, results: Path) -> Literal["to do", "older code", "done"]:
+    """Whether `results` holds the result of `unit`, and whether the code that is here made it."""
+    path = results / unit.result_file
+    if not path.is_file():
+        return "to do"
+    code = json.loads(path.read_text(encoding="utf-8")).get("code")
+    return "done" if code is not None and code["digest"] == code_digest(unit.code) else "older code"
+
+
+def code_digest(paths: Sequence[str]) -> str:
+    """Names the code and word lists in files and folders, given from the root of the checkout.
+
+    Raises:
+        ValueError: there is none in one of them, which would then decide nothing.
+    """
+    digest = sha256()
+    for name in sorted(paths):
+        place = ROOT / name
+        found = [place] if place.is_file() else [path for path in place.rglob("*") if path.suffix in (".py", ".tsv")]
+        if not found:
+            raise ValueError(f"{place}: holds no code; name a file or a folder of the checkout")
+        for path in sorted(found):
+            digest.update(f"{path.relative_to(ROOT).as_posix()}\n".encode() + path.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def code_version() -> str:

@@ -121,10 +121,14 @@ def test_a_unit_of_the_benchmark_gives_every_figure_of_its_set(tmp_path: Path, e
     test += (Utterance("what is rain", OUT_OF_SCOPE),)
     rows = UtteranceSet(tuple(train), test, test)
     place = Workplace(DataFolders(None, tmp_path), tmp_path, "cpu", str(encoder), lambda words: None)
-    measured = evaluate_rows(place, 0, rows, keep=tmp_path / "kept")
+    read = ["two\nlines of one text", *(f"i want a {thing} of size {size}" for thing in things for size in range(6))]
+    measured = evaluate_rows(place, 0, rows, keep=tmp_path / "kept", unlabelled=read)
     assert {"in_scope_accuracy", "in_scope_accuracy_plain", "oos_recall", "in_scope_accuracy_unseen"} <= set(
         measured.figures
     )
+    assert {"ece_before", "ece_after", "risk_coverage_area", "answered"} <= set(measured.figures)
+    assert measured.figures["seconds"] >= measured.figures["training_seconds"]
+    assert measured.details["adaptation"]["texts"] == len(read) + len(train)
     assert measured.figures["in_scope_accuracy"] <= measured.figures["in_scope_accuracy_plain"]
     assert measured.details["examples"] == {"train": 15, "dev": 3, "test": 3}
     assert (tmp_path / "kept" / "manifest.json").is_file()

@@ -8,13 +8,24 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.quality.figures import MISSING
 from benchmarks.quality.kept_models import model_folder
 from benchmarks.quality.label_sets import as_label_sets
 from benchmarks.quality.plan import SEEDS, units
-from benchmarks.quality.render import BEGIN, END, MISSING, render, write_section
+from benchmarks.quality.render import BEGIN, END, render, write_section
 from benchmarks.quality.texts import accuracy_unseen, few_shot, scope_figures
 from benchmarks.quality.training_times import other_times
-from benchmarks.quality.unit import RESULTS, ROOT, Measured, Unit, Workplace, measure, read_results
+from benchmarks.quality.unit import (
+    RESULTS,
+    ROOT,
+    Measured,
+    Unit,
+    Workplace,
+    code_digest,
+    measure,
+    read_results,
+    state_of,
+)
 from intent_tracking.datasets.folders import DataFolders
 from intent_tracking.datasets.rows import Utterance, UtteranceSet
 
@@ -75,6 +86,57 @@ def test_each_result_belongs_to_a_unit_of_the_plan() -> None:
         assert content["figures"]
 
 
+def test_each_unit_says_which_code_decides_it() -> None:
+    code = {f"{unit.set}.{unit.variant}": unit.code for unit in units([0])}
+    assert all((ROOT / path).exists() for paths in code.values() for path in paths)
+    assert "intent_tracking/modeling" in code["multidogo-scenes.no_adapters"]
+    assert "benchmarks/quality/scenes.py" in code["multidogo-scenes.no_adapters"]
+    # A change of the model leaves the lines to beat as they are.
+    for line in ("banking77.svm", "online_shoppers.boosting", "ud-english-ewt.pipeline"):
+        assert "intent_tracking/modeling" not in code[line]
+    with pytest.raises(ValueError, match="holds no code"):
+        code_digest(["intent_tracking/no_such_room"])
+
+
+def test_a_result_of_other_code_is_named_and_counted(tmp_path: Path) -> None:
+    place = Workplace(DataFolders(None, tmp_path), tmp_path, "cpu", "none", print)
+    unit = Unit("set", "svm", 0, 0.0, lambda _, seed: Measured({"accuracy": 0.5}), ("benchmarks/quality/unit.py",))
+    assert state_of(unit, tmp_path) == "to do"
+    made = measure(unit, place, tmp_path)
+    assert state_of(unit, tmp_path) == "done"
+    assert state_of(replace(unit, code=("benchmarks/quality/plan.py",)), tmp_path) == "older code"
+    (tmp_path / unit.result_file).write_text(json.dumps({**made, "code": {"paths": list(unit.code), "digest": "0"}}))
+    assert state_of(unit, tmp_path) == "older code"
+    (tmp_path / unit.result_file).write_text(json.dumps(result("set", "svm", 0)))
+    assert state_of(unit, tmp_path) == "older code"
+
+    older = {**made, "seed": 1, "code": {**made["code"], "digest": "0"}, "measured": "2000-01-01T00:00:00+00:00"}
+    other_files = {**older, "variant": "evaluate", "code": {"paths": ["intent_tracking/modeling"], "digest": "1"}}
+    assert "0 of 2 results are of older code" in render([made, other_files])
+    assert "1 of 3 results are of older code" in render([older, made, other_files])
+    assert "2 of 4 results are of older code" in render([older, made, other_files, result("set", "svm", 2)])
+
+
+def test_the_page_says_by_both_definitions_whether_one_model_of_all_scenes_is_better() -> None:
+    def of(variant: str, own: float, everywhere: float) -> dict[str, object]:
+        return result("multidogo-scenes", variant, 0, macro_f1_own=own, macro_f1=everywhere)
+
+    text = render([of("together", 0.746, 0.673), of("no_adapters", 0.754, 0.611), of("apart", 0.739, 0.724)])
+    assert 'intents it does: 74.6 against 73.9; the best row is "all scenes, neither", 75.4.' in text
+    assert 'page it does not: 67.3 against 72.4; the best row is "one model a scene", 72.4.' in text
+    assert f"Over the scene's intents: {MISSING}." in render([of("together", 0.746, 0.673)])
+
+
+def test_the_page_says_how_far_probabilities_go_and_how_long_it_takes() -> None:
+    """Of a result from before these figures the row says that they are not measured."""
+    figures = {"ece_before": 0.02, "ece_after": 0.01, "risk_coverage_area": 0.008, "answered": 0.83, "seconds": 612.4}
+    entry = {**result("clinc150", "evaluate", 0, **figures), "details": {"examples": {"train": 15_100}}}
+    text = render([entry])
+    assert "| CLINC150 | 2.0 (n=1) | 1.0 (n=1) | 0.8 (n=1) | 83.0 (n=1) |" in text
+    assert "| clinc150 | 15,100 | 612 (n=1) |  |" in text
+    assert f"| crosswoz | {MISSING} | {MISSING} |  |" in text
+
+
 def test_the_plan_finishes_one_seed_before_the_next() -> None:
     plan = units()
     assert [unit.seed for unit in plan] == sorted(unit.seed for unit in plan)
@@ -118,7 +180,8 @@ def test_the_section_is_replaced_and_the_rest_of_the_page_stays(tmp_path: Path) 
 def test_a_result_is_written_when_the_unit_is_done(tmp_path: Path) -> None:
     folders = DataFolders(None, tmp_path)
     place = Workplace(folders, tmp_path, "cpu", "none", print)
-    good = Unit("set", "variant", 1, 0.0, lambda _, seed: Measured({"accuracy": 0.5 + seed / 10}, {"texts": 3}))
+    code = ("benchmarks/quality/unit.py",)
+    good = Unit("set", "variant", 1, 0.0, lambda _, seed: Measured({"accuracy": 0.5 + seed / 10}, {"texts": 3}), code)
     measure(good, place, tmp_path)
     [found] = read_results(tmp_path)
     assert (found["figures"], found["details"]) == ({"accuracy": 0.6}, {"texts": 3, "max_seconds": None})
@@ -131,7 +194,7 @@ def test_a_result_is_written_when_the_unit_is_done(tmp_path: Path) -> None:
         raise ValueError(f"seed {seed}")
 
     with pytest.raises(ValueError, match="seed 2"):
-        measure(Unit("set", "variant", 2, 0.0, breaks), place, tmp_path)
+        measure(Unit("set", "variant", 2, 0.0, breaks, code), place, tmp_path)
     assert len(read_results(tmp_path)) == 1
 
 
