@@ -23,7 +23,7 @@ from benchmarks.quality.unit import public_data
 from intent_tracking.datasets.rows import Utterance
 from intent_tracking.datasets.utterances import read_banking77
 from intent_tracking.modeling.annotations import LabelledText
-from intent_tracking.modeling.augmentation import Augmentation, augment
+from intent_tracking.modeling.augmentation import EDITS, Augmentation, augment
 from intent_tracking.modeling.batching import ExampleArrays
 from intent_tracking.modeling.dataset import prepare_dataset
 from intent_tracking.modeling.examples import examples_from_labelled
@@ -33,15 +33,10 @@ from intent_tracking.modeling.training import fine_tune
 from intent_tracking.modeling.validation import run_split
 from intent_tracking.settings import PACKAGED_ENCODER
 
-EDITS = ("character_noise", "word_drop", "word_swap", "frame", "paraphrase", "code_switch")
-NOTHING = Augmentation(keep=0.3, **dict.fromkeys(EDITS, 0.0))
-DEFAULTS = Augmentation()
-# Code-switching is off by default; here it is tried at this rate.
-TRIED = {edit: getattr(DEFAULTS, edit) or 0.1 for edit in EDITS}
 VARIANTS: dict[str, Augmentation | None] = {
     "none": None,
-    **{edit: NOTHING.model_copy(update={edit: rate}) for edit, rate in TRIED.items()},
-    "defaults": DEFAULTS,
+    **{edit: Augmentation.only([edit]) for edit in EDITS},
+    "defaults": Augmentation(),
 }
 
 

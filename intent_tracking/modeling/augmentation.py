@@ -6,7 +6,7 @@ Every edit keeps the marked slots: texts are edited as a row of units, and a uni
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import pairwise
 from random import Random
 from typing import NamedTuple
@@ -78,6 +78,36 @@ class Augmentation(BaseModel):
     frame: float = Field(default=0.15, ge=0, le=1, description="Small talk before or after.")
     paraphrase: float = Field(default=0.3, ge=0, le=1, description="Phrases replaced by ones that say the same.")
     code_switch: float = Field(default=0.0, ge=0, le=1, description="Words of the lexicon in the other language.")
+
+    @classmethod
+    def only(cls, edits: Collection[str]) -> Augmentation:
+        """These edits of `EDITS` alone, at their default rates; code-switching, which is off by default, at 0.1.
+
+        Raises:
+            ValueError: there is no such edit.
+        """
+        for name in edits:
+            if name not in EDITS:
+                raise ValueError(f"no edit is called {name!r}; there are {', '.join(EDITS)}")
+        rates = {name: cls.model_fields[name].default or _OFF_BY_DEFAULT for name in edits}
+        return cls(**(dict.fromkeys(EDITS, 0.0) | rates))
+
+
+EDITS = tuple(name for name in Augmentation.model_fields if name != "keep")
+_OFF_BY_DEFAULT = 0.1
+
+
+def chosen_edits(edits: Collection[str], times: int) -> Augmentation | None:
+    """`Augmentation.only(edits)`; None, which is the defaults, where none is named.
+
+    Raises:
+        ValueError: there is no such edit, or texts are written anew 0 `times`.
+    """
+    if not edits:
+        return None
+    if not times:
+        raise ValueError(f"edits ({', '.join(edits)}) say how texts are written anew: say how often, too (augment)")
+    return Augmentation.only(edits)
 
 
 class _Unit(NamedTuple):
@@ -159,7 +189,7 @@ def augment_utterance(
     return text[:start] + written + text[end:], placed, (start, end + by)
 
 
-def augmented_examples(train: pa.Table, times: int, seed: int = 0) -> pa.Table:
+def augmented_examples(train: pa.Table, times: int, seed: int = 0, config: Augmentation | None = None) -> pa.Table:
     """Each row of `train` written anew `times` times: rows of its schema, `<example_id>~<n>`, slots moved along."""
     rows = []
     for number in range(1, times + 1):
@@ -167,7 +197,9 @@ def augmented_examples(train: pa.Table, times: int, seed: int = 0) -> pa.Table:
             slots = [(slot["name"], slot["start"], slot["end"]) for slot in row["slots"] or ()]
             utterance = row["utterance_start"], row["utterance_end"]
             random = Random(f"{seed}/{number}/{place}")
-            text, moved, (start, end) = augment_utterance(row["text"], slots, utterance, row["language"], random)
+            text, moved, (start, end) = augment_utterance(
+                row["text"], slots, utterance, row["language"], random, config
+            )
             row |= {"example_id": f"{row['example_id']}~{number}", "text": text}
             row |= {"utterance_start": start, "utterance_end": end}
             if row["slots"] is not None:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from tokenizers import Tokenizer
 
 from intent_tracking.artifact import verify
-from intent_tracking.modeling.augmentation import augmented_examples
+from intent_tracking.modeling.augmentation import Augmentation, augmented_examples
 from intent_tracking.modeling.encoder import find_encoder
 from intent_tracking.modeling.examples import EXAMPLE_SCHEMA
 from intent_tracking.modeling.label_names import name_examples
@@ -59,6 +59,8 @@ class DatasetInfo(BaseModel):
     max_tokens: int
     fingerprint: str
     versions: int = Field(default=1, ge=1, description="Ways in which each training text is written.")
+    augmentation: Augmentation | None = Field(default=None, description="Edits of all ways but the first.")
+    augmentation_seed: int | None = Field(default=None, description="Of the edits.")
     features: tuple[FeatureScale, ...]
     scenes: tuple[str, ...] = ()
     layers: int | None = None
@@ -165,7 +167,13 @@ def feature_matrix(examples: pa.Table, names: Sequence[str]) -> npt.NDArray[np.f
 
 
 def prepare_dataset(
-    examples: pa.Table, base_encoder: str, *, champion: Path | None = None, augment: int = 0
+    examples: pa.Table,
+    base_encoder: str,
+    *,
+    champion: Path | None = None,
+    augment: int = 0,
+    augmentation: Augmentation | None = None,
+    seed: int = 0,
 ) -> TokenizedDataset:
     """Extend the vocabulary by what the training examples hold, fix the label set, and tokenize every split.
 
@@ -174,6 +182,8 @@ def prepare_dataset(
         base_encoder: hub id, local folder or the packaged MiniLM; with a champion, the one it stands on is used.
         champion: artifact to start from; its ids, labels and tags stay and new ones are added behind them.
         augment: how often each training text is written anew, to be learned beside it.
+        augmentation: by which edits; None: the defaults.
+        seed: of those edits.
 
     Raises:
         ValueError: no example is in the training split.
@@ -201,7 +211,8 @@ def prepare_dataset(
         intents += known.class_names()
         slot_names += known.key_information
     labels = LabelSet.of(intents, slot_names, multi_label=was_multi_label)
-    more = pa.concat_tables([name_examples(train, labels.intents), augmented_examples(train, augment)])
+    anew = augmented_examples(train, augment, seed, augmentation)
+    more = pa.concat_tables([name_examples(train, labels.intents), anew])
     train = pa.concat_tables([train, more])
     scene_tokens = [scene_token(scene) for scene in sorted(set(train["scene"].to_pylist()))]
     special = tuple(dict.fromkeys((*SPECIAL_TOKENS, *scene_tokens)))
@@ -214,6 +225,8 @@ def prepare_dataset(
         max_tokens=fitted.max_tokens,
         fingerprint=fingerprint(examples),
         versions=1 + augment,
+        augmentation=(augmentation or Augmentation()) if augment else None,
+        augmentation_seed=seed if augment else None,
         features=feature_scales(train, names) if train["outcome"].null_count < len(train) else (),
         scenes=scenes_of(train["scene"].to_pylist(), known_scenes),
     )

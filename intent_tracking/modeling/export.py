@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 import intent_tracking
 from intent_tracking.artifact import INTENT_MODEL, Manifest, require_place, write_manifest
 from intent_tracking.modeling.adaptation import Adaptation
+from intent_tracking.modeling.augmentation import Augmentation
 from intent_tracking.modeling.calibration import Calibration, calibrate, calibrate_label_sets, uncalibrated
 from intent_tracking.modeling.dataset import TokenizedDataset, prepare_dataset
 from intent_tracking.modeling.distillation import taught
@@ -162,6 +163,7 @@ def train_artifact(
     dataset: TokenizedDataset | None = None,
     champion: Path | None = None,
     augment: int = 0,
+    augmentation: Augmentation | None = None,
     student: bool = False,
     layers: int | None = None,
     recipe: Recipe | None = None,
@@ -182,6 +184,7 @@ def train_artifact(
         dataset: the examples tokenized already, to save doing it again.
         champion: artifact to start from.
         augment: how often each training text is written anew, where `dataset` is not given.
+        augmentation: by which edits; None: the defaults.
         student: the champion is the teacher of a smaller model, which keeps `layers` of its layers (None: half).
         (the rest): as in `fine_tune` and `export_artifact`.
 
@@ -190,7 +193,9 @@ def train_artifact(
     """
     require_place(directory, INTENT_MODEL)
     if dataset is None:
-        dataset = prepare_dataset(examples, base_encoder, champion=champion, augment=augment)
+        dataset = prepare_dataset(
+            examples, base_encoder, champion=champion, augment=augment, augmentation=augmentation, seed=seed
+        )
     if student:
         if champion is None:
             raise ValueError("a student needs a teacher: give its artifact as the champion")

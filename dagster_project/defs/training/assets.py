@@ -11,6 +11,7 @@ from dagster_project.partitions import TABLES_POOL
 from dagster_project.resources.feature_store import FeastStore
 from dagster_project.resources.tables import Tables
 from dagster_project.versions import MODEL_VERSION, champion_directory
+from intent_tracking.modeling.augmentation import EDITS, chosen_edits
 from intent_tracking.modeling.splits import MOST_BEHAVIOUR, MOST_HELD_OUT
 from intent_tracking.settings import Settings
 
@@ -90,11 +91,16 @@ def training_examples(
 
 
 class TokenizedConfig(dg.Config):
-    """What the training starts from."""
+    """What the training starts from, and in how many ways it reads each text."""
 
     from_champion: bool = Field(
         default=True, description="Go on from the live model where there is one: its vocabulary and labels are kept."
     )
+    augment: int = Field(default=0, ge=0, description="How often each training text is written anew.")
+    edits: list[str] = Field(
+        default=[], description=f"By which edits: some of {', '.join(EDITS)}; none named: all but code_switch."
+    )
+    seed: int = Field(default=0, description="Of the edits.")
 
 
 @dg.asset(
@@ -114,7 +120,14 @@ def tokenized_sessions(config: TokenizedConfig, settings: dg.ResourceParam[Setti
     from intent_tracking.modeling.encoder import configured_encoder
 
     champion = champion_directory(settings.release_file) if config.from_champion else None
-    dataset = prepare_dataset(read_examples(settings), configured_encoder(settings), champion=champion)
+    dataset = prepare_dataset(
+        read_examples(settings),
+        configured_encoder(settings),
+        champion=champion,
+        augment=config.augment,
+        augmentation=chosen_edits(config.edits, config.augment),
+        seed=config.seed,
+    )
     dataset.save(tokenized_path(settings))
     lengths = sorted(len(ids) for ids in dataset.table["input_ids"].to_pylist())
     return dg.MaterializeResult(
@@ -123,6 +136,7 @@ def tokenized_sessions(config: TokenizedConfig, settings: dg.ResourceParam[Setti
             "intents": ", ".join(dataset.labels.class_names()),
             "key_information": ", ".join(dataset.labels.key_information),
             "parent": dataset.info.parent or "none",
+            "versions": dataset.info.versions,
             "base_encoder": dataset.info.base_encoder,
             "fingerprint": dataset.info.fingerprint,
             "max_tokens": dataset.info.max_tokens,

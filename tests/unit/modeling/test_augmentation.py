@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import combinations, pairwise
+from pathlib import Path
 from random import Random
 
 import pyarrow as pa
@@ -8,10 +9,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from intent_tracking.modeling.augmentation import Augmentation, augment, augment_utterance, augmented_examples
+from intent_tracking.modeling.augmentation import (
+    EDITS,
+    Augmentation,
+    augment,
+    augment_utterance,
+    augmented_examples,
+    chosen_edits,
+)
+from intent_tracking.modeling.dataset import prepare_dataset
 from intent_tracking.modeling.examples import EXAMPLE_SCHEMA
 from intent_tracking.modeling.lexicon import glosses, translations
 from intent_tracking.sessions.render import render_utterance
+from tests.fakes.tiny_encoder import tiny_encoder, tiny_examples
 
 pytestmark = pytest.mark.unit
 
@@ -150,3 +160,31 @@ def test_examples_are_written_anew_with_their_slots_and_the_session_around_them(
         assert each["utterance_end"] == len(each["text"])
         assert each["utterance_start"] <= slot["start"] < slot["end"] <= each["utterance_end"]
     assert augmented_examples(train, 0).num_rows == 0
+
+
+def test_edits_are_chosen_by_name_and_each_of_them_has_a_rate() -> None:
+    """Code-switching could be switched on from Python alone."""
+    assert chosen_edits((), 2) is None
+    for edit in EDITS:
+        made = chosen_edits([edit], 1).model_dump()
+        assert [name for name in EDITS if made[name]] == [edit]
+    assert chosen_edits(["frame", "word_drop"], 1) == Augmentation.only(["word_drop", "frame"])
+    with pytest.raises(ValueError, match=r"no edit is called 'drop'; there are character_noise, .*code_switch"):
+        chosen_edits(["frame", "drop"], 1)
+    with pytest.raises(ValueError, match="say how often"):
+        chosen_edits(["frame"], 0)
+
+
+def test_a_dataset_is_written_anew_by_its_edits_and_its_seed(tmp_path: Path) -> None:
+    """Always the same draws of the default edits were made, whatever the seed; the dataset did not say which."""
+    base, examples = str(tiny_encoder(tmp_path)), tiny_examples()
+
+    def made(edits: list[str], seed: int) -> tuple[list[list[int]], str]:
+        dataset = prepare_dataset(examples, base, augment=1, augmentation=chosen_edits(edits, 1), seed=seed)
+        return dataset.table["input_ids"].to_pylist(), dataset.info.model_dump_json()
+
+    found = [made([], 0), made([], 1), made(["word_swap"], 0), made(["frame"], 0)]
+    assert made([], 1) == found[1]
+    assert all(a[0] != b[0] and a[1] != b[1] for a, b in combinations(found, 2))
+    plain = [prepare_dataset(examples, base, seed=seed).info for seed in (0, 1)]
+    assert plain[0] == plain[1]
