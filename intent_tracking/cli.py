@@ -151,10 +151,17 @@ def evaluate(
     augment: Annotated[
         int, typer.Option(min=0, help="How often each training text is written anew, to be learned beside it.")
     ] = 0,
+    edits: Annotated[
+        str | None,
+        typer.Option(
+            help="With --augment: by which edits, such as word_drop,code_switch (default: see docs/model.md)."
+        ),
+    ] = None,
     max_seconds: Annotated[
         float | None,
         typer.Option(
-            min=1, help="Training time to stay within (default on a CPU: 8 minutes, more for over 10,000 texts)."
+            min=1,
+            help="Training time to stay within (default on a CPU: 8 minutes, more for over 10,000 texts or long ones).",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
@@ -176,6 +183,7 @@ def evaluate(
         Progress(*columns, console=Console(stderr=True), disable=quiet) as bar,
     ):
         from intent_tracking.evaluation.commands import evaluate_command
+        from intent_tracking.evaluation.training_time import cut_short
         from intent_tracking.modeling.encoder import configured_encoder
 
         task = bar.add_task("reading", total=None)
@@ -196,12 +204,15 @@ def evaluate(
             model_dir=model,
             unlabelled=unlabelled,
             augment=augment,
+            edits=() if edits is None else [name.strip() for name in edits.split(",")],
             teacher=teacher,
             layers=layers,
             progress=trained,
         )
     for label, count in found["unknown_labels"].items():
         typer.secho(f"{test}: {label!r} of {count} texts is no label that training knows", err=True, fg="yellow")
+    if (short := cut_short(found["training"])) is not None:
+        typer.secho(f"evaluate: {short}", err=True, fg="yellow")
     oos, rejection = found.get("out_of_scope_recall"), found["rejection"]
     typer.echo(
         f"accuracy {found['accuracy']:.4f}  macro-F1 {found['macro_f1']:.4f}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from intent_tracking.evaluation.commands import default_seconds
+from intent_tracking.evaluation.training_time import default_seconds
 
 Result = Mapping[str, Any]
 

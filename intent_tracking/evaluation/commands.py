@@ -16,6 +16,7 @@ from operator import eq
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from intent_tracking.evaluation.training_time import about_tokens, default_seconds
 from intent_tracking.events.contract import Scene
 from intent_tracking.modeling.annotations import LabelledText, read_labelled_csv
 from intent_tracking.modeling.prediction import OUT_OF_SCOPE_LABEL
@@ -35,13 +36,6 @@ _VALIDATION_SHARE = 0.1
 # More than this tells little more, and would be missed in training.
 _MOST_VALIDATION_TEXTS = 500
 _STREAM = 1024
-# On a CPU ten thousand texts are learned within eight minutes, and more in as many times that.
-_LEAST_BUDGET, _SECONDS_A_TEXT = 480.0, 0.048
-
-
-def default_seconds(texts: int) -> float:
-    """Training time that `evaluate` gives itself on a CPU for so many training texts."""
-    return max(_LEAST_BUDGET, _SECONDS_A_TEXT * texts)
 
 
 def evaluate_command(
@@ -58,6 +52,7 @@ def evaluate_command(
     model_dir: Path | None = None,
     unlabelled: Path | None = None,
     augment: int = 0,
+    edits: Sequence[str] = (),
     teacher: Path | None = None,
     layers: int | None = None,
     progress: Callable[[Progress], None] | None = None,
@@ -76,9 +71,10 @@ def evaluate_command(
         base_encoder: hub id, local folder or the packaged MiniLM.
         seed: of everything random.
         device: where to train.
-        max_seconds: training time to stay within; None: on a CPU, without a recipe, 8 minutes or 48 ms a text.
+        max_seconds: training time to stay within; None: on a CPU, without a recipe, `default_seconds`.
         recipe: how to train; None: chosen from the data.
         augment: how often each training text is written anew, to be learned beside it.
+        edits: names of `EDITS`, by which it is; empty: the defaults.
         model_dir: keep the trained artifact there, in place of one that is there.
         unlabelled: texts, one a line, that the encoder reads before it is fine-tuned, together with those of `train`;
             with `max_seconds` a third of the time goes there. With a teacher, which labels them, they are trained on.
@@ -95,13 +91,14 @@ def evaluate_command(
         EncoderError: the base encoder cannot be had.
         FileExistsError: `model_dir` holds anything else than an intent model.
         OSError: no file can be written where the report should be.
-        ValueError: the teacher does not know a label of `train`, or has no more than `layers`.
+        ValueError: the teacher does not know a label of `train`, or has no more than `layers`; there is no such edit.
     """
     import pyarrow as pa
 
     from intent_tracking.artifact import INTENT_MODEL, require_place
     from intent_tracking.evaluation.report import evaluate_predictions
     from intent_tracking.inference import IntentPredictor
+    from intent_tracking.modeling.augmentation import chosen_edits
     from intent_tracking.modeling.distillation import unlabelled_examples
     from intent_tracking.modeling.examples import examples_from_labelled, model_inputs
     from intent_tracking.modeling.export import train_artifact
@@ -112,6 +109,7 @@ def evaluate_command(
 
     if layers is not None and teacher is None:
         raise ValueError("layers is the size of a student: give its teacher too, the folder of an artifact")
+    augmentation = chosen_edits(edits, augment)
     if model_dir is not None:
         require_place(model_dir, INTENT_MODEL)
     report.parent.mkdir(parents=True, exist_ok=True)
@@ -122,8 +120,10 @@ def evaluate_command(
     dev_rows = read_labelled_csv(dev) if dev is not None else None
     if dev_rows is None:
         train_rows, dev_rows = hold_back(train_rows, seed)
+    lines = [] if unlabelled is None else _lines(unlabelled)
+    read = [*(row.text for row in train_rows), *(lines if teacher is not None else ())]
     if max_seconds is None and recipe is None and choose_device(device).type == "cpu":
-        max_seconds = default_seconds(len(train_rows))
+        max_seconds = default_seconds(len(train_rows), (1 + augment) * about_tokens(read))
     # Labelled files carry no times: a fixed one keeps the dataset's fingerprint a function of the files.
     moment = datetime(1970, 1, 1, tzinfo=UTC)
     lost: Counter[str] = Counter()
@@ -137,11 +137,11 @@ def evaluate_command(
         target = model_dir if model_dir is not None else Path(temporary) / "model"
         adapted = None
         if unlabelled is not None and teacher is not None:
-            tables.append(unlabelled_examples(_lines(unlabelled), moment))
+            tables.append(unlabelled_examples(lines, moment))
         elif unlabelled is not None:
             texts = [
                 *tables[0]["text"].to_pylist(),
-                *(render_utterance(line, Scene.CUSTOMER_SERVICE).text for line in _lines(unlabelled)),
+                *(render_utterance(line, Scene.CUSTOMER_SERVICE).text for line in lines),
             ]
             time_to_read = None if max_seconds is None else max_seconds / 3
             adapted = adapt_encoder(
@@ -157,6 +157,7 @@ def evaluate_command(
             adaptation=None if adapted is None else adapted.adaptation,
             champion=teacher,
             augment=augment,
+            augmentation=augmentation,
             student=teacher is not None,
             layers=layers,
             seed=seed,
@@ -178,6 +179,9 @@ def evaluate_command(
     if not counted:
         predictions = [replace(prediction, out_of_scope=False) for prediction in predictions]
     training = trained.training
+    # Of each run. Names of labels, which are read too where texts are few, are not counted.
+    steps_of_a_pass = math.ceil((1 + augment) * len(read) / training.recipe.batch_size)
+    passes = training.steps / (training.recipe.runs * steps_of_a_pass)
     history = [(entry.epoch + 1, entry.loss, entry.scores.get("score", math.nan)) for entry in training.history]
     figures = evaluate_predictions(
         held_out,
@@ -221,6 +225,8 @@ def evaluate_command(
             "steps": training.steps,
             "best_epoch": training.best_epoch,
             "stopped": training.stopped,
+            "passes": round(passes, 3),
+            "max_seconds": max_seconds,
             "history": [entry.model_dump() for entry in training.history],
         },
         "recipe": training.recipe.model_dump(),

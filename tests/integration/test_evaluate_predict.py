@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import shutil
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ import torch
 
 from intent_tracking.artifact import ArtifactError, verify, write_manifest
 from intent_tracking.evaluation.commands import evaluate_command, hold_back, predict_command, unknown_labels
+from intent_tracking.evaluation.training_time import cut_short
 from intent_tracking.inference import IntentPredictor
 from intent_tracking.modeling.annotations import AnnotationError, LabelledText
 from intent_tracking.modeling.assembly import assemble
@@ -101,6 +103,18 @@ def test_report_has_the_figures_of_the_contract(report: dict[str, Any]) -> None:
     assert report["seconds"] > 0
     assert report["tokens_per_second"] > 0
     assert report["recipe"]["epochs"] > 1
+
+
+def test_a_model_that_has_not_seen_all_of_its_texts_is_told_of(encoder: Path, tmp_path: Path) -> None:
+    """It was kept after a part of its first pass, and only `stopped` of the report said that anything was amiss."""
+    file, size = _csv(tmp_path / "rows.csv", ROWS[1::2]), len(ROWS[1::2])
+    found = evaluate_command(
+        file, file, file, tmp_path / "report.json", base_encoder=str(encoder), device="cpu", augment=3, max_seconds=1e-3
+    )
+    assert (found["training"]["stopped"], found["training"]["steps"]) == ("time", 1)
+    # One step of as many as the texts and their copies take.
+    assert found["training"]["passes"] == round(1 / math.ceil(4 * size / found["recipe"]["batch_size"]), 3) < 1
+    assert "--max-seconds" in str(cut_short(found["training"]))
 
 
 def test_a_learned_out_of_scope_class_is_answered_without_validation(report: dict[str, Any]) -> None:

@@ -55,3 +55,12 @@ def test_layers_without_a_teacher_are_refused(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["evaluate", *options, "--quiet"])
     assert result.exit_code == 2
     assert "give its teacher too" in result.output
+
+
+def test_an_unknown_edit_is_refused_with_the_names_of_all(tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text("text,intent\nhello,a\n", encoding="utf-8")
+    options = ["--train", str(file), "--test", str(file), "--report", str(tmp_path / "r.json"), "--augment", "1"]
+    result = CliRunner().invoke(app, ["evaluate", *options, "--edits", "frame, drop", "--quiet"])
+    assert result.exit_code == 2
+    assert "no edit is called 'drop'; there are character_noise, word_drop" in " ".join(result.output.split())
