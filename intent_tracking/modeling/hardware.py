@@ -6,6 +6,7 @@ import ctypes
 import functools
 import platform
 import time
+from pathlib import Path
 
 import torch
 
@@ -23,6 +24,8 @@ _MINILM = (6, 384)
 _REST_SECONDS = 1e-7
 # bf16 must win clearly: casts around each product are not in this measurement.
 _CLEARLY = 0.8
+# Instructions that add products of uint8 and int8 in 32 bits, as Linux names them.
+_EXACT_INT8 = {"avx_vnni", "avx512_vnni", "amx_int8"}
 
 
 def choose_device(device: str) -> torch.device:
@@ -54,7 +57,10 @@ def has_fast_bf16(device: torch.device) -> bool:
 
 @functools.cache
 def _product_seconds(dtype: torch.dtype) -> float:
-    """The best of a few products of a batch with a feed-forward weight of MiniLM; a few milliseconds in all."""
+    """The best of a few products of a batch with a feed-forward weight of MiniLM; a few milliseconds in all.
+
+    The best of so short ones is what the processor does at rest, whatever else is running.
+    """
     states, weight = torch.ones(_TOKENS, _WIDTH, dtype=dtype), torch.ones(_WIDTH, _INNER, dtype=dtype)
     best = float("inf")
     for _ in range(8):
@@ -67,6 +73,8 @@ def _product_seconds(dtype: torch.dtype) -> float:
 def expected_tokens_per_second(device: torch.device, layers: int = _MINILM[0], hidden: int = _MINILM[1]) -> float:
     """Tokens that a training takes per second, for planning: the products as measured here, the rest as it was seen.
 
+    A machine at rest takes so many; one that does other work takes fewer, which is not foreseen.
+
     Args:
         device: where it trains.
         layers, hidden: of the encoder.
@@ -77,6 +85,26 @@ def expected_tokens_per_second(device: torch.device, layers: int = _MINILM[0], h
     dtype = torch.bfloat16 if has_fast_bf16(device) else torch.float32
     seconds = flops * _product_seconds(dtype) / _PRODUCT_FLOPS
     return 1.0 / (seconds + _REST_SECONDS * layers * hidden / torch.get_num_threads())
+
+
+def int8_saturates() -> bool:
+    """Whether ONNX Runtime's products of uint8 and int8 lose what does not fit into 16 bits on this machine."""
+    cpuinfo = Path("/proc/cpuinfo")
+    return saturates(platform.machine(), cpuinfo.read_text(encoding="utf-8") if cpuinfo.is_file() else "")
+
+
+def saturates(machine: str, cpuinfo: str) -> bool:
+    """`int8_saturates` of a described machine: x86-64 does without VNNI and AMX, adding pairs of products in 16 bits.
+
+    Args:
+        machine: as `platform.machine` names it.
+        cpuinfo: Linux's `/proc/cpuinfo`; empty where there is none. What it does not name is not there.
+    """
+    if machine.lower() not in ("x86_64", "amd64"):
+        return False
+    lines = (line.partition(":") for line in cpuinfo.splitlines())
+    flags = next((words.split() for name, _, words in lines if name.strip() == "flags"), [])
+    return _EXACT_INT8.isdisjoint(flags)
 
 
 def keep_freed_memory() -> None:

@@ -6,11 +6,15 @@ import os
 
 import torch
 
+from intent_tracking.modeling.hardware import int8_saturates
 from intent_tracking.modeling.predicting import FloatArray, IntArray, Outputs
 
 FLOAT_FILE = "onnx/model.onnx"
 INT8_FILE = "onnx/model.int8.onnx"
 INPUTS = ("ids", "mask", "features", "scenes")
+# Makes uint8 of int8 weights when the session is built: products of the same values that are added without saturation,
+# by slower kernels.
+EXACT_PRODUCTS = "session.x64quantprecision"
 OUTPUTS = ("pooled", "intents", "tags", "outcomes")
 
 
@@ -40,6 +44,8 @@ class OnnxBackend:
         options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spinning else "0")
         # Weights outside of the checked bytes would be read from the working directory: there is no such folder.
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
+        if int8_saturates():
+            options.add_session_config_entry(EXACT_PRODUCTS, "1")
         try:
             self._session = onnxruntime.InferenceSession(
                 content,

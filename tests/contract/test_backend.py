@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 
 from intent_tracking.modeling.encoder import SUPPORTED
 from intent_tracking.modeling.model import FeatureScale, IntentModel, ModelConfig
-from intent_tracking.modeling.onnx_backend import OnnxBackend
+from intent_tracking.modeling.onnx_backend import EXACT_PRODUCTS, INPUTS, OnnxBackend
 from intent_tracking.modeling.onnx_export import float_graph
 from intent_tracking.modeling.predicting import Backend, IntArray, Outputs, TorchBackend
 from intent_tracking.modeling.quantising import NetworkInput, input_ranges, quantised
@@ -228,3 +230,26 @@ def test_weights_outside_of_the_graph_are_refused(tmp_path: Path, monkeypatch: p
 def test_a_damaged_graph_is_refused_in_words() -> None:
     with pytest.raises(ValueError, match="ONNX Runtime refuses the graph"):
         OnnxBackend(float_graph(_model())[:-5000], threads=1)
+
+
+@pytest.mark.skipif(platform.machine().lower() not in ("x86_64", "amd64"), reason="an option for x86-64 alone")
+def test_the_runtime_makes_uint8_of_the_weights_of_int8_layers_where_it_is_asked_to(tmp_path: Path) -> None:
+    """Without VNNI uint8 x int8 is added in saturating 16 bits, and nothing asked for the exact way."""
+    model = _model()
+    batch = _batch(4, 12, features=len(FEATURES), scenes=2)
+    with quantised(model, input_ranges(model, [batch])):
+        content = float_graph(model)
+    kinds, answers = [], []
+    for asked in ("0", "1"):
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.log_severity_level = 3
+        options.optimized_model_filepath = str(tmp_path / f"{asked}.onnx")
+        options.add_session_config_entry(EXACT_PRODUCTS, asked)
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        answers.append(session.run(None, dict(zip(INPUTS, batch, strict=True)))[0])
+        graph = onnx.load(options.optimized_model_filepath).graph
+        kinds_of = {tensor.name: tensor.data_type for tensor in graph.initializer}
+        kinds.append({kinds_of[node.input[1]] for node in graph.node if node.op_type == "MatMulIntegerToFloat"})
+    assert kinds == [{onnx.TensorProto.INT8}, {onnx.TensorProto.UINT8}]
+    assert np.abs(answers[0] - answers[1]).max() <= ROUNDED * np.abs(answers[1]).max()
