@@ -14,7 +14,7 @@ from benchmarks.quality.scenes import added_scene, apart, together
 from benchmarks.quality.shoppers import boosting_baseline, boosting_ensemble
 from benchmarks.quality.students import student
 from benchmarks.quality.texts import evaluate_task, linear_svm
-from benchmarks.quality.trees import trained_pipeline
+from benchmarks.quality.trees import pipeline_scores
 from benchmarks.quality.unit import MODEL_CODE, Measured, Unit, Workplace
 from intent_tracking.datasets.dialogues import MULTIDOGO_DOMAINS
 
@@ -86,8 +86,8 @@ _ENTRIES: Final = (
     _Entry("clinc150", "int8", 60, partial(int8_loss, name="clinc150")),
     _Entry("banking77", "int8", 60, partial(int8_loss, name="banking77")),
     _Entry("banking77", "student", 300, partial(student, name="banking77")),
-    _Entry("ud-english-ewt", "pipeline", 900, partial(trained_pipeline, language="en"), code=_TREES),
-    _Entry("ud-chinese-gsdsimp", "pipeline", 400, partial(trained_pipeline, language="zh"), code=_TREES),
+    _Entry("ud-english-ewt", "pipeline", 900, partial(pipeline_scores, language="en"), code=_TREES),
+    _Entry("ud-chinese-gsdsimp", "pipeline", 400, partial(pipeline_scores, language="zh"), code=_TREES),
     _Entry("crosswoz", "evaluate", 480, partial(evaluate_task, name="crosswoz")),
     _Entry("crosswoz", "adapted", 540, adapted_crosswoz),
     *(
