@@ -134,7 +134,7 @@ def read_labelled_csv(path: Path) -> list[LabelledText]:
 
     Several intents of one text are written `a|b`. A scene is one of the contract's or a shop's own. Other columns are
     left alone. An empty optional cell is as if the column were not there: nobody has marked the slots of that text,
-    which `[]` says to have none.
+    which `[]` says to have none. Slots are offsets in the cell as it stands; blanks around the text are cut off both.
 
     Raises:
         AnnotationError: the file, a column or a cell is not as described; file, line and column are named.
@@ -193,20 +193,22 @@ def _labelled(row: dict[str, str | None], path: Path, line: int) -> LabelledText
             raise AnnotationError(
                 f'{where}, column slots: {first}; write JSON such as [{{"name": "order_id", "start": 3, "end": 9}}]'
             ) from error
-    # Offsets are those of the cell as it stands, and stripping it has moved them.
-    moved = len(row["text"] or "") - len((row["text"] or "").lstrip())
-    if moved and marked:
-        shifted = [slot.model_copy(update={"start": slot.start - moved, "end": slot.end - moved}) for slot in marked]
-        marked = tuple(slot for slot in shifted if slot.start >= 0)
-    too_long = [slot for slot in marked or () if slot.end > len(text)]
+    cell = row["text"] or ""
+    too_long = [slot for slot in marked or () if slot.end > len(cell)]
     if too_long:
         raise AnnotationError(
-            f"{where}, column slots: {too_long[0].name!r} ends at {too_long[0].end}, the text at {len(text)}"
+            f"{where}, column slots: {too_long[0].name!r} ends at {too_long[0].end}, the text at {len(cell)}"
         )
     return LabelledText(
         text=text,
         intent=intent,
         scene=scene,
         language="zh" if language == "zh" else "en" if language == "en" else None,
-        slots=marked,
+        slots=None if marked is None else _within(marked, len(cell) - len(cell.lstrip()), len(text)),
     )
+
+
+def _within(slots: tuple[Slot, ...], blanks: int, length: int) -> tuple[Slot, ...]:
+    """Slots of a cell in its text, of `length`, without the `blanks` before it; one of nothing but blanks is none."""
+    edges = [(slot, max(slot.start - blanks, 0), min(slot.end - blanks, length)) for slot in slots]
+    return tuple(slot.model_copy(update={"start": start, "end": end}) for slot, start, end in edges if start < end)

@@ -41,6 +41,16 @@ def test_byte_order_mark_and_spaces_around_the_text_do_no_harm(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
+    ("start", "end", "marked"), [(0, 4, ["red"]), (5, 10, ["coat"]), (0, 10, ["red coat"]), (0, 1, [])]
+)
+def test_blanks_around_a_text_are_no_part_of_its_slots(tmp_path: Path, start: int, end: int, marked: list[str]) -> None:
+    # Cause: whoever marks by words takes the blank before them along, and the slot was left out without a word.
+    slots = f'[{{""name"":""x"",""start"":{start},""end"":{end}}}]'
+    [row] = read_labelled_csv(_file(tmp_path, f'text,intent,slots\n" red coat ",find,"{slots}"\n'))
+    assert [row.text[slot.start : slot.end] for slot in row.slots or ()] == marked
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [
         ("utterance,intent\na,b\n", "line 1: column 'text' is missing"),
