@@ -228,20 +228,20 @@ class PredictionPipeline:
             return ()
         spans, begins = encoded.spans, encoded.word_starts
         inside = [first <= left < right <= last for left, right in spans]
-        starts = [place for place, within in enumerate(inside) if within and begins[place]]
-        tags = best_tags(logits[starts])
-        if not any(tags):
-            return ()
-        words: list[tuple[int, int]] = []
-        for place in starts:
-            stop = place + 1
-            while stop < len(inside) and inside[stop] and not begins[stop]:
-                stop += 1
-            words.append((spans[place][0], spans[stop - 1][1]))
+        found: list[tuple[int, int, int]] = []
+        for stretch in encoded.stretches:
+            starts = [place for place in stretch if inside[place] and begins[place]]
+            words: list[tuple[int, int]] = []
+            for place in starts:
+                stop = place + 1
+                while stop < stretch.stop and inside[stop] and not begins[stop]:
+                    stop += 1
+                words.append((spans[place][0], spans[stop - 1][1]))
+            # Words of two stretches are no neighbours: nothing that begins in one goes on in the next.
+            found += spans_of(best_tags(logits[starts]), words)
         names = self.labels.key_information
         return tuple(
-            KeyInformation(names[slot], entry.text[start:end], start - first, end - first)
-            for slot, start, end in spans_of(tags, words)
+            KeyInformation(names[slot], entry.text[start:end], start - first, end - first) for slot, start, end in found
         )
 
 

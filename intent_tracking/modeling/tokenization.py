@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -52,17 +53,26 @@ class EncodedText:
     @cached_property
     def word_starts(self) -> list[bool]:
         """Whether the token begins a word; boundary tokens do not."""
-        spans: list[tuple[int, int]] = self._encoding.offsets
-        words: list[int | None] = self._encoding.word_ids
-        # Tokenizers that part words by blanks take a Chinese sentence for one word; its words are its characters.
-        starts = [
-            place == 0
-            or word is None
-            or word != words[place - 1]
-            or (is_ideograph(self._text[start : start + 1]) and spans[place - 1][1] <= start)
-            for place, (word, (start, _)) in enumerate(zip(words, spans, strict=True))
-        ]
-        return [False, *self._kept(starts), False]
+        return [False, *self._kept(self._begins), False]
+
+    @cached_property
+    def stretches(self) -> list[range]:
+        """Places of the tokens in runs that are one piece of the text: what lay between two runs was over the budget.
+
+        A word that the budget cut through is in none.
+        """
+        jumps = [at for at, (one, next_) in enumerate(pairwise(self._places), start=1) if next_ != one + 1]
+        runs: list[range] = []
+        for start, stop in pairwise((0, *jumps, len(self._places))):
+            end = stop
+            while stop in jumps and end > start and not self._begins[self._places[end - 1] + 1]:
+                end -= 1
+            runs.append(range(start + 1, end + 1))
+        return runs
+
+    @cached_property
+    def _begins(self) -> list[bool]:
+        return _word_starts(self._text, self._encoding)
 
     def first_from(self, character: int) -> int:
         """Place of the token that holds `character` of the text; where none does, of an earlier one. Cheap."""
@@ -138,7 +148,8 @@ class SessionTokenizer:
         """Encode `texts` in order; a text over the budget keeps its first (scene) token and its newest tokens.
 
         A newest event that is over the budget by itself, such as a long letter, keeps its beginning and its end, where
-        what is wanted and what is asked for stand (Sun et al. 2019), in equal parts.
+        what is wanted and what is asked for stand (Sun et al. 2019), in about equal parts, and of whole words: only one
+        that takes more than a quarter of the budget is cut.
         """
         encoded: list[EncodedText] = []
         for start in range(0, len(texts), _CHUNK):
@@ -149,20 +160,40 @@ class SessionTokenizer:
     def _encoded(self, text: str, encoding: Any) -> EncodedText:
         ids: list[int] = encoding.ids
         unknown = ids.count(self._unknown) / len(ids) if ids and self._unknown is not None else 0.0
-        places = self._within_budget(ids)
+        places = self._within_budget(text, encoding)
         kept = ids if len(places) == len(ids) else [ids[place] for place in places]
         return EncodedText([self._first, *kept, self._last], unknown, text, encoding, places)
 
-    def _within_budget(self, ids: Sequence[int]) -> Sequence[int]:
+    def _within_budget(self, text: str, encoding: Any) -> Sequence[int]:
         """Places of the tokens that are kept, in order."""
+        ids: list[int] = encoding.ids
         count, room = len(ids), self.max_tokens - 3  # beside the scene and the boundaries
         if count <= room + 1:
             return range(count)
         newest = max((place for place, identity in enumerate(ids) if identity in self._events), default=1)
         if count - newest <= room:
             return [0, *range(count - room, count)]
-        head = room // 2
-        return [0, *range(newest, newest + head), *range(count - room + head, count)]
+        begins = _word_starts(text, encoding)
+        reach = room // 4
+        middle = newest + room // 2
+        head = next((place for place in range(middle, middle - reach, -1) if begins[place]), middle)
+        rest = count - room + head - newest
+        tail = next((place for place in range(rest, rest + reach) if begins[place]), rest)
+        return [0, *range(newest, head), *range(tail, count)]
+
+
+def _word_starts(text: str, encoding: Any) -> list[bool]:
+    """Whether each token of a whole text begins a word."""
+    spans: list[tuple[int, int]] = encoding.offsets
+    words: list[int | None] = encoding.word_ids
+    # Tokenizers that part words by blanks take a Chinese sentence for one word; its words are its characters.
+    return [
+        place == 0
+        or word is None
+        or word != words[place - 1]
+        or (is_ideograph(text[start : start + 1]) and spans[place - 1][1] <= start)
+        for place, (word, (start, _)) in enumerate(zip(words, spans, strict=True))
+    ]
 
 
 def _unknown_id(tokenizer: Tokenizer) -> int | None:

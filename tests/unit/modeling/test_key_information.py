@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import accumulate
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -115,3 +117,39 @@ def test_each_chinese_character_is_a_word(kind: str, text: str) -> None:
     ]
     expected = [(entry.utterance_start + place, entry.utterance_start + place + 1) for place in range(len(text))]
     assert words == expected
+
+
+@pytest.mark.parametrize("kind", sorted(TOKENIZERS))
+@settings(max_examples=30)
+@given(
+    words=st.lists(st.sampled_from([*ENGLISH, "SO004799759", "红色"]), min_size=40, max_size=50),
+    budget=st.integers(min_value=16, max_value=48),
+    is_one=st.booleans(),
+)
+def test_key_information_does_not_reach_over_what_was_cut_out_of_a_letter(
+    kind: str, words: list[str], budget: int, is_one: bool
+) -> None:
+    # Cause: the words on both sides of the hole passed for neighbours, so that an order number at the end of the head
+    # was cut short or went on, over hundreds of characters that nobody had read, to one at the beginning of the tail.
+    entry = render_utterance(" ".join(words))
+    tokenizer = TOKENIZERS[kind].with_max_tokens(budget)
+    letter = entry.text[entry.utterance_start :]
+    starts = accumulate((len(word) + 1 for word in words), initial=0)
+    each_word = [("colour", start, start + len(word)) for word, start in zip(words, starts, strict=False)]
+    ids, tags = _tags(entry, [("colour", 0, len(letter))] if is_one else each_word, tokenizer)
+    pipeline = PredictionPipeline(_Told({tuple(ids): tags}), tokenizer, LABELS, Calibration())
+    found = pipeline.predict([entry])[0].key_information
+    [encoded] = tokenizer.encode([entry.text])
+    read = {place - entry.utterance_start for start, end in encoded.spans for place in range(start, end)}
+    read |= {place for place, written in enumerate(letter) if written == " "}
+    assert len(ids) <= budget
+    for each in found:
+        assert each.value == letter[each.start : each.end]
+        assert read.issuperset(range(each.start, each.end))
+        assert set(each.value.split()) <= {*words, "红", "色"}
+    if not is_one:
+        # A word that was read whole is told whole. To sentence pieces the mark of its beginning is a token too.
+        begun = {start for (start, _), begins in zip(encoded.spans, encoded.word_starts, strict=True) if begins}
+        whole = [slot for slot in each_word if read.issuperset(range(*slot[1:]))]
+        told = {(each.name, each.start, each.end) for each in found}
+        assert [slot for slot in whole if slot not in told and entry.utterance_start + slot[1] in begun] == []

@@ -82,6 +82,18 @@ def test_a_letter_over_the_budget_keeps_its_beginning_and_its_end(tokenizer: Ses
     assert len(entry.word_starts) == len(entry.ids)
 
 
+@pytest.mark.parametrize("budget", [32, 37, 43])
+def test_the_middle_of_a_letter_is_cut_out_between_words(tokenizer: SessionTokenizer, budget: int) -> None:
+    words = [f"SO00479{number}" for number in range(100, 160)]
+    text = f"<scene:customer_service> <message> {' '.join(words)}"
+    (entry,) = tokenizer.with_max_tokens(budget).encode([text])
+    head, tail = (text[entry.spans[run[0]][0] : entry.spans[run[-1]][1]].split() for run in entry.stretches)
+    assert head[:3] == ["<scene:customer_service>", "<message>", words[0]]
+    assert {*head[2:], *tail} <= set(words)
+    assert tail[-1] == words[-1]
+    assert budget - 8 < len(entry.ids) == sum(map(len, entry.stretches)) + 2 <= budget
+
+
 def test_same_texts_give_the_same_ids(base: Tokenizer, tokenizer: SessionTokenizer) -> None:
     again = SessionTokenizer(extend_vocabulary(base, TEXTS), 32)
     assert [e.ids for e in again.encode(TEXTS)] == [e.ids for e in tokenizer.encode(TEXTS)]
