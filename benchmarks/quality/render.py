@@ -235,8 +235,8 @@ def _trees(found: Figures) -> list[str]:
     ]
     return [
         *table(head, rows),
-        "Seed 0 is the [shipped pipeline](linguistics.md); from each other seed one is trained. Scored as they are stored,",
-        "counted as CoNLL 2018 counts.",
+        "Seed 0 is the [shipped pipeline](linguistics.md); from each other seed one is trained. Scored as they are",
+        "stored, counted as CoNLL 2018 counts.",
         "UDPipe 2 had the train part of GSDSimp; ours had 400 sentences of its dev part and other treebanks.",
         "",
     ]
