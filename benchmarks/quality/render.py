@@ -330,8 +330,8 @@ def _times(results: Results) -> list[str]:
     head = ("training, in seconds", "was given", "took", "`evaluate` gives itself")
     return [
         "These trainings were given another time than `evaluate` gives itself on a CPU (`--max-seconds`, for machines",
-        "that do other work too), or took more than that, which tells the same. Left to itself it plans fewer passes",
-        "on such a machine, or ends them earlier. Int8, explanations and students stand on the models of their set.",
+        "that do other work too), or took more than that, which tells the same. Left to itself it ends earlier",
+        "on such a machine. Int8, explanations and students stand on the models of their set.",
         "",
         *table(head, rows),
         *([f"{untold} more took no longer than that; what they were given is not recorded.", ""] if untold else []),
