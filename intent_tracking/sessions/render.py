@@ -24,7 +24,7 @@ from intent_tracking.sessions.vocabulary import (
     price_token,
     scene_token,
 )
-from intent_tracking.text.cleaning import clean, clean_with_offsets
+from intent_tracking.text.cleaning import Cleaned, clean, clean_with_offsets, shortened
 from intent_tracking.text.language import Language, detect
 from intent_tracking.text.personal_data import scrub
 from intent_tracking.text.spans import SpanMap
@@ -123,22 +123,28 @@ def free_text(text: str) -> str:
 
 
 def scrubbed_text(text: str) -> str:
-    """`text` clean and without personal data, otherwise as written: for people to read, not for the model."""
-    text = clean(text)
+    """`text` clean, of bounded length and without personal data, otherwise as written: to be read by people."""
+    text = shortened(clean(text)).text
     # A placeholder may be longer than what it stands for, and a cut at the length limit may end in a number again.
     while (scrubbed := scrub(text)).found:
-        text = clean(scrubbed.text)
+        text = shortened(clean(scrubbed.text)).text
     return text
 
 
 def free_text_with_offsets(text: str) -> FreeText:
     """As `free_text`, with the map of spans from `text` into the result."""
+    tidy = _tidy(text)
+    mapped = tidy.map_span
+    while (scrubbed := scrub(tidy.text)).found:
+        tidy = _tidy(scrubbed.text)
+        mapped = mapped.then(scrubbed.map_span).then(tidy.map_span)
+    return FreeText(_disarmed(tidy.text), mapped)
+
+
+def _tidy(text: str) -> Cleaned:
     cleaned = clean_with_offsets(text)
-    mapped = cleaned.map_span
-    while (scrubbed := scrub(cleaned.text)).found:
-        cleaned = clean_with_offsets(scrubbed.text)
-        mapped = mapped.then(scrubbed.map_span).then(cleaned.map_span)
-    return FreeText(_disarmed(cleaned.text), mapped)
+    short = shortened(cleaned.text)
+    return Cleaned(short.text, cleaned.map_span.then(short.map_span))
 
 
 def render_session(

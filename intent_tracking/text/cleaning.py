@@ -1,4 +1,4 @@
-"""One clean form for free text: Unicode compatibility form, nothing invisible, single spaces, a length limit."""
+"""One clean form for free text: Unicode compatibility form, nothing invisible, single spaces; and a length limit."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from intent_tracking.text.spans import SpanMap, replace_spans
 
 MAX_CHARACTERS = 2000
+_CUT = " ... "
+# A cut goes to a blank where there is one so near, which keeps words and most numbers whole or away.
+_REACH = 100
 
 # Control (other than white space), format and surrogate characters, variation selectors and the Hangul fillers: they
 # show nothing, but split words for a tokenizer and hide numbers from the personal-data rules.
@@ -31,8 +34,8 @@ class Cleaned:
     map_span: SpanMap
 
 
-def clean(text: str, max_characters: int = MAX_CHARACTERS) -> str:
-    """`text` in NFKC, without invisible characters, white space folded to single spaces, at most `max_characters` long.
+def clean(text: str, max_characters: int | None = None) -> str:
+    """`text` in NFKC, without invisible characters, white space folded to single spaces, its first `max_characters`.
 
     Full-width digits and letters become ASCII, so that the personal-data rules and the tokenizer see one form.
     Cleaning a clean text changes nothing.
@@ -43,23 +46,35 @@ def clean(text: str, max_characters: int = MAX_CHARACTERS) -> str:
     if _UNTIDY.search(text):
         text = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text))
         text = _SPACES.sub(" ", text).strip(" ")
-    return text if len(text) <= max_characters else text[:max_characters].rstrip(" ")
+    return text if max_characters is None or len(text) <= max_characters else text[:max_characters].rstrip(" ")
 
 
-def clean_with_offsets(text: str, max_characters: int = MAX_CHARACTERS) -> Cleaned:
-    """As `clean`, with the map that carries annotation spans of `text` into the clean text.
-
-    A span beyond the length limit maps to the empty span at the end.
-    """
+def clean_with_offsets(text: str) -> Cleaned:
+    """As `clean`, with the map that carries annotation spans of `text` into the clean text."""
     mapped = SpanMap()
     for find in (_invisible_edits, _normal_form_edits, _invisible_edits, _normal_form_edits, _space_edits):
         text, step = replace_spans(text, find(text))
         mapped = mapped.then(step)
-    if len(text) > max_characters:
-        kept = len(text[:max_characters].rstrip(" "))
-        text, step = replace_spans(text, [(kept, len(text), "")])
-        mapped = mapped.then(step)
     return Cleaned(text, mapped)
+
+
+def shortened(text: str) -> Cleaned:
+    """A clean `text` of at most `MAX_CHARACTERS`: of a longer one the beginning and the end, ` ... ` between them.
+
+    What is wanted stands at the beginning of a letter and what is asked for at its end. A span inside of what was cut
+    out maps to an empty one, a span that reaches into it to what is left of it. The result is clean.
+    """
+    if len(text) <= MAX_CHARACTERS:
+        return Cleaned(text, SpanMap())
+    room = MAX_CHARACTERS - len(_CUT)
+    start = room // 2
+    end = len(text) - (room - start)
+    start = max(text.rfind(" ", start - _REACH, start + 1), 0) or start
+    end = text.find(" ", end - 1, end + _REACH) + 1 or end
+    # In two steps: a span that ends, or begins, at the cut does not take the dots along.
+    text, cut = replace_spans(text, [(start, end, "")])
+    text, marked = replace_spans(text, [(start, start, _CUT)])
+    return Cleaned(text, cut.then(marked))
 
 
 def _invisible_edits(text: str) -> Iterator[tuple[int, int, str]]:

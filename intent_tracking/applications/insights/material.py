@@ -23,7 +23,7 @@ from intent_tracking.applications.insights.words import Said
 from intent_tracking.events.contract import EventName
 from intent_tracking.sessions.texts import MESSAGE
 from intent_tracking.tables import DayTable
-from intent_tracking.text.cleaning import clean
+from intent_tracking.text.cleaning import clean, shortened
 from intent_tracking.text.language import detect
 from intent_tracking.text.linguistics import Analysis, Token
 
@@ -75,7 +75,7 @@ def texts_of(events: DayTable, days: Sequence[date], most: int) -> list[Said]:
         table = events.read([day], columns=columns)
         table = table.filter(pc.is_in(table["event_name"], pa.array([name.value for name in _TYPED])))
         for row in sampled(table, "event_id", most).to_pylist():
-            text = clean(row[_TYPED[EventName(row["event_name"])]] or "")
+            text = shortened(clean(row[_TYPED[EventName(row["event_name"])]] or "")).text
             if text:
                 found.append(Said(day, row["shopper_id"], detect(text), text))
     return found

@@ -38,6 +38,17 @@ def test_a_phone_written_as_a_number_and_a_named_column_of_the_mapping() -> None
     assert "example" not in scrub_record(json.dumps({"words": MAIL}), frozenset({"words"}))[0]
 
 
+def test_a_hidden_number_is_found_wherever_a_long_letter_has_it() -> None:
+    # Cause: what cleaning lays open was looked for in the first 2,000 characters alone, and of a letter that hid
+    # something there the rest was not stored.
+    hidden = "1\u200b3\u200b8\u200b00138000"
+    text = json.loads(
+        scrub_record(json.dumps({"text": f"call {hidden} {'or so ' * 500} {MAIL} or {hidden} today"}))[0]
+    )["text"]
+    assert text.startswith("call <phone> or so")
+    assert text.endswith("<email> or <phone> today")
+
+
 def test_an_earlier_value_of_a_repeated_field_does_not_survive_in_the_text() -> None:
     raw, _ = scrub_record(f'{{"text": "{MAIL}", "text": "hello"}}')
     assert "example" not in raw

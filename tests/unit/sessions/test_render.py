@@ -140,11 +140,28 @@ def test_free_text_is_prepared_once_and_for_all(text: str) -> None:
 
 
 def test_a_text_over_the_limit_stays_stable_and_free_of_personal_data() -> None:
-    # Cut at the limit, the number would be a valid card; a national insurance number is shorter than its placeholder.
-    text = "x" * 1983 + " 4111111111111111999"
-    assert "4111111111111111" not in free_text(text)
+    # Cut in the middle, the number would be a valid card; a national insurance number is shorter than its placeholder.
+    text = "退" * 981 + "4111111111111111999" + "货" * 1500
+    assert "退<card> ... 货" in free_text(text)
     crowded = "AB123456C " * 300
     assert free_text(free_text(crowded)) == free_text(crowded) == free_text_with_offsets(crowded).text
+
+
+def test_the_request_at_the_end_of_a_long_letter_is_read() -> None:
+    # Cause: cleaning kept the first 2,000 characters, so that the reading of both ends never saw the end.
+    letter = "My order SO00479 " + "and so on, call １３８１２３４５６７８ " * 150 + "please refund  order SO00881"
+    read = free_text_with_offsets(letter)
+    assert read.text == free_text(letter) == free_text(read.text)
+    assert read.text.startswith("My order SO00479 ")
+    assert read.text.endswith("please refund order SO00881")
+    assert "138" not in read.text
+    for number in ("SO00479", "SO00881"):
+        start = letter.index(number)
+        new_start, new_end = read.map_span(start, start + len(number))
+        assert read.text[new_start:new_end] == number
+        assert read.map_span.inverted()(new_start, new_end) == (start, start + len(number))
+    entry = render_utterance(letter)
+    assert entry.text[entry.utterance_start : entry.utterance_end] == read.text
 
 
 def test_a_span_of_the_reading_leads_back_to_what_was_typed() -> None:

@@ -7,10 +7,10 @@ import time
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from intent_tracking.text.cleaning import _INVISIBLE, MAX_CHARACTERS, clean, clean_with_offsets
+from intent_tracking.text.cleaning import _INVISIBLE, MAX_CHARACTERS, clean, clean_with_offsets, shortened
 
 pytestmark = pytest.mark.unit
 
@@ -77,12 +77,53 @@ def test_every_span_lands_inside_the_text(text: str, data: st.DataObject) -> Non
     assert 0 <= new_start <= new_end <= len(cleaned.text)
 
 
-def test_the_length_is_limited_and_what_lies_beyond_maps_to_the_end() -> None:
-    text = "word " * 1000
-    cleaned = clean_with_offsets(text, max_characters=12)
-    assert cleaned.text == clean(text, max_characters=12) == "word word wo"
-    assert cleaned.map_span(40, 44) == (12, 12)
-    assert len(clean(text)) <= MAX_CHARACTERS
+def test_a_name_keeps_its_beginning() -> None:
+    assert clean("word " * 1000, max_characters=12) == "word word wo"
+
+
+LETTER = st.builds(
+    lambda head, number, tail: f"{head} {'middle ' * number}{tail}",
+    st.text(st.sampled_from("ab \u0301你"), min_size=300, max_size=1200),
+    st.integers(0, 300),
+    st.text(st.sampled_from("ab \u0301你"), min_size=300, max_size=1200),
+)
+
+
+@settings(max_examples=50)
+@given(LETTER, st.data())
+def test_a_letter_keeps_both_ends_and_every_span_of_what_is_left(text: str, data: st.DataObject) -> None:
+    letter = clean(text)
+    short = shortened(letter)
+    assert clean(short.text) == shortened(short.text).text == short.text
+    assert len(short.text) <= MAX_CHARACTERS
+    start = data.draw(st.integers(0, len(letter)))
+    end = data.draw(st.integers(start, min(len(letter), start + 50)))
+    new_start, new_end = short.map_span(start, end)
+    if len(letter) <= MAX_CHARACTERS:
+        assert (short.text, new_start, new_end) == (letter, start, end)
+        return
+    head, tail = short.text.split(" ... ")
+    assert min(len(head), len(tail)) > 890
+    assert letter.startswith(head)
+    assert letter.endswith(tail)
+    # What is left of the span, in the letter: it lost what lay in the hole, and got nothing from outside of itself.
+    hole = range(len(head), len(letter) - len(tail))
+    left = "".join(letter[place] for place in range(start, end) if place not in hole)
+    assert short.text[new_start:new_end].replace(" ... ", "") == left
+    if left and new_end - new_start == end - start:
+        assert short.map_span.inverted()(new_start, new_end) == (start, end)
+
+
+def test_a_letter_is_cut_at_blanks_and_the_cut_belongs_to_no_span() -> None:
+    letter = " ".join(f"word{number}" for number in range(1000))
+    short = shortened(letter)
+    head, tail = short.text.split(" ... ")
+    assert {*head.split(), *tail.split()} <= set(letter.split())
+    last, first = len(head), len(letter) - len(tail)
+    assert short.map_span(last - 3, last + 9) == (len(head) - 3, len(head))
+    assert short.map_span(first - 9, first + 4) == (len(head) + 5, len(head) + 9)
+    start, end = short.map_span(last, first)
+    assert start == end
 
 
 def test_every_format_and_control_character_counts_as_invisible() -> None:
