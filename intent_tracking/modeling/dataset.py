@@ -43,6 +43,7 @@ TOKENIZED_SCHEMA = pa.schema(
 )
 MOST_TOKENS = 192
 FEWEST_TOKENS = 32
+_BLOCK = 1024
 
 
 class DatasetInfo(BaseModel):
@@ -131,6 +132,13 @@ def tokenize_examples(
     Intents that `labels` does not know become null, missing features NaN. A multi-label set fills `label_set` too. Tags
     are -100 for tokens that begin no word of the utterance, and throughout where nobody marked slots (null).
     """
+    blocks = range(0, max(1, len(examples)), _BLOCK)
+    rows = [_rows(examples.slice(start, _BLOCK), tokenizer, labels, feature_names) for start in blocks]
+    return pa.concat_tables(rows).combine_chunks()
+
+
+def _rows(examples: pa.Table, tokenizer: SessionTokenizer, labels: LabelSet, feature_names: Sequence[str]) -> pa.Table:
+    """A block of `tokenize_examples`: all of a data set as Python objects would be gigabytes."""
     encoded = tokenizer.encode(examples["text"].to_pylist())
     marked = examples.select(["slots", "utterance_start", "utterance_end"]).to_pylist()
     tags = [
@@ -217,7 +225,7 @@ def prepare_dataset(
     scene_tokens = [scene_token(scene) for scene in sorted(set(train["scene"].to_pylist()))]
     special = tuple(dict.fromkeys((*SPECIAL_TOKENS, *scene_tokens)))
     wide = SessionTokenizer(extend_vocabulary(tokenizer, train["text"].to_pylist(), special), MOST_TOKENS)
-    lengths = [len(entry.ids) for entry in wide.encode(train["text"].to_pylist())]
+    lengths = [len(entry.ids) for entry in wide.encode_each(train["text"].to_pylist())]
     fitted = wide.with_max_tokens(choose_max_tokens(lengths))
     info = DatasetInfo(
         base_encoder=base_encoder,

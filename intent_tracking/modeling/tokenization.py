@@ -6,10 +6,10 @@ import json
 import re
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,7 +24,7 @@ MAX_ADDED_CHARACTERS = 8000
 # A vocabulary with fewer Chinese characters is of another language: it met them too rarely to know what they mean.
 _CHINESE_FROM = 1000
 _FORGOTTEN = "[was:"
-_CHUNK = 1024
+_BLOCK = 1024
 _NAMED = re.compile(r"<[a-z0-9_:+-]+>")
 
 
@@ -151,11 +151,13 @@ class SessionTokenizer:
         what is wanted and what is asked for stand (Sun et al. 2019), in about equal parts, and of whole words: only one
         that takes more than a quarter of the budget is cut.
         """
-        encoded: list[EncodedText] = []
-        for start in range(0, len(texts), _CHUNK):
-            chunk = list(texts[start : start + _CHUNK])
-            encoded.extend(map(self._encoded, chunk, self._tokenizer.encode_batch(chunk, add_special_tokens=False)))
-        return encoded
+        return list(self.encode_each(texts))
+
+    def encode_each(self, texts: Iterable[str]) -> Iterator[EncodedText]:
+        """As `encode`, a block at a time: an encoding takes hundreds of bytes a token for as long as it is kept."""
+        source = iter(texts)
+        while block := list(islice(source, _BLOCK)):
+            yield from map(self._encoded, block, self._tokenizer.encode_batch(block, add_special_tokens=False))
 
     def _encoded(self, text: str, encoding: Any) -> EncodedText:
         ids: list[int] = encoding.ids
