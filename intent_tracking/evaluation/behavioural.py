@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from itertools import chain, islice, zip_longest
 from pathlib import Path
 from random import Random
 from typing import Any, Protocol
@@ -16,6 +17,7 @@ from typing import Any, Protocol
 from intent_tracking.events.contract import Scene
 from intent_tracking.modeling.augmentation import Augmentation, augment
 from intent_tracking.modeling.prediction import OUT_OF_SCOPE_LABEL, Prediction
+from intent_tracking.modeling.splits import share
 from intent_tracking.sessions.render import ModelInput, render_utterance
 from intent_tracking.text.language import Language
 
@@ -123,19 +125,17 @@ def label_free_cases(
     """Invariance cases out of any texts, given as (text, language).
 
     What must not matter: slips of the keyboard, small talk around it, another way to say it, letter case, punctuation
-    and white space. The same texts give the same cases.
+    and white space. The same texts give the same cases, in whatever order they come.
 
     Args:
         texts: what shoppers wrote.
-        limit: how many of them to take.
+        limit: how many of them to take, drawn by hash: as many of each language, as far as it has them.
         tokens: what a model reads of a text; a change that it cannot see makes no case, which could not fail.
     """
     reads = tokens if tokens is not None else lambda text: text
     cases = []
-    for text, language in list(texts)[:limit]:
+    for text, language in _drawn(texts, limit):
         plain = text.strip()
-        if not plain:
-            continue
         changes = {
             name: augment(plain, (), language, Random(f"{name}/{plain}"), how)[0] for name, how in _REWRITES.items()
         }
@@ -150,6 +150,19 @@ def label_free_cases(
             if changed != text and reads(changed) != reads(text)
         ]
     return cases
+
+
+def _drawn(texts: Iterable[tuple[str, Language]], limit: int) -> list[tuple[str, Language]]:
+    by_language: dict[Language, set[str]] = {}
+    for text, language in texts:
+        if text.strip():
+            by_language.setdefault(language, set()).add(text)
+    ordered = [
+        [(text, language) for text in sorted(own, key=lambda text: share(0, "behaviour", text))]
+        for language, own in sorted(by_language.items())
+    ]
+    in_turn = chain.from_iterable(zip_longest(*ordered))
+    return list(islice((each for each in in_turn if each is not None), limit))
 
 
 def _probability(prediction: Prediction, intent: str) -> float:
@@ -176,6 +189,7 @@ def run(
     cases: Sequence[Case],
     *,
     scene: Scene = Scene.CUSTOMER_SERVICE,
+    languages: Iterable[str] = (),
 ) -> BehaviouralReport:
     """Put the cases to the model in one batch.
 
@@ -184,6 +198,7 @@ def run(
         labels: intents that it knows; cases of others are skipped. `oos` is among them where it was learned.
         cases: of any labels.
         scene: where the utterances are said.
+        languages: what shoppers write in; the verdict names each kind that has no case in one of them.
     """
     known = set(labels)
     asked = [case for case in cases if case.intent is None or case.intent in known]
@@ -205,7 +220,8 @@ def run(
     for case in asked:
         if case.kind is CaseKind.MINIMUM_FUNCTIONALITY and case.intent and case.intent != OUT_OF_SCOPE_LABEL:
             functions.setdefault(case.intent, []).append(answers[case.after].label == case.intent)
-    passed, reason = _verdict(rates, [intent for intent, found in functions.items() if not any(found)])
+    never_found = [intent for intent, found in functions.items() if not any(found)]
+    passed, reason = _verdict(rates, never_found, sorted(set(languages)))
     done = sum(rate.total for rate in rates)
     share = sum(rate.passed for rate in rates) / done if done else None
     return BehaviouralReport(passed, reason, share, rates, _rates(tests), tuple(failures), len(cases) - len(asked))
@@ -215,7 +231,7 @@ def _rates(found: Mapping[tuple[str, str], Sequence[bool]]) -> tuple[PassRate, .
     return tuple(PassRate(name, language, sum(passed), len(passed)) for (name, language), passed in found.items())
 
 
-def _verdict(rates: Sequence[PassRate], never_found: Sequence[str]) -> tuple[bool, str]:
+def _verdict(rates: Sequence[PassRate], never_found: Sequence[str], languages: Sequence[str]) -> tuple[bool, str]:
     if not rates:
         return False, "no behavioural case fits the label set; give label-free cases made from examples"
     parts, good = [], True
@@ -228,7 +244,9 @@ def _verdict(rates: Sequence[PassRate], never_found: Sequence[str]) -> tuple[boo
         weak = [rate for rate in own if rate.total >= MIN_CASES and rate.share < needed]
         good = good and share >= needed and not weak
         named = "".join(f", {rate.language} {rate.share:.0%}" for rate in weak) if len(own) > 1 else ""
-        parts.append(f"{kind} {share:.0%}{named} (needs {needed:.0%})")
+        asked = {rate.language for rate in own}
+        untested = "".join(f", {language} NOT TESTED" for language in languages if language not in asked)
+        parts.append(f"{kind} {share:.0%}{named}{untested} (needs {needed:.0%})")
     if never_found:
         parts.append(f"never found: {', '.join(never_found)}")
     return good and not never_found, "behaviour: " + ", ".join(parts)

@@ -127,7 +127,7 @@ def compare(settings: Settings, version: str, policy: GatePolicy) -> Comparison:
         multi_label=challenger.labels.multi_label,
     )
     cases = cases_for(labels, held_out, settings.home / behaviour_cases.CASES_FILE, reader(settings.models / version))
-    behaviour = behavioural.run(challenger, labels, cases)
+    behaviour = behavioural.run(challenger, labels, cases, languages=held_out["language"].to_pylist())
     faithfulness = explanations_of(challenger, held_out)
     drawn = {"behaviour": behavioural.picture(folder, behaviour)}
     if faithfulness is not None:

@@ -95,6 +95,29 @@ def test_a_kind_that_nothing_tests_is_named() -> None:
     assert "behaviour_cases.yaml" in report.reason
 
 
+def test_each_language_has_its_share_of_the_cases_in_whatever_order_the_texts_come() -> None:
+    """The first 200 were taken, which are the oldest: where those were English, no Chinese case was ever made."""
+    english: list[tuple[str, Language]] = [(f"where is my parcel number {turn}", "en") for turn in range(300)]
+    chinese: list[tuple[str, Language]] = [(f"我的快递到哪里了 {turn}", "zh") for turn in range(20)]
+    cases = behavioural.label_free_cases([*english, *chinese], limit=30)
+    asked = {(case.before, case.language) for case in cases}
+    assert [sum(language == own for _, language in asked) for own in ("en", "zh")] == [15, 15]
+    assert behavioural.label_free_cases([*chinese, *reversed(english), *english], limit=30) == cases
+    # What a language lacks, the others have.
+    many = {case.before for case in behavioural.label_free_cases([*english, *chinese[:3]], limit=30)}
+    assert len(many) == 30
+
+
+def test_a_language_that_nothing_tests_is_named() -> None:
+    """Without a case in Chinese the verdict read as it does with hundreds that were passed."""
+    cases = behavioural.label_free_cases([("where is my package", "en")])
+    plain = [case for case in cases if case.name == "punctuation"]
+    report = behavioural.run(KeywordPredictor(), [], plain, languages=["zh", "en", "zh"])
+    assert report.passed
+    assert "invariance 100%, zh NOT TESTED (needs" in report.reason
+    assert "en NOT TESTED" not in report.reason
+
+
 def test_a_shop_writes_cases_for_labels_of_its_own(tmp_path: Path) -> None:
     path = tmp_path / "behaviour_cases.yaml"
     path.write_text(
