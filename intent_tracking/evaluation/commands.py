@@ -147,7 +147,9 @@ def evaluate_command(
             adapted = adapt_encoder(
                 texts, base_encoder, Path(temporary) / "encoder", seed=seed, max_seconds=time_to_read, device=device
             )
-            max_seconds = None if max_seconds is None else max_seconds - adapted.adaptation.seconds
+            if max_seconds is not None:
+                # A very long file may take more than its third to prepare: something is left to learn the labels.
+                max_seconds = max(max_seconds - adapted.adaptation.seconds, max_seconds / 3)
         trained = train_artifact(
             pa.concat_tables(tables),
             target,

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import heapq
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from intent_tracking.modeling.splits import share
+
+# About what three passes can read in ten minutes on two cores.
+MOST_TEXTS = 20_000
 
 
 class AdaptationRecipe(BaseModel):
@@ -63,3 +70,23 @@ class AdaptedEncoder:
 
     folder: Path
     adaptation: Adaptation
+
+
+def drawn_texts(texts: Iterable[str], most: int, seed: int) -> tuple[list[str], int]:
+    """At most `most` different ones of `texts`, in their order, and how many entries have a text that is none of them.
+
+    Each text is as likely as the others, however often it occurs; those of the smallest hashes are kept (Cohen and
+    Kaplan 2007, bottom-k), so no more than `most` are held at a time. Blank ones do not count.
+    """
+    entries: dict[str, int] = {}
+    largest: list[tuple[float, str]] = []
+    left_out = 0
+    for text in texts:
+        if text in entries:
+            entries[text] += 1
+        elif text.strip():
+            entries[text] = 1
+            heapq.heappush(largest, (-share(seed, "adapt", text), text))
+            if len(largest) > most:
+                left_out += entries.pop(heapq.heappop(largest)[1])
+    return list(entries), left_out

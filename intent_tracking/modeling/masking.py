@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
-from intent_tracking.modeling.tokenization import EncodedText, SessionTokenizer, is_ideograph
+from intent_tracking.modeling.tokenization import SessionTokenizer, is_ideograph
 
 # Lengths of Chinese runs that are guessed as one, and how often: most words have two characters.
 _RUN_LENGTHS = (1, 2, 3)
@@ -59,13 +59,19 @@ def mask_token(tokenizer: Tokenizer) -> str:
     return "<mask>" if tokenizer.token_to_id("<mask>") is not None else "[MASK]"
 
 
-def guessable(entry: EncodedText, table: MaskingTable) -> list[tuple[int, ...]]:
-    """Words of `entry` as places of their tokens, boundary tokens and special tokens left out."""
+def guessable(
+    ids: npt.NDArray[np.int64], word_starts: npt.NDArray[np.bool_], table: MaskingTable
+) -> list[tuple[int, ...]]:
+    """Words of a text as places of their tokens, boundary tokens and special tokens left out; `ids`, `word_starts` [T].
+
+    `word_starts` says of each token whether it begins a word.
+    """
     words: list[list[int]] = []
-    for place in range(1, len(entry.ids) - 1):
-        if table.kept[entry.ids[place]]:
+    kept = table.kept[ids].tolist()
+    for place, begins in enumerate(word_starts[1:-1].tolist(), start=1):
+        if kept[place]:
             continue
-        if entry.word_starts[place] or not words or words[-1][-1] != place - 1:
+        if begins or not words or words[-1][-1] != place - 1:
             words.append([place])
         else:
             words[-1].append(place)

@@ -95,11 +95,13 @@ def adapt_encoder(
     unless the time decides.
 
     Args:
-        texts: rendered session texts or utterances; of equal ones the first counts.
+        texts: rendered session texts or utterances; of equal ones the first counts. All are tokenized at first and take
+            a kilobyte each: of more than the time is enough for, draw some (`drawn_texts`).
         base_encoder: hub id, local folder or the packaged MiniLM.
         target_dir: takes `config.json`, `tokenizer.json`, `model.safetensors` and `adaptation.json`.
         seed: of order, masks, dropout and new rows.
-        max_seconds: stop after this time; the learning rate comes down with the time where the steps would not fit.
+        max_seconds: stop after this time, counted from the call on (of a killed run: also what it had done before);
+            one step is always made. The learning rate comes down with the time where the steps would not fit.
         recipe: how to train; None: the defaults.
         device: where to train.
         work_dir: takes `checkpoints/` and TensorBoard's `tensorboard/`; None: neither is kept.
@@ -111,6 +113,7 @@ def adapt_encoder(
         EncoderError: the base encoder cannot be had.
         FileExistsError: `target_dir` holds anything else than an adapted encoder.
     """
+    began = time.monotonic()
     require_replaceable(target_dir, _FILES if (target_dir / ADAPTATION_FILE).is_file() else ())
     different = list(dict.fromkeys(text for text in texts if text.strip()))
     if len(different) < _FEWEST_TEXTS:
@@ -118,7 +121,7 @@ def adapt_encoder(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         adapter = _Adapter(
-            different, base_encoder, recipe or AdaptationRecipe(), seed, choose_device(device), max_seconds
+            different, base_encoder, recipe or AdaptationRecipe(), seed, choose_device(device), max_seconds, began
         )
         if work_dir is not None:
             adapter.resume(work_dir / "checkpoints")
@@ -140,17 +143,21 @@ class _Adapter:
         seed: int,
         device: torch.device,
         max_seconds: float | None,
+        began: float,
     ) -> None:
         self._texts, self._recipe, self._seed = texts, recipe, seed
-        self._device, self._max_seconds = device, max_seconds
+        self._device, self._max_seconds, self._began = device, max_seconds, began
         self._base = base = find_encoder(base_encoder)
         vocabulary = Tokenizer.from_file(str(base.tokenizer_file))
         entries = (*SPECIAL_TOKENS, mask_token(vocabulary))
         self._tokenizer = SessionTokenizer(extend_vocabulary(vocabulary, texts, entries), _MAX_TOKENS)
-        encoded = self._tokenizer.encode(texts)
-        self._ids = [np.asarray(entry.ids, dtype=np.int64) for entry in encoded]
-        table = MaskingTable.of(self._tokenizer, np.unique(np.concatenate(self._ids)).tolist())
-        self._table, self._words = table, [guessable(entry, table) for entry in encoded]
+        # Arrays alone are kept of a text, about a kilobyte; its encoding and its words as objects would be twenty.
+        self._ids: list[npt.NDArray[np.int64]] = []
+        self._word_starts: list[npt.NDArray[np.bool_]] = []
+        for entry in self._tokenizer.encode_each(texts):
+            self._ids.append(np.asarray(entry.ids, dtype=np.int64))
+            self._word_starts.append(np.asarray(entry.word_starts, dtype=np.bool_))
+        self._table = table = MaskingTable.of(self._tokenizer, np.unique(np.concatenate(self._ids)).tolist())
         self._encoder = load_encoder(base)
         added = added_rows(SessionTokenizer.from_file(base.tokenizer_file, 8).vocabulary, self._tokenizer.vocabulary)
         extend_rows(self._encoder, added, seed)
@@ -201,7 +208,8 @@ class _Adapter:
         lengths = list(map(len, self._ids))
         always = [True] * len(lengths)
         saved = reported = time.monotonic()
-        began = saved - state.seconds
+        began = self._began - state.seconds
+        state.seconds = saved - began
         try:
             while state.step < self._steps and self._stopped == "finished":
                 number, done = divmod(state.step, self._steps // recipe.passes)
@@ -269,8 +277,9 @@ class _Adapter:
         """Two readings of each text: ids, mask and which candidate to guess, -1 elsewhere; all [2B, T]."""
         rows: list[npt.NDArray[np.int64]] = []
         chosen: list[npt.NDArray[np.bool_]] = []
+        words = {place: guessable(self._ids[place], self._word_starts[place], self._table) for place in places}
         for place in [*places, *places]:
-            row, guessed = mask_words(self._ids[place], self._words[place], self._table, random, self._recipe.mask_rate)
+            row, guessed = mask_words(self._ids[place], words[place], self._table, random, self._recipe.mask_rate)
             rows.append(row)
             chosen.append(guessed)
         ids, mask = pad([row.tolist() for row in rows])

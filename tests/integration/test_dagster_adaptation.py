@@ -56,7 +56,7 @@ def test_the_job_makes_the_encoder_that_the_settings_ask_for(settings: Settings,
                 run_config={
                     "ops": {
                         "domain_adapted_encoder": {
-                            "config": {"base_encoder": base, "max_seconds": 10.0, "held_out_days": 4}
+                            "config": {"base_encoder": base, "max_seconds": 10.0, "held_out_days": 4, "most_texts": 100}
                         }
                     }
                 },
@@ -68,7 +68,8 @@ def test_the_job_makes_the_encoder_that_the_settings_ask_for(settings: Settings,
     assert adaptation.base_encoder == base
     # Ten days on disk, three of them not settled, four held out: three are read.
     assert made.metadata["last_day"].value == "2026-01-03"
-    assert adaptation.texts == 3 * len(tiny_examples())
+    assert adaptation.texts == made.metadata["texts"].value == 100
+    assert made.metadata["texts_left_out"].value == 3 * len(tiny_examples()) - 100
     assert made.metadata["chosen_by_settings"].value is True
     assert Settings(home=settings.home, base_encoder=base).base_encoder == configured_encoder(
         Settings(home=settings.home, base_encoder=base)

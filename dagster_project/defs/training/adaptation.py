@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+from collections.abc import Iterator, Sequence
 from datetime import date
 
 import dagster as dg
@@ -10,6 +11,7 @@ from pydantic import Field
 from dagster_project.defs.training.jobs import USES_GPU
 from dagster_project.defs.training.progress import SECONDS_BETWEEN_LINES
 from dagster_project.resources.tables import Tables
+from intent_tracking.modeling.adaptation import MOST_TEXTS
 from intent_tracking.settings import DOMAIN_ADAPTED, PACKAGED_ENCODER, Settings
 
 
@@ -22,7 +24,12 @@ class AdaptationConfig(dg.Config):
     window_days: int = Field(default=60, ge=1, description="Days to read.")
     held_out_days: int = Field(default=4, ge=0, description="Settled days left out: validation and test stand on them.")
     base_encoder: str = Field(default=PACKAGED_ENCODER, description="What to start from: hub id, folder, packaged.")
-    max_seconds: float = Field(default=600.0, gt=0, description="Training stops after this time.")
+    most_texts: int = Field(
+        default=MOST_TEXTS, ge=32, description="Most different texts to read, drawn by hash over all of the days."
+    )
+    max_seconds: float = Field(
+        default=600.0, gt=0, description="Reading stops after this time, of which its preparation is part."
+    )
     seed: int = Field(default=0, description="Of every choice that is drawn.")
 
 
@@ -45,7 +52,7 @@ def domain_adapted_encoder(
     `INTENT_BASE_ENCODER` is `domain_adapted`. It is made anew only when somebody runs the job.
     """
     from dagster_project.defs.training.examples import training_window
-    from intent_tracking.modeling.adaptation import AdaptationProgress
+    from intent_tracking.modeling.adaptation import AdaptationProgress, drawn_texts
     from intent_tracking.modeling.encoder import publish_adapted
     from intent_tracking.modeling.pretraining import adapt_encoder
 
@@ -58,7 +65,7 @@ def domain_adapted_encoder(
             f"{len(window.days)} settled days and held_out_days={config.held_out_days}: nothing is left to read; "
             "ingest more days or hold fewer out"
         )
-    texts = tables.session_texts.read(days)["text"].to_pylist()
+    texts, left_out = drawn_texts(_texts(tables, days), config.most_texts, config.seed)
     last = float("-inf")
 
     def report(progress: AdaptationProgress) -> None:
@@ -93,6 +100,7 @@ def domain_adapted_encoder(
             "last_day": days[-1].isoformat(),
             "base_encoder": figures.base_encoder,
             "texts": figures.texts,
+            "texts_left_out": left_out,
             "tokens": figures.tokens,
             "steps": figures.steps,
             "stopped": figures.stopped,
@@ -102,6 +110,13 @@ def domain_adapted_encoder(
             "tensorboard": dg.MetadataValue.path(settings.encoders / ".work" / name / "tensorboard"),
         }
     )
+
+
+def _texts(tables: Tables, days: Sequence[date]) -> Iterator[str]:
+    from intent_tracking.tables import streamed
+
+    for batch in streamed(tables.session_texts.dataset(days), ["text"]):
+        yield from batch.column("text").to_pylist()
 
 
 adaptation_job = dg.define_asset_job(

@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
 
 from intent_tracking.modeling import pretraining
-from intent_tracking.modeling.adaptation import Adaptation, AdaptationProgress, AdaptationRecipe
+from intent_tracking.modeling.adaptation import Adaptation, AdaptationProgress, AdaptationRecipe, drawn_texts
 from intent_tracking.modeling.assembly import assemble
 from intent_tracking.modeling.dataset import prepare_dataset
 from intent_tracking.modeling.encoder import ADAPTATION_FILE, find_encoder, load_encoder
@@ -124,6 +126,31 @@ def test_an_adaptation_stops_when_its_time_is_over(base: Path, texts: list[str],
     assert made.adaptation.seconds < 60
 
 
+def test_the_time_of_an_adaptation_holds_its_preparation(base: Path, texts: list[str], tmp_path: Path) -> None:
+    # Cause: the clock began after tokenizing, which of a shop's months of sessions took longer than the time given.
+    recipe = RECIPE.model_copy(update={"passes": 100})
+    made = adapt_encoder(texts, str(base), tmp_path / "adapted", recipe=recipe, max_seconds=0.01, device="cpu")
+    assert (made.adaptation.steps, made.adaptation.stopped) == (1, "time")
+
+
+@given(
+    st.lists(st.sampled_from([" ", *(f"text {number}" for number in range(12))])), st.integers(1, 8), st.integers(0, 3)
+)
+def test_the_same_texts_are_drawn_in_any_order_and_the_others_counted(found: list[str], most: int, seed: int) -> None:
+    drawn, left_out = drawn_texts(iter(found), most, seed)
+    different = [text for text in dict.fromkeys(found) if text.strip()]
+    assert drawn == [text for text in different if text in drawn]
+    assert len(drawn) == min(most, len(different))
+    assert left_out == sum(text not in drawn for text in found if text.strip())
+    assert set(drawn_texts(sorted(found, reverse=True), most, seed)[0]) == set(drawn)
+
+
+def test_another_seed_draws_other_texts() -> None:
+    texts = [f"text {number}" for number in range(200)]
+    first, second = (drawn_texts(texts, 100, seed)[0] for seed in (0, 1))
+    assert 25 < len({*first} & {*second}) < 75
+
+
 def test_too_few_texts_are_refused_by_number(base: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="1 different texts: an adaptation needs at least 32"):
         adapt_encoder(["hello"] * 50, str(base), tmp_path / "adapted")
@@ -156,8 +183,8 @@ def test_whole_words_are_guessed_and_nothing_else_changes(base: Path, texts: lis
     table = MaskingTable.of(tokenizer, sorted({identity for entry in entries for identity in entry.ids}))
     random = np.random.default_rng(0)
     for entry in entries * 20:
-        words = guessable(entry, table)
         ids = np.asarray(entry.ids, dtype=np.int64)
+        words = guessable(ids, np.asarray(entry.word_starts), table)
         masked, chosen = mask_words(ids, words, table, random)
         assert chosen.any()
         assert not chosen[0]
@@ -165,4 +192,4 @@ def test_whole_words_are_guessed_and_nothing_else_changes(base: Path, texts: lis
         assert np.array_equal(masked[~chosen], ids[~chosen])
         assert all(len(set(chosen[list(word)])) == 1 for word in words)
         assert vocabulary.token_to_id("<search>") not in ids[chosen]
-    assert len(guessable(entries[0], table)) == 6
+    assert len(guessable(np.asarray(entries[0].ids), np.asarray(entries[0].word_starts), table)) == 6
