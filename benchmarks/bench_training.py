@@ -11,7 +11,8 @@ setting of one reaches another. Real tokens are those that are no padding. Ours 
 its scene and event, so the ratio of texts is given too, which that does not flatter. Then each learns every fifth label
 until it is right on the same share of held-out texts; the clock of Trainer runs while it trains only, ours from the
 call of `fine_tune`, its start and its validation included. Trainer gets our learning rate and schedule: its default of
-5e-5 learns this task later. `--ablation` instead measures ours with one choice taken back at a time.
+5e-5 learns this task later. `--ablation` instead measures ours with one choice taken back at a time; that nothing is
+compiled is one of them.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import logging
 import multiprocessing
 import os
 import platform
+import shutil
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -33,6 +35,9 @@ from benchmarks.training_ways import SHOTS, Measured, OurRecipe, Reached, UsualR
 
 TARGETS = {"usual": 12.0, "dynamic": 4.0}
 ACCURACY = 0.97
+COMPILED = "no torch.compile"
+# Not counted: a layer is compiled for learning and for reading, with a mask and for texts of one length without.
+COMPILING_ROUNDS = 3
 # What `--ablation` takes back, by the words that its table says.
 TAKEN_BACK = {
     "length buckets": "batches in random order",
@@ -42,6 +47,7 @@ TAKEN_BACK = {
     "dropout by bytes": "torch's own dropout, attention weights kept",
     "attention in products": "torch's fused attention, in bf16 too",
     "fused AdamW": "AdamW, one parameter after the other",
+    COMPILED: "each layer is compiled, for lengths that vary, with torch's own dropout",
     "number format": "bf16 instead of float32, or the other way round",
 }
 
@@ -148,16 +154,29 @@ def time_to_accuracy(threads: int, accuracy: float) -> None:
         workers.close()
 
 
-def ablation(threads: int, rounds: int, seconds: float) -> None:
-    """Ours with one choice taken back at a time, each beside ours as it is."""
+def compiler() -> str | None:
+    """The C++ compiler that torch.compile would call on a CPU; None where there is none."""
+    return shutil.which(os.environ.get("CXX", "g++"))
+
+
+def ablation(threads: int, rounds: int, seconds: float, choices: Sequence[str]) -> None:
+    """Ours with one of `choices` taken back at a time, each beside ours as it is."""
     print(
         f"\nwhat each choice is worth: speed with it over speed without, {rounds} alternating rounds of {seconds:g} s"
     )
-    for choice, instead in TAKEN_BACK.items():
+    for choice in choices:
+        if choice == COMPILED and not compiler():
+            print(f"{choice:26}not measured: torch.compile needs a C++ compiler; install g++, or name one in CXX")
+            continue
         workers = Workers({"with": ("ours", None), "without": ("ours", choice)}, threads)
         try:
+            if choice == COMPILED:
+                workers.rounds(COMPILING_ROUNDS, seconds)
             found = workers.rounds(rounds, seconds)
-            print(f"{choice:26}{spread(ratios(found['with'], found['without']), 2):22} else: {instead}", flush=True)
+            print(
+                f"{choice:26}{spread(ratios(found['with'], found['without']), 2):22} else: {TAKEN_BACK[choice]}",
+                flush=True,
+            )
         finally:
             workers.close()
 
@@ -181,6 +200,7 @@ def main() -> None:
     parser.add_argument("--accuracy", type=float, default=Size.accuracy, help="to reach on held-out texts")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--ablation", action="store_true", help="what each of our choices is worth, instead")
+    parser.add_argument("--only", nargs="+", choices=TAKEN_BACK, default=list(TAKEN_BACK), help="rows of the ablation")
     parser.add_argument("--smoke", action="store_true", help="shows that it runs; its figures mean nothing")
     chosen = parser.parse_args()
     size = Size(chosen.rounds, chosen.seconds, chosen.accuracy)
@@ -194,7 +214,7 @@ def main() -> None:
         flush=True,
     )
     if chosen.ablation:
-        ablation(chosen.threads, size.rounds, size.seconds)
+        ablation(chosen.threads, size.rounds, size.seconds, chosen.only)
         return
     speed(chosen.threads, size.rounds, size.seconds)
     time_to_accuracy(chosen.threads, size.accuracy)

@@ -286,6 +286,19 @@ def take_back(choice: str) -> None:
             _replace(assembly, "load_encoder", with_attention_dropout)
     elif choice == "attention in products":
         _replace(training, "attend_for", lambda encoder, device, *, bf16: None)
+    elif choice == "no torch.compile":
+        attend = training.attend_for
+
+        def attend_and_compile(encoder: Any, device: Any, *, bf16: bool) -> None:
+            attend(encoder, device, bf16=bf16)
+            # A layer compiled is all of them compiled. Each batch is as long as its longest text: a graph of one length
+            # would be compiled again and again.
+            for layer in encoder.encoder.layer:
+                layer.compile(dynamic=True)
+
+        # The compiler can draw masks beside the arithmetic, but for random bytes it leaves the graph.
+        _replace(dropout, "with_byte_dropout", lambda module: None)
+        _replace(training, "attend_for", attend_and_compile)
     elif choice != "number format":
         raise ValueError(f"there is no choice {choice!r} to take back")
 
