@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -73,7 +73,7 @@ class _State(WorkState):
 
 
 def adapt_encoder(
-    texts: Sequence[str],
+    texts: Iterable[str],
     base_encoder: str,
     target_dir: Path,
     *,

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
@@ -128,9 +130,14 @@ def test_an_adaptation_stops_when_its_time_is_over(base: Path, texts: list[str],
 
 def test_the_time_of_an_adaptation_holds_its_preparation(base: Path, texts: list[str], tmp_path: Path) -> None:
     # Cause: the clock began after tokenizing, which of a shop's months of sessions took longer than the time given.
+    def slowly() -> Iterator[str]:
+        time.sleep(0.5)
+        yield from texts
+
     recipe = RECIPE.model_copy(update={"passes": 100})
-    made = adapt_encoder(texts, str(base), tmp_path / "adapted", recipe=recipe, max_seconds=0.01, device="cpu")
+    made = adapt_encoder(slowly(), str(base), tmp_path / "adapted", recipe=recipe, max_seconds=0.01, device="cpu")
     assert (made.adaptation.steps, made.adaptation.stopped) == (1, "time")
+    assert made.adaptation.seconds > 0.5
 
 
 @given(
