@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,18 +30,12 @@ def confusion_matrix(confusion: Confusion) -> Figure:
 
     `full_confusion_matrix` shows all of up to 600 labels.
     """
-    counts = np.array(confusion.counts, dtype=np.int64)
-    used = np.flatnonzero(counts.sum(axis=0) + counts.sum(axis=1))
-    if len(used) <= READABLE_CLASSES:
-        return _whole(confusion, counts, used)
-    return _worst(confusion, counts)
+    return _whole(confusion) if len(confusion.labels) <= READABLE_CLASSES else _worst(confusion)
 
 
 def is_mapped(confusion: Confusion) -> bool:
     """Whether the labels are too many for one readable matrix, and not for a full map besides."""
-    counts = np.array(confusion.counts)
-    used = int(((counts.sum(axis=0) + counts.sum(axis=1)) > 0).sum())
-    return READABLE_CLASSES < used <= MOST_MAPPED_CLASSES
+    return READABLE_CLASSES < len(confusion.labels) <= MOST_MAPPED_CLASSES
 
 
 def alike_first(counts: Counts) -> Counts:
@@ -94,9 +88,9 @@ def _scale(picture: Figure, image: AxesImage, axes: Axes, shrink: float) -> None
     bar.ax.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
 
 
-def _in_words(counts: Counts) -> str:
-    total = int(counts.sum())
-    right = np.trace(counts) / max(total, 1)
+def _in_words(confusion: Confusion) -> str:
+    total = sum(count for _, _, count in confusion.cells)
+    right = sum(count for truth, predicted, count in confusion.cells if truth == predicted) / max(total, 1)
     return f"{total:,} examples, {right:.1%} on the diagonal; colour: share of the true label"
 
 
@@ -105,56 +99,55 @@ def _slanted(axes: Axes) -> None:
         tick.set(rotation=45, ha="right", rotation_mode="anchor")
 
 
-def _whole(confusion: Confusion, counts: Counts, used: Counts) -> Figure:
-    size = len(used)
+def _whole(confusion: Confusion) -> Figure:
+    size = len(confusion.labels)
     side = max(5.2, 2.2 + 0.52 * size)
     picture = style.figure(side + 0.9, side)
     axes = picture.add_subplot()
-    inside = counts[np.ix_(used, used)]
-    labels = [confusion.labels[i] for i in used]
-    image = _cells(axes, labels, inside, _shares(inside), 8.5 if size <= 14 else 6.5)
-    style.dress(axes, "Confusion matrix", "predicted", "true", _in_words(inside))
+    counts = confusion.among(confusion.labels)
+    image = _cells(axes, confusion.labels, counts, _shares(counts), 8.5 if size <= 14 else 6.5)
+    style.dress(axes, "Confusion matrix", "predicted", "true", _in_words(confusion))
     axes.grid(visible=False)
     _slanted(axes)
     _scale(picture, image, axes, 0.7)
     return picture
 
 
-def _worst(confusion: Confusion, counts: Counts) -> Figure:
-    place = {label: i for i, label in enumerate(confusion.labels)}
-    chosen: list[int] = []
-    for truth, predicted, _ in confusion.worst_pairs(len(counts) ** 2):
-        new = [place[name] for name in (truth, predicted) if place[name] not in chosen]
+def _worst(confusion: Confusion) -> Figure:
+    chosen: list[str] = []
+    for truth, predicted, _ in confusion.worst_pairs(None):
+        new = [name for name in (truth, predicted) if name not in chosen]
         if len(chosen) + len(new) > READABLE_CLASSES:
             break
         chosen += new
     picture = style.figure(19.0, 9.6)
     left, right = picture.subplots(1, 2, width_ratios=(1.25, 1))
+    support = confusion.support()
     if chosen:
-        at = np.array(sorted(chosen))
-        at = at[alike_first(counts[np.ix_(at, at)])]
-        inside = counts[np.ix_(at, at)]
+        names = [label for label in confusion.labels if label in chosen]
+        names = [names[place] for place in alike_first(confusion.among(names))]
+        inside = confusion.among(names)
         # Shares are of the whole row: what goes to labels outside of the block must not make it look worse or better.
-        image = _cells(left, [confusion.labels[i] for i in at], inside, _shares(counts)[np.ix_(at, at)], 7.5)
+        shares = inside / np.maximum([[support[name]] for name in names], 1)
+        image = _cells(left, names, inside, shares, 7.5)
         _slanted(left)
         _scale(picture, image, left, 0.6)
-    everything = int((counts.sum(axis=0) + counts.sum(axis=1) > 0).sum())
+    everything = len(confusion.labels)
     style.dress(
         left,
         f"The {len(chosen)} most confused of {everything} labels",
         "predicted",
         "true",
-        f"all {everything}: {_in_words(counts)}",
+        f"all {everything}: {_in_words(confusion)}",
     )
     left.grid(visible=False)
-    _pairs(right, confusion, counts)
+    _pairs(right, confusion, support)
     return picture
 
 
-def _pairs(axes: Axes, confusion: Confusion, counts: Counts) -> None:
-    place = {label: i for i, label in enumerate(confusion.labels)}
+def _pairs(axes: Axes, confusion: Confusion, support: Mapping[str, int]) -> None:
     pairs = confusion.worst_pairs(LISTED_PAIRS)
-    part = [count / max(int(counts[place[truth]].sum()), 1) for truth, _, count in pairs]
+    part = [count / support[truth] for truth, _, count in pairs]
     axes.barh(range(len(pairs)), part, color=style.RED, height=0.68)
     axes.set_yticks(range(len(pairs)), [drawable(f"{truth}  →  {predicted}") for truth, predicted, _ in pairs])
     for row, (share, (_, _, count)) in enumerate(zip(part, pairs, strict=True)):
@@ -171,22 +164,20 @@ def full_confusion_matrix(confusion: Confusion) -> Figure:
 
     A large file, to be opened by itself: about 2,700 pixels for 150 labels.
     """
-    counts = np.array(confusion.counts, dtype=np.int64)
-    used = np.flatnonzero(counts.sum(axis=0) + counts.sum(axis=1))
-    order = used[alike_first(counts[np.ix_(used, used)])]
-    inside = counts[np.ix_(order, order)]
+    order = [confusion.labels[place] for place in alike_first(confusion.among(confusion.labels))]
+    inside = confusion.among(order)
     cell = min(0.145, _WIDEST_MAP / len(order))
     side = 3.0 + cell * len(order)
     picture = style.figure(side + 0.8, side)
     axes = picture.add_subplot()
     font = min(7.0, 72 * cell * 0.66)
-    image = _cells(axes, [confusion.labels[i] for i in order], inside, _shares(inside), font * 0.85, diagonal=False)
+    image = _cells(axes, order, inside, _shares(inside), font * 0.85, diagonal=False)
     style.dress(
         axes,
         f"Confusion matrix of {len(order)} labels",
         "predicted",
         "true",
-        f"{_in_words(inside)}; numbers: confusions; labels that are taken for each other stand together",
+        f"{_in_words(confusion)}; numbers: confusions; labels that are taken for each other stand together",
     )
     axes.tick_params(labelsize=font)
     for tick in axes.get_xticklabels():

@@ -147,13 +147,6 @@ def cells_of(truth: Sequence[str], predicted: Sequence[str], labels: Sequence[st
     return Cells(*np.divmod(cells, max(size, 1)), counts)
 
 
-def confusion_matrix(cells: Cells, labels: int) -> Counts:
-    """All cells, as counts `[truth, predicted]`."""
-    matrix = np.zeros((labels, labels), dtype=np.int64)
-    matrix[cells.truth, cells.predicted] = cells.counts
-    return matrix
-
-
 def accuracy_of(truth: Counts, predicted: Counts, counts: Counts) -> float:
     """Share of the cells on the diagonal; NaN where nothing was counted."""
     total = int(counts.sum())

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 
 from intent_tracking.evaluation import curves, label_sets, metrics, style
@@ -48,25 +50,43 @@ class SliceFigures:
 
 @dataclass(frozen=True)
 class Confusion:
-    """Counts as `[truth][predicted]` in the order of `labels`."""
+    """What was true and what was predicted, counted: the cells that are not empty, for 5,000 labels have 25 million.
+
+    Attributes:
+        labels: those that are true or predicted anywhere, in the order of the label set.
+        cells: (truth, predicted, how often), in that order too.
+    """
 
     labels: tuple[str, ...]
-    counts: tuple[tuple[int, ...], ...]
+    cells: tuple[tuple[str, str, int], ...]
 
     @classmethod
     def of(cls, cells: metrics.Cells, labels: Sequence[str]) -> Confusion:
-        """The matrix of `cells`, whose numbers are places in `labels`."""
-        return cls(tuple(labels), tuple(map(tuple, metrics.confusion_matrix(cells, len(labels)).tolist())))
+        """The counts of `cells`, whose numbers are places in `labels`."""
+        found = tuple((labels[t], labels[p], n) for t, p, n in zip(*(part.tolist() for part in cells), strict=True))
+        occurring = {label for truth, predicted, _ in found for label in (truth, predicted)}
+        return cls(tuple(label for label in labels if label in occurring), found)
 
-    def worst_pairs(self, limit: int = 10) -> list[tuple[str, str, int]]:
-        """The most frequent confusions as (truth, predicted, count), most frequent first."""
-        pairs = [
-            (truth, self.labels[j], count)
-            for truth, row in zip(self.labels, self.counts, strict=True)
-            for j, count in enumerate(row)
-            if count and self.labels[j] != truth
-        ]
+    def worst_pairs(self, limit: int | None = 10) -> list[tuple[str, str, int]]:
+        """The most frequent confusions as (truth, predicted, count), most frequent first; None: all of them."""
+        pairs = [cell for cell in self.cells if cell[0] != cell[1]]
         return sorted(pairs, key=lambda pair: (-pair[2], pair[0], pair[1]))[:limit]
+
+    def among(self, labels: Sequence[str]) -> metrics.Counts:
+        """Counts `[truth, predicted]` of these labels alone."""
+        place = {label: row for row, label in enumerate(labels)}
+        counts = np.zeros((len(labels), len(labels)), dtype=np.int64)
+        for truth, predicted, count in self.cells:
+            if truth in place and predicted in place:
+                counts[place[truth], place[predicted]] = count
+        return counts
+
+    def support(self) -> Counter[str]:
+        """How often each label is the truth."""
+        found = Counter[str]()
+        for truth, _, count in self.cells:
+            found[truth] += count
+        return found
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from sklearn.metrics import f1_score, precision_recall_fscore_support
 
 from intent_tracking.evaluation import gate, label_sets
 from intent_tracking.evaluation.behavioural import BehaviouralReport
-from intent_tracking.evaluation.metrics import bootstrap, cells_of, confusion_matrix
-from intent_tracking.evaluation.report import evaluate_predictions
+from intent_tracking.evaluation.metrics import bootstrap, cells_of
+from intent_tracking.evaluation.report import Confusion, evaluate_predictions
 from intent_tracking.modeling.calibration import Calibration
 from intent_tracking.modeling.multi_label import names_in
 from intent_tracking.modeling.prediction import Prediction
@@ -78,7 +78,7 @@ def test_figures_of_single_labels_equal_scikit_learn() -> None:
 def test_macro_f1_of_a_resample_is_that_of_its_examples(rows: list[tuple[str, str, int]]) -> None:
     truth, said = ([row[side] for row in rows for _ in range(row[2])] for side in (0, 1))
     cells = cells_of([t for t, _, _ in rows], [s for _, s, _ in rows], SETS)
-    drawn = confusion_matrix(cells_of(truth, said, SETS), len(SETS))[cells.truth, cells.predicted]
+    drawn = Confusion.of(cells_of(truth, said, SETS), SETS).among(SETS)[cells.truth, cells.predicted]
     true, answered = (label_sets.membership(side, LABELS).astype(bool) for side in (truth, said))
     occurs = true.sum(axis=0) + answered.sum(axis=0)
     wanted = 2.0 * (true & answered).sum(axis=0)[occurs > 0] / occurs[occurs > 0]

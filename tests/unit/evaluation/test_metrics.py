@@ -11,6 +11,7 @@ from sklearn.metrics import confusion_matrix as sklearn_matrix
 
 from intent_tracking.evaluation import metrics
 from intent_tracking.evaluation.metrics import EvaluationError
+from intent_tracking.evaluation.report import Confusion
 from intent_tracking.modeling.prediction import KeyInformation, Prediction
 from intent_tracking.modeling.scores import macro_f1
 from tests.fakes.prediction_tables import answer, sure
@@ -24,7 +25,7 @@ pairs = st.lists(st.tuples(st.sampled_from(LABELS), st.sampled_from(LABELS)), mi
 def test_counted_figures_equal_scikit_learn(rows: list[tuple[str, str]]) -> None:
     truth, said = [t for t, _ in rows], [p for _, p in rows]
     cells = metrics.cells_of(truth, said, LABELS)
-    assert (metrics.confusion_matrix(cells, len(LABELS)) == sklearn_matrix(truth, said, labels=LABELS)).all()
+    assert (Confusion.of(cells, LABELS).among(LABELS) == sklearn_matrix(truth, said, labels=LABELS)).all()
     assert metrics.accuracy_of(*cells) == pytest.approx(accuracy_score(truth, said))
     assert macro_f1(*cells) == pytest.approx(f1_score(truth, said, average="macro", zero_division=0))
     precision, recall, f1, support = precision_recall_fscore_support(truth, said, labels=LABELS, zero_division=0)

@@ -1,14 +1,16 @@
 """One report from examples and predictions: complete, plain JSON, the same bytes each time, pictures beside it."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from intent_tracking.evaluation import confusion_plots, metrics
 from intent_tracking.evaluation.metrics import EvaluationError
-from intent_tracking.evaluation.report import evaluate_predictions
+from intent_tracking.evaluation.report import Confusion, evaluate_predictions
 from intent_tracking.modeling.prediction import KeyInformation, Prediction
 from tests.fakes.prediction_tables import sure
 
@@ -119,3 +121,16 @@ def test_a_hundred_and_fifty_labels_and_chinese_names_make_a_picture(tmp_path: P
     assert len(report.classes) == 150
     assert report.confusion.worst_pairs(3)[0][2] >= report.confusion.worst_pairs(3)[-1][2]
     assert (tmp_path / report.pictures["confusion_matrix"]).stat().st_size > 20_000
+
+
+def test_the_confusions_of_thousands_of_labels_take_no_more_room_than_the_examples() -> None:
+    """All 25 million cells of 5,000 labels were written, twice: gigabytes and minutes, after the training."""
+    labels = [f"label {place}" for place in range(5000)]
+    said = [*labels[1:400], labels[0], *labels[400:]]
+    confusion = Confusion.of(metrics.cells_of(labels, said, labels), labels)
+    assert len(confusion.cells) == 5000
+    assert confusion.cells[0] == ("label 0", "label 1", 1)
+    assert len(json.dumps(asdict(confusion))) < 400_000
+    assert confusion.among(["label 1", "label 0", "label 4999"]).tolist() == [[0, 0, 0], [1, 0, 0], [0, 0, 1]]
+    assert confusion.support().total() == 5000
+    assert len(confusion_plots.confusion_matrix(confusion).axes[1].patches) == confusion_plots.LISTED_PAIRS
