@@ -62,8 +62,9 @@ def evaluate_command(
     Without `dev`, a tenth of each label of `train` that has 20 texts or more is held back, and at most about 500 texts
     of it; where most texts have a label with fewer all of them train, and nothing is calibrated.
 
-    A rejection counts as the answer `oos` only where `train`, `dev` or the teacher know that label; else the figures
-    are those of the best label. `rejection` of the report says which, what the artifact rejects, and how good it is.
+    A rejection counts as the answer `oos` only where `train`, `dev` or the teacher know that label, or texts have sets
+    of labels, of which it is the empty one; else the figures are those of the best label. `rejection` of the report
+    says which, what the artifact rejects, and how good it is.
 
     Args:
         train, test, dev: CSV files with the columns `text,intent` and optionally `scene,language,slots`.
@@ -176,7 +177,9 @@ def evaluate_command(
         predicting = time.monotonic() - started
     # The test's labels decide nothing: where training names nothing out of scope, "none of these" is no answer of the
     # task, and the best label counts, however unsure. What the artifact would reject is said beside it.
-    counted = predictor.labels.out_of_scope_class or OUT_OF_SCOPE_LABEL in {r.intent for r in (*train_rows, *dev_rows)}
+    # Of sets of labels the empty one is an answer like any other, whether or not training shows it.
+    several, known = predictor.labels.multi_label, {row.intent for row in (*train_rows, *dev_rows)}
+    counted = several or predictor.labels.out_of_scope_class or OUT_OF_SCOPE_LABEL in known
     served = predictions
     if not counted:
         predictions = [replace(prediction, out_of_scope=False) for prediction in predictions]
@@ -192,7 +195,7 @@ def evaluate_command(
         pictures,
         history=history,
         calibration=trained.calibration,
-        multi_label=predictor.labels.multi_label,
+        multi_label=several,
     ).to_dict()
     content: dict[str, Any] = {
         "accuracy": _value(figures["accuracy"]),
@@ -207,7 +210,7 @@ def evaluate_command(
         # What the artifact does, whether or not that counts as an answer.
         content["out_of_scope_recall"] = rejection["out_of_scope_recall"]
         content["in_scope_accuracy"] = figures["in_scope_accuracy"]
-    if predictor.labels.multi_label:
+    if several:
         answered = [prediction.labels for prediction in predictions]
         content["label_sets"] = answer_scores([row.intent for row in test_rows], answered, predictor.labels.intents)
     content["rejection"] = {
@@ -221,7 +224,9 @@ def evaluate_command(
         "tokens_per_second": round(training.tokens_per_second, 1),
         "prediction_texts_per_second": round(len(predictions) / max(predicting, 1e-9), 1),
         "examples": {"train": len(train_rows), "dev": len(dev_rows), "test": len(test_rows)},
-        "unknown_labels": unknown_labels([row.intent for row in test_rows], trained.manifest.labels),
+        "unknown_labels": unknown_labels(
+            [row.intent for row in test_rows], trained.manifest.labels, multi_label=several
+        ),
         "slots_left_out": dict(lost),
         "training": {
             "steps": training.steps,
@@ -271,11 +276,14 @@ def _as_served(truth: Sequence[str], predictions: Sequence[Prediction]) -> dict[
     }
 
 
-def unknown_labels(truth: Sequence[str], known: Sequence[str]) -> dict[str, int]:
-    """Labels of the test that the model does not have, and how many texts have each: none of those can be right."""
+def unknown_labels(truth: Sequence[str], known: Sequence[str], *, multi_label: bool = False) -> dict[str, int]:
+    """Labels of the test that the model does not have, and how many texts have each: none of those can be right.
+
+    For a model that gives one label `a|b` is one more name, which it does not have.
+    """
     from intent_tracking.modeling.multi_label import names_in
 
-    names = Counter(name for intent in truth for name in names_in(intent))
+    names = Counter(name for intent in truth for name in (names_in(intent) if multi_label else (intent,)))
     return {name: count for name, count in sorted(names.items()) if name not in {*known, OUT_OF_SCOPE_LABEL}}
 
 

@@ -149,7 +149,32 @@ def test_the_labels_of_the_test_decide_nothing(calibrated: Path) -> None:
 def test_labels_that_training_does_not_know_are_counted() -> None:
     """A wrong spelling, or files that were swapped, looked like a model that learned nothing."""
     truth = ["track", "oos", "trakc", "return|trakc", "return"]
-    assert unknown_labels(truth, ["track", "return"]) == {"trakc": 2}
+    assert unknown_labels(truth, ["track", "return"], multi_label=True) == {"trakc": 2}
+    # Both names are known, and the text that has both was wrong without a word.
+    assert unknown_labels([*truth, "return|track"], ["track", "return"]) == {
+        "return|track": 1,
+        "return|trakc": 1,
+        "trakc": 1,
+    }
+
+
+def test_a_report_of_sets_says_one_thing(encoder: Path, tmp_path: Path) -> None:
+    """Where training had no `oos`, a text with nothing over its threshold got its best label here and none there."""
+    sets = [LabelledText(text=f"where is my {thing} return this", intent="return|track") for thing in ("coat", "hat")]
+    found = evaluate_command(
+        _csv(tmp_path / "train.csv", [*ROWS[1::2], *sets]),
+        _csv(tmp_path / "test.csv", [*ROWS[::2], *FOREIGN]),
+        None,
+        tmp_path / "report.json",
+        base_encoder=str(encoder),
+        device="cpu",
+        recipe=RECIPE.model_copy(update={"epochs": 6}),
+    )
+    assert found["rejection"]["rejected"] > 0
+    assert found["rejection"]["counted"] is True
+    for name in ("accuracy", "macro_f1"):
+        assert found[name] == pytest.approx(found["label_sets"][name])
+    assert found["rejection"]["accuracy"] == found["accuracy"]
 
 
 def test_pictures_are_where_the_report_says(report: dict[str, Any]) -> None:
