@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -52,14 +53,14 @@ def tiny_artifact(directory: Path, version: str, *, seed: int = 0, true_golden: 
     )
 
 
-def tiny_pipeline(seed: int = 0) -> PredictionPipeline:
+def tiny_pipeline(seed: int = 0, intents: Sequence[str] = INTENTS) -> PredictionPipeline:
     """The same model without an artifact."""
-    return _untrained(seed)[0]
+    return _untrained(seed, intents)[0]
 
 
-def _untrained(seed: int) -> tuple[PredictionPipeline, IntentModel]:
+def _untrained(seed: int, intents: Sequence[str] = INTENTS) -> tuple[PredictionPipeline, IntentModel]:
     tokenizer = SessionTokenizer(_tokenizer(), MAX_TOKENS)
-    labels = LabelSet.of(INTENTS, ("product", "colour"))
+    labels = LabelSet.of(intents, ("product", "colour"))
     config = ModelConfig(
         encoder={
             "model_type": "bert",

@@ -42,7 +42,8 @@ def _many(curves: Curves, title: str, x: str, y: str, area: str, *, diagonal: bo
     for colour, curve in zip(style.SERIES[2:], ranked[:NAMED_CURVES], strict=False):
         _one(axes, curve, colour, area)
     _one(axes, curves.macro, style.BLUE, area, 2.6)
-    _one(axes, curves.micro, style.ORANGE, area, 2.6, _DASHES)
+    if curves.micro is not None:
+        _one(axes, curves.micro, style.ORANGE, area, 2.6, _DASHES)
     rest = len(ranked) - NAMED_CURVES
     note = f"the {NAMED_CURVES} smallest areas are named, the other {rest} are grey" if rest > 0 else ""
     style.dress(axes, title, x, y, note)

@@ -7,11 +7,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from intent_tracking.evaluation.metrics import Floats
+from intent_tracking.evaluation.metrics import Floats, Scores
 from intent_tracking.modeling.multi_label import names_in
 
 GRID = 201
+# Pairs of a text and a label that micro curves sort, several times over: more take gigabytes and minutes.
+MOST_MICRO_CELLS = 10_000_000
+
+Targets = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -31,11 +36,15 @@ class Curve:
 
 @dataclass(frozen=True)
 class Curves:
-    """The curves of each label that has both positives and negatives, and their means."""
+    """The curves of each label that has both positives and negatives, and their means.
+
+    `micro` is None where the `cells`, pairs of a text and a label, are more than were allowed.
+    """
 
     by_label: tuple[Curve, ...]
     macro: Curve
-    micro: Curve
+    micro: Curve | None
+    cells: int
 
 
 @dataclass(frozen=True)
@@ -70,30 +79,31 @@ def _thin(x: Floats, y: Floats, label: str, area: float, support: int) -> Curve:
     return Curve(label, tuple(map(float, x[keep])), tuple(map(float, y[keep])), float(area), support)
 
 
-def _targets(truth: Sequence[str], labels: Sequence[str]) -> Floats:
-    """1 where an example has a label: one of them, or several, written `a|b`."""
+def _targets(truth: Sequence[str], labels: Sequence[str]) -> Targets:
+    """Whether an example has a label [examples, labels]: one of them, or several, written `a|b`."""
     place = {label: column for column, label in enumerate(labels)}
-    target = np.zeros((len(truth), len(labels)))
+    target = np.zeros((len(truth), len(labels)), dtype=bool)
     for row, intent in enumerate(truth):
-        for name in names_in(intent) or (intent,):
+        # To a model of single labels `a|b` is one more name.
+        for name in (intent,) if intent in place else names_in(intent):
             if name in place:
-                target[row, place[name]] = 1.0
+                target[row, place[name]] = True
     return target
 
 
-def _scorable(target: Floats) -> list[int]:
+def _scorable(target: Targets) -> list[int]:
     positives = target.sum(axis=0)
     return [i for i in range(target.shape[1]) if 0 < positives[i] < target.shape[0]]
 
 
-def _roc(target: Floats, scores: Floats) -> tuple[Floats, Floats, float]:
+def _roc(target: Targets, scores: Floats | Scores) -> tuple[Floats, Floats, float]:
     from sklearn.metrics import auc, roc_curve
 
     x, y, _ = roc_curve(target, scores)
     return x, y, float(auc(x, y))
 
 
-def _precision_recall(target: Floats, scores: Floats) -> tuple[Floats, Floats, float]:
+def _precision_recall(target: Targets, scores: Floats | Scores) -> tuple[Floats, Floats, float]:
     from sklearn.metrics import average_precision_score, precision_recall_curve
 
     precision, recall, _ = precision_recall_curve(target, scores)
@@ -102,9 +112,10 @@ def _precision_recall(target: Floats, scores: Floats) -> tuple[Floats, Floats, f
 
 def _one_against_rest(
     truth: Sequence[str],
-    scores: Floats,
+    scores: Floats | Scores,
     labels: Sequence[str],
-    trace: Callable[[Floats, Floats], tuple[Floats, Floats, float]],
+    trace: Callable[[Targets, Floats | Scores], tuple[Floats, Floats, float]],
+    most_cells: int,
 ) -> Curves | None:
     target = _targets(truth, labels)
     columns = _scorable(target)
@@ -117,30 +128,42 @@ def _one_against_rest(
         x, y, area = trace(target[:, i], scores[:, i])
         mean += np.interp(grid, x, y)
         found.append(_thin(x, y, labels[i], area, int(target[:, i].sum())))
-    x, y, area = trace(target[:, columns].ravel(), scores[:, columns].ravel())
     macro = _thin(grid, mean / len(columns), "macro mean", float(np.mean([c.area for c in found])), len(truth))
-    return Curves(tuple(found), macro, _thin(x, y, "micro mean", area, len(truth)))
+    cells, micro = len(truth) * len(columns), None
+    if cells <= most_cells:
+        x, y, area = trace(target[:, columns].ravel(), scores[:, columns].ravel())
+        micro = _thin(x, y, "micro mean", area, len(truth))
+    return Curves(tuple(found), macro, micro, cells)
 
 
-def roc_curves(truth: Sequence[str], scores: Floats, labels: Sequence[str]) -> Curves | None:
+def roc_curves(
+    truth: Sequence[str], scores: Floats | Scores, labels: Sequence[str], most_cells: int = MOST_MICRO_CELLS
+) -> Curves | None:
     """One-versus-rest ROC curves; None where no label has both positives and negatives.
 
-    `scores` is `[examples, labels]`. The macro curve is the mean true-positive rate at each false-positive rate.
+    `scores` is `[examples, labels]`; of more than `most_cells` of them there is no micro curve. The macro curve is the
+    mean true-positive rate at each false-positive rate.
     """
-    return _one_against_rest(truth, scores, labels, _roc)
+    return _one_against_rest(truth, scores, labels, _roc, most_cells)
 
 
-def precision_recall_curves(truth: Sequence[str], scores: Floats, labels: Sequence[str]) -> Curves | None:
-    """One-versus-rest precision-recall curves; None where no label has both positives and negatives."""
-    return _one_against_rest(truth, scores, labels, _precision_recall)
+def precision_recall_curves(
+    truth: Sequence[str], scores: Floats | Scores, labels: Sequence[str], most_cells: int = MOST_MICRO_CELLS
+) -> Curves | None:
+    """One-versus-rest precision-recall curves, as `roc_curves` gives ROC curves."""
+    return _one_against_rest(truth, scores, labels, _precision_recall, most_cells)
 
 
 def group_curves(
-    truth: Sequence[str], scores: Floats, labels: Sequence[str], groups: Sequence[str | None]
+    truth: Sequence[str],
+    scores: Floats | Scores,
+    labels: Sequence[str],
+    groups: Sequence[str | None],
+    most_cells: int = MOST_MICRO_CELLS,
 ) -> tuple[GroupCurves, ...]:
     """The micro curves of each group of examples, such as a scene, over the labels that occur in it.
 
-    A group without a label that has both positives and negatives is left out.
+    A group without a label that has both positives and negatives, or with more than `most_cells` scores, is left out.
     """
     found = []
     for group in sorted({g for g in groups if g is not None}):
@@ -148,7 +171,7 @@ def group_curves(
         own = [truth[i] for i in rows]
         target = _targets(own, labels)
         columns = _scorable(target)
-        if not columns:
+        if not columns or len(rows) * len(columns) > most_cells:
             continue
         flat = target[:, columns].ravel(), scores[np.ix_(rows, columns)].ravel()
         found.append(
@@ -177,9 +200,9 @@ def scope_curves(is_out: Sequence[bool], foreign: Sequence[float], rejected: Seq
     if target.all() or not target.any():
         return None
     scores = np.asarray(foreign, dtype=float)
-    x, y, area = _roc(target.astype(float), scores)
+    x, y, area = _roc(target, scores)
     roc = _thin(x, y, "out of scope", area, int(target.sum()))
-    x, y, area = _precision_recall(target.astype(float), scores)
+    x, y, area = _precision_recall(target, scores)
     hits = int((target & said).sum())
     return ScopeCurves(
         roc,

@@ -73,7 +73,7 @@ def calibration_figures(
     """
     if not truth or not labels:
         return None
-    stated = score_matrix(predictions, labels).ravel()
+    stated = score_matrix(predictions, labels).astype(np.float64).ravel()
     true = membership(truth, labels).ravel().astype(bool)
     found = reliability_bins(stated, true, bins)
     before = None

@@ -21,12 +21,15 @@ from intent_tracking.modeling.calibration import (
     expected_calibration_error,
     reliability_bins,
 )
-from intent_tracking.modeling.prediction import OUT_OF_SCOPE_LABEL, Prediction
+from intent_tracking.modeling.prediction import OUT_OF_SCOPE_LABEL, Prediction, RankedIntents
 
 Floats = NDArray[np.float64]
+Scores = NDArray[np.float32]
 Counts = NDArray[np.int64]
 # Float32 probabilities sum to 1 within this: what is missing beyond it is real.
 _ROUNDING = 1e-5
+# So many probabilities are worked on at once: of thousands of labels, those of all texts would take gigabytes.
+_CELLS_AT_ONCE = 1 << 22
 
 
 class EvaluationError(ValueError):
@@ -109,22 +112,30 @@ class SpanFigures:
     by_name: tuple[ClassFigures, ...] = ()
 
 
-def score_matrix(predictions: Sequence[Prediction], labels: Sequence[str]) -> Floats:
+def score_matrix(predictions: Sequence[Prediction], labels: Sequence[str]) -> Scores:
     """Probabilities as `[predictions, labels]`; a label that the model does not know gets 0.
 
     Where `oos` is asked for its column is one minus the familiarity, by which the model decides: a ranking score, which
     is all that ROC and PR curves need.
     """
     place = {label: column for column, label in enumerate(labels)}
-    scores = np.zeros((len(predictions), len(labels)))
+    # A column more, for labels that are not asked for.
+    scores = np.zeros((len(predictions), len(labels) + 1), dtype=np.float32)
+    known: tuple[str, ...] = ()
+    columns = np.zeros(0, dtype=np.int64)
     for row, prediction in enumerate(predictions):
-        for intent in prediction.intents:
-            column = place.get(intent.name)
-            if column is not None:
-                scores[row, column] = intent.probability
+        found = prediction.intents
+        if isinstance(found, RankedIntents):
+            if found.names is not known:
+                known = found.names
+                columns = np.array([place.get(name, len(labels)) for name in known], dtype=np.int64)
+            scores[row, columns[found.places]] = found.probabilities
+        else:
+            for intent in found:
+                scores[row, place.get(intent.name, len(labels))] = intent.probability
         if OUT_OF_SCOPE_LABEL in place:
             scores[row, place[OUT_OF_SCOPE_LABEL]] = 1.0 - prediction.familiarity
-    return scores
+    return scores[:, :-1]
 
 
 def cells_of(truth: Sequence[str], predicted: Sequence[str], labels: Sequence[str]) -> Cells:
@@ -199,21 +210,23 @@ def calibration_figures(
     rows = [(place[t], p) for t, p in zip(truth, predictions, strict=True) if t in place]
     if not rows:
         return None
-    targets = np.array([target for target, _ in rows])
-    scores = score_matrix([p for _, p in rows], known)
-    # What is missing to 1 is the probability of "none of these".
-    every = np.column_stack([scores, np.clip(1.0 - scores.sum(axis=1), 0.0, 1.0)])
-    correct = scores.argmax(axis=1) == targets
-    found = reliability_bins(scores.max(axis=1), correct, bins)
-    before = None
-    if temperature is not None:
-        raised = np.where(every > _ROUNDING, every, 0.0) ** temperature
-        plain = raised[:, :-1].max(axis=1) / raised.sum(axis=1)
-        before = expected_calibration_error(reliability_bins(plain, correct, bins))
-    target = np.zeros_like(every)
-    target[np.arange(len(rows)), targets] = 1.0
-    brier = float(((every - target) ** 2).sum(axis=1).mean())
-    return CalibrationFigures(expected_calibration_error(found), before, brier, len(rows), found)
+    stated, plain, right, brier = [], [], [], 0.0
+    for start in range(0, len(rows), block := max(1, _CELLS_AT_ONCE // len(known))):
+        targets = np.array([target for target, _ in rows[start : start + block]])
+        scores = score_matrix([p for _, p in rows[start : start + block]], known).astype(np.float64)
+        # What is missing to 1 is the probability of "none of these".
+        every = np.column_stack([scores, np.clip(1.0 - scores.sum(axis=1), 0.0, 1.0)])
+        stated.append(scores.max(axis=1))
+        right.append(scores.argmax(axis=1) == targets)
+        if temperature is not None:
+            raised = np.where(every > _ROUNDING, every, 0.0) ** temperature
+            plain.append(raised[:, :-1].max(axis=1) / raised.sum(axis=1))
+        every[np.arange(len(targets)), targets] -= 1.0
+        brier += float((every**2).sum())
+    correct = np.concatenate(right)
+    found = reliability_bins(np.concatenate(stated), correct, bins)
+    before = expected_calibration_error(reliability_bins(np.concatenate(plain), correct, bins)) if plain else None
+    return CalibrationFigures(expected_calibration_error(found), before, brier / len(rows), len(rows), found)
 
 
 def outcome_calibration(

@@ -99,6 +99,8 @@ def _figures(report: EvaluationReport) -> list[tuple[str, str]]:
         ("key-information F1 (exact spans)", _number(report.spans.f1 if report.spans else None)),
         ("purchase AUC", _number(report.outcome_auc)),
     ]
+    if report.micro_left_out:
+        rows.append(("micro means, left out", report.micro_left_out))
     if report.abstention:
         best = f"{report.abstention.aurc:.4f} ({report.abstention.best_aurc:.4f})"
         rows.append(("AURC, area under risk and coverage (best possible)", best))

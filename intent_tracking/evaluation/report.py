@@ -37,7 +37,10 @@ REPORT_FILE = "report.json"
 
 @dataclass(frozen=True)
 class SliceFigures:
-    """The figures of the examples whose `column` has `value`; areas are micro, None where one label alone occurs."""
+    """The figures of the examples whose `column` has `value`; areas are micro.
+
+    They are None where one label alone occurs, or where `micro_left_out` of the report says why.
+    """
 
     column: str
     value: str
@@ -94,9 +97,9 @@ class EvaluationReport:
     """All figures of one model on one set of examples. A figure that the examples cannot give is None.
 
     `in_scope_accuracy` counts a rejected in-scope example as wrong: with `out_of_scope` it shows both sides of the
-    threshold. `rejects` says in words what the model calls out of scope, None where its calibration is not given.
-    `validation` is what calibration found on validation data. `pictures` maps a picture's name to its file
-    name, beside the report.
+    threshold. `micro_left_out` says in words why there are no micro curves, None where there are. `rejects` says in
+    words what the model calls out of scope, None where its calibration is not given. `validation` is what calibration
+    found on validation data. `pictures` maps a picture's name to its file name, beside the report.
     """
 
     count: int
@@ -108,6 +111,7 @@ class EvaluationReport:
     roc_auc_micro: float | None
     average_precision_macro: float | None
     average_precision_micro: float | None
+    micro_left_out: str | None
     calibration: CalibrationFigures | None
     outcome_calibration: CalibrationFigures | None
     validation: dict[str, float | None]
@@ -223,6 +227,7 @@ def evaluate_predictions(
     history: Sequence[tuple[int, float, float]] = (),
     calibration: Calibration | None = None,
     multi_label: bool = False,
+    most_micro_cells: int = curves.MOST_MICRO_CELLS,
 ) -> EvaluationReport:
     """Compare predictions with the labels of the examples.
 
@@ -235,6 +240,7 @@ def evaluate_predictions(
         calibration: the artifact's, for the calibration error before it, its figures on validation and what it rejects.
         multi_label: the model gives sets of labels. Then an answer is right where its set is, macro-F1, classes, curves
             and calibration are of single labels, and the confusion is one of sets.
+        most_micro_cells: pairs of a text and a label over which micro curves are drawn; with more they are left out.
 
     Raises:
         EvaluationError: a prediction is missing, or no example is labelled.
@@ -255,10 +261,10 @@ def evaluate_predictions(
         cells = metrics.cells_of(truth, predicted, answered)
         classes = metrics.class_figures(cells, every)
     scores = metrics.score_matrix(answers, every)
-    roc = curves.roc_curves(truth, scores, every)
-    pr = curves.precision_recall_curves(truth, scores, every)
+    roc = curves.roc_curves(truth, scores, every, most_micro_cells)
+    pr = curves.precision_recall_curves(truth, scores, every, most_micro_cells)
     groups = {
-        column: curves.group_curves(truth, scores, every, kept.column(column).to_pylist())
+        column: curves.group_curves(truth, scores, every, kept.column(column).to_pylist(), most_micro_cells)
         for column in SLICES
         if column in kept.column_names
     }
@@ -276,9 +282,14 @@ def evaluate_predictions(
         classes=classes,
         confusion=Confusion.of(cells, answered),
         roc_auc_macro=roc.macro.area if roc else None,
-        roc_auc_micro=roc.micro.area if roc else None,
+        roc_auc_micro=roc.micro.area if roc and roc.micro else None,
         average_precision_macro=pr.macro.area if pr else None,
-        average_precision_micro=pr.micro.area if pr else None,
+        average_precision_micro=pr.micro.area if pr and pr.micro else None,
+        micro_left_out=(
+            f"{roc.cells:,} pairs of a text and a label, more than {most_micro_cells:,}, are too many for one curve"
+            if roc and roc.micro is None
+            else None
+        ),
         calibration=calibrated(truth, answers, labels, temperature=calibration.temperature if calibration else None),
         outcome_calibration=metrics.outcome_calibration(
             outcomes, buys, temperature=calibration.outcome_temperature if calibration else None

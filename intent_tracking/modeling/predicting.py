@@ -14,7 +14,7 @@ from intent_tracking.modeling.calibration import Calibration
 from intent_tracking.modeling.decoding import best_tags, spans_of
 from intent_tracking.modeling.labels import LabelSet
 from intent_tracking.modeling.model import IntentModel
-from intent_tracking.modeling.prediction import IntentScore, KeyInformation, Prediction
+from intent_tracking.modeling.prediction import KeyInformation, Prediction, RankedIntents
 from intent_tracking.modeling.tokenization import EncodedText, SessionTokenizer
 from intent_tracking.sessions.render import ModelInput
 
@@ -194,12 +194,13 @@ class PredictionPipeline:
             familiarity = self.calibration.familiarity_of(outputs.intents, len(names)).tolist()
             out_of_scope = [self.calibration.is_out_of_scope(value) for value in familiarity]
         order = best_first(known, top_k)
-        scores = np.take_along_axis(known, order, axis=1).tolist()
+        scores = np.take_along_axis(known, order, axis=1)
         purchases: list[float] = [] if outputs.outcomes is None else outputs.outcomes.tolist()
         tags: list[list[int]] = [] if outputs.tags is None else outputs.tags.argmax(axis=2).tolist()
         return [
             Prediction(
-                intents=tuple(map(IntentScore, [names[place] for place in places], scores[row])),
+                # Copies: a prediction that is kept must not keep those of the whole batch.
+                intents=RankedIntents(names, places.astype(np.int32), scores[row].copy()),
                 out_of_scope=out_of_scope[row],
                 key_information=(
                     self._key_information(inputs[row], encoded[row], outputs.tags[row], tags[row])
@@ -209,14 +210,13 @@ class PredictionPipeline:
                 purchase_probability=(
                     self.calibration.purchase_probability(purchases[row]) if purchases else float("nan")
                 ),
-                # A copy: a prediction that is kept must not keep those of the whole batch.
                 embedding=outputs.pooled[row].copy(),
                 unknown_share=encoded[row].unknown_share,
                 token_count=len(encoded[row].ids),
                 familiarity=familiarity[row],
                 labels=holding[row],
             )
-            for row, places in enumerate(order.tolist())
+            for row, places in enumerate(order)
         ]
 
     def _key_information(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import overload
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +21,36 @@ class IntentScore:
 
     name: str
     probability: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RankedIntents(Sequence[IntentScore]):
+    """The intents of one prediction, kept as numbers: an object for each of thousands of labels takes ten times more.
+
+    Attributes:
+        names: the label set, shared with all predictions of a model.
+        places: int32 [k], which of them, most probable first.
+        probabilities: float32 [k], of each.
+    """
+
+    names: tuple[str, ...]
+    places: npt.NDArray[np.int32]
+    probabilities: npt.NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    @overload
+    def __getitem__(self, at: int) -> IntentScore: ...
+    @overload
+    def __getitem__(self, at: slice) -> RankedIntents: ...
+    def __getitem__(self, at: int | slice) -> IntentScore | RankedIntents:
+        if isinstance(at, slice):
+            return RankedIntents(self.names, self.places[at], self.probabilities[at])
+        return IntentScore(self.names[self.places[at]], float(self.probabilities[at]))
+
+    def __iter__(self) -> Iterator[IntentScore]:
+        return map(IntentScore, [self.names[place] for place in self.places.tolist()], self.probabilities.tolist())
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +80,7 @@ class Prediction:
         labels: of a multi-label artifact, all labels over their own thresholds, by name; else empty.
     """
 
-    intents: tuple[IntentScore, ...]
+    intents: Sequence[IntentScore]
     out_of_scope: bool
     key_information: tuple[KeyInformation, ...]
     purchase_probability: float

@@ -26,10 +26,35 @@ def test_areas_equal_scikit_learn() -> None:
     pr = curves.precision_recall_curves(truth, scores, LABELS)
     assert roc is not None
     assert pr is not None
+    assert roc.micro is not None
+    assert pr.micro is not None
     assert roc.macro.area == pytest.approx(roc_auc_score(target, scores, average="macro"))
     assert roc.micro.area == pytest.approx(roc_auc_score(target, scores, average="micro"))
     assert pr.macro.area == pytest.approx(average_precision_score(target, scores, average="macro"))
     assert pr.micro.area == pytest.approx(average_precision_score(target, scores, average="micro"))
+
+
+def test_too_many_scores_have_no_micro_curve() -> None:
+    """Of 10,000 texts and 5,000 labels several copies of 50 million scores were sorted, again for each scene."""
+    truth, scores = _noisy(30)
+    whole, bounded = (curves.roc_curves(truth, scores, LABELS, most) for most in (90, 89))
+    assert whole is not None
+    assert bounded is not None
+    assert whole.micro is not None
+    assert (bounded.micro, bounded.macro, bounded.cells) == (None, whole.macro, 90)
+    scenes = ["cart"] * 20 + ["search"] * 10
+    assert [found.group for found in curves.group_curves(truth, scores, LABELS, scenes, 59)] == ["search"]
+
+
+def test_a_set_is_one_more_name_where_it_is_a_label() -> None:
+    """A text of `a|b` counted for `a` and for `b` although the model could give it neither of the two rightly."""
+    truth, scores = ["a", "b", "a|b"], np.array([[0.9, 0.1, 0.0], [0.1, 0.9, 0.0], [0.5, 0.5, 0.0]])
+    single = curves.roc_curves(truth, scores, ["a", "b", "a|b"])
+    several = curves.roc_curves(truth, scores[:, :2], ["a", "b"])
+    assert single is not None
+    assert several is not None
+    assert [(found.label, found.support) for found in single.by_label] == [("a", 1), ("b", 1), ("a|b", 1)]
+    assert [(found.label, found.support) for found in several.by_label] == [("a", 2), ("b", 2)]
 
 
 def test_a_label_that_never_or_always_occurs_has_no_curve() -> None:
@@ -44,6 +69,7 @@ def test_curves_stay_small_and_inside_the_square() -> None:
     truth, scores = _noisy(3000)
     roc = curves.roc_curves(truth, scores, LABELS)
     assert roc is not None
+    assert roc.micro is not None
     for curve in (*roc.by_label, roc.macro, roc.micro):
         assert len(curve.x) == len(curve.y) <= curves.GRID
         assert 0 <= min(curve.x + curve.y) <= max(curve.x + curve.y) <= 1

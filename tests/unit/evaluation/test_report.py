@@ -123,6 +123,17 @@ def test_a_hundred_and_fifty_labels_and_chinese_names_make_a_picture(tmp_path: P
     assert (tmp_path / report.pictures["confusion_matrix"]).stat().st_size > 20_000
 
 
+def test_micro_curves_over_too_many_scores_are_left_out_and_the_report_says_so() -> None:
+    table, predictions = _examples()
+    report = evaluate_predictions(table, predictions, LABELS, most_micro_cells=100)
+    assert report.micro_left_out is not None
+    assert "240 pairs of a text and a label, more than 100" in report.micro_left_out
+    assert (report.roc_auc_micro, report.average_precision_micro) == (None, None)
+    assert report.roc_auc_macro is not None
+    assert [part.value for part in report.slices if part.roc_auc is None] == ["en"]
+    assert evaluate_predictions(table, predictions, LABELS).micro_left_out is None
+
+
 def test_the_confusions_of_thousands_of_labels_take_no_more_room_than_the_examples() -> None:
     """All 25 million cells of 5,000 labels were written, twice: gigabytes and minutes, after the training."""
     labels = [f"label {place}" for place in range(5000)]
