@@ -29,7 +29,7 @@ def as_label_sets(rows: UtteranceSet) -> UtteranceSet:
 def evaluate_label_sets(workplace: Workplace, seed: int, *, name: str) -> Measured:
     """Train and score as `intent-tracking evaluate` does: equal sets, F1 over all decisions and its mean over labels.
 
-    `accuracy_of_two` is the share of the turns with two intents or more whose set is found.
+    `accuracy_of_two` is the share of the turns with two intents or more whose set is found: in airline of one turn.
     """
     from intent_tracking.evaluation.commands import evaluate_command, predict_command
 

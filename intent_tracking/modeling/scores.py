@@ -1,4 +1,4 @@
-"""Macro-F1 and the area under the ROC curve, each defined once: training chooses by what reports and gates name."""
+"""Macro-F1 and the area under the ROC curve, each defined once: of reports and gates, and what passes are chosen by."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from intent_tracking.sessions.vocabulary import (
     price_token,
     scene_token,
 )
-from intent_tracking.text.cleaning import Cleaned, clean, clean_with_offsets, shortened
+from intent_tracking.text.cleaning import MAX_CHARACTERS, clean, clean_with_offsets, shortened
 from intent_tracking.text.language import Language, detect
 from intent_tracking.text.personal_data import scrub
 from intent_tracking.text.spans import SpanMap
@@ -124,27 +124,31 @@ def free_text(text: str) -> str:
 
 def scrubbed_text(text: str) -> str:
     """`text` clean, of bounded length and without personal data, otherwise as written: to be read by people."""
-    text = shortened(clean(text)).text
-    # A placeholder may be longer than what it stands for, and a cut at the length limit may end in a number again.
-    while (scrubbed := scrub(text)).found:
-        text = shortened(clean(scrubbed.text)).text
-    return text
+    text = clean(text)
+    while True:
+        if (scrubbed := scrub(text)).found:
+            # A placeholder may be longer than what it stands for.
+            text = clean(scrubbed.text)
+        elif len(text) > MAX_CHARACTERS:
+            # After scrubbing: half a number that a cut leaves is no number to the rules. It may end in one again.
+            text = shortened(text).text
+        else:
+            return text
 
 
 def free_text_with_offsets(text: str) -> FreeText:
     """As `free_text`, with the map of spans from `text` into the result."""
-    tidy = _tidy(text)
+    tidy = clean_with_offsets(text)
     mapped = tidy.map_span
-    while (scrubbed := scrub(tidy.text)).found:
-        tidy = _tidy(scrubbed.text)
-        mapped = mapped.then(scrubbed.map_span).then(tidy.map_span)
-    return FreeText(_disarmed(tidy.text), mapped)
-
-
-def _tidy(text: str) -> Cleaned:
-    cleaned = clean_with_offsets(text)
-    short = shortened(cleaned.text)
-    return Cleaned(short.text, cleaned.map_span.then(short.map_span))
+    while True:
+        if (scrubbed := scrub(tidy.text)).found:
+            tidy = clean_with_offsets(scrubbed.text)
+            mapped = mapped.then(scrubbed.map_span).then(tidy.map_span)
+        elif len(tidy.text) > MAX_CHARACTERS:
+            tidy = shortened(tidy.text)
+            mapped = mapped.then(tidy.map_span)
+        else:
+            return FreeText(_disarmed(tidy.text), mapped)
 
 
 def render_session(

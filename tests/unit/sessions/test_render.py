@@ -170,3 +170,11 @@ def test_a_span_of_the_reading_leads_back_to_what_was_typed() -> None:
     start = prepared.text.index("red dress")
     assert typed[slice(*prepared.map_span.inverted()(start, start + 9))] == "red dress"
     assert prepared.text[slice(*prepared.map_span(5, 16))] == "<phone>"
+
+
+@pytest.mark.parametrize("place", range(900, 1100, 3))
+def test_a_cut_through_a_letter_leaves_no_half_of_a_number(place: int) -> None:
+    letter = "我" * place + "13812345678" + "想" * 3000 + "13812345678" + "要" * place
+    read = free_text_with_offsets(letter)
+    assert read.text == free_text(letter)
+    assert not any(character.isdigit() for character in read.text)
