@@ -170,7 +170,7 @@ def chance_of(outputs: SplitOutputs) -> float:
             count = len(outputs.tag_targets)
         else:
             count = int(np.bincount(outputs.outcome_targets, minlength=2).min())
-        shares, counts = np.array([scores_of(outputs)["score"]]), np.array([count])
+        shares, counts = np.array([scores_of(outputs).get("score", 0.0)]), np.array([count])
     if counts.sum() < FEWEST_TO_JUDGE:
         return 1.0
     likely = (shares * counts + 2) / (counts + 4)
