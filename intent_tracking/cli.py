@@ -211,15 +211,22 @@ def evaluate(
         )
     for label, count in found["unknown_labels"].items():
         typer.secho(f"{test}: {label!r} of {count} texts is no label that training knows", err=True, fg="yellow")
-    if (short := cut_short(found["training"])) is not None:
+    training, planned = found["training"], found["recipe"]["epochs"]
+    if (short := cut_short(training)) is not None:
         typer.secho(f"evaluate: {short}", err=True, fg="yellow")
-    oos, rejection = found.get("out_of_scope_recall"), found["rejection"]
+    oos, rejection, spans = found.get("out_of_scope_recall"), found["rejection"], found["details"]["spans"]
     typer.echo(
         f"accuracy {found['accuracy']:.4f}  macro-F1 {found['macro_f1']:.4f}"
+        + (f"  key information F1 {spans['f1']:.4f}" if spans is not None else "")
         + (f"  out-of-scope recall {oos:.4f}" if oos is not None else "")
         + ("" if found["examples"]["dev"] else "  (too few texts a label to hold any back: not calibrated)")
         + ("" if rejection["counted"] else f"  (served, it rejects {rejection['rejected']:.1%}:")
         + ("" if rejection["counted"] else f" accuracy {rejection['accuracy']:.4f})")
+        + (
+            f"  (the time was over after {training['passes']:.1f} of {planned} passes)"
+            if training["stopped"] == "time"
+            else ""
+        )
         + f"  {found['seconds']:.0f} s  {found['tokens_per_second']:.0f} tokens/s  -> {report}"
     )
 
@@ -329,3 +336,7 @@ def main() -> None:
     # when it is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     app()
+
+
+if __name__ == "__main__":
+    main()

@@ -23,7 +23,9 @@ Figures = Mapping[str, float]
 RESULTS = Path(__file__).resolve().parent / "results"
 ROOT = Path(__file__).resolve().parents[2]
 # What decides how good a model is that is trained on files and scored on others.
-MODEL_CODE = tuple(f"intent_tracking/{name}" for name in ("datasets", "evaluation", "modeling", "sessions", "text"))
+MODEL_CODE = tuple(
+    f"intent_tracking/{name}" for name in ("datasets", "evaluation", "inference.py", "modeling", "sessions", "text")
+)
 
 
 def public_data() -> DataFolders:

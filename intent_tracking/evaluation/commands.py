@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import accumulate, islice
+from itertools import accumulate, chain, islice
 from operator import eq
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -113,9 +112,10 @@ def evaluate_command(
     augmentation = chosen_edits(edits, augment)
     if model_dir is not None:
         require_place(model_dir, INTENT_MODEL)
-    report.parent.mkdir(parents=True, exist_ok=True)
-    if report.is_dir() or not os.access(report.parent, os.W_OK):
-        raise OSError(f"{report}: no file can be written there; name a file in a folder that is yours")
+        _require_writable(model_dir)
+    if report.is_dir():
+        raise OSError(f"{report} is a folder: no file can be written there; name a file in a folder that is yours")
+    _require_writable(report)
     began = time.monotonic()
     train_rows, test_rows = read_labelled_csv(train), read_labelled_csv(test)
     dev_rows = read_labelled_csv(dev) if dev is not None else None
@@ -140,10 +140,10 @@ def evaluate_command(
         if unlabelled is not None and teacher is not None:
             tables.append(unlabelled_examples(lines, moment))
         elif unlabelled is not None:
-            texts = [
-                *tables[0]["text"].to_pylist(),
-                *(render_utterance(line, Scene.CUSTOMER_SERVICE).text for line in lines),
-            ]
+            texts = chain(
+                tables[0]["text"].to_pylist(),
+                (render_utterance(line, Scene.CUSTOMER_SERVICE).text for line in lines),
+            )
             time_to_read = None if max_seconds is None else max_seconds / 3
             adapted = adapt_encoder(
                 texts, base_encoder, Path(temporary) / "encoder", seed=seed, max_seconds=time_to_read, device=device
@@ -187,7 +187,11 @@ def evaluate_command(
     # Of each run. Names of labels, which are read too where texts are few, are not counted.
     steps_of_a_pass = math.ceil((1 + augment) * len(read) / training.recipe.batch_size)
     passes = training.steps / (training.recipe.runs * steps_of_a_pass)
+    history: list[tuple[float, float, float]]
     history = [(entry.epoch + 1, entry.loss, entry.scores.get("score", math.nan)) for entry in training.history]
+    # Each run of several is a curve of its own.
+    later = [run * training.recipe.epochs + 0.5 for run in range(1, training.recipe.runs)]
+    history = sorted([*history, *((place, math.nan, math.nan) for place in later)])
     figures = evaluate_predictions(
         held_out,
         predictions,
@@ -247,6 +251,20 @@ def evaluate_command(
     }
     atomic_write_text(report, json.dumps(content, ensure_ascii=False, indent=2) + "\n")
     return content
+
+
+def _require_writable(target: Path) -> None:
+    """Nothing where `target` may be written: what hours of training gave must not be lost for want of a place.
+
+    Raises:
+        OSError: nothing can be written there.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=target.parent):
+            return
+    except OSError as error:
+        raise OSError(f"{target}: no file can be written there; name a file in a folder that is yours") from error
 
 
 def _lines(path: Path) -> list[str]:

@@ -131,7 +131,12 @@ def abstention(curve: AbstentionCurve) -> Figure:
         label="wrong answers withheld first (the best there could be)",
     )
     if curve.answered_accuracy is not None:
-        said = f"threshold: {curve.answered:.1%} answered, {curve.answered_accuracy:.1%} of it right"
+        reads = (
+            f"threshold: {curve.answered:.1%} answered"
+            if curve.answered < 1
+            else "no example is rejected: all answered"
+        )
+        said = f"{reads}, {curve.answered_accuracy:.1%} of it right"
         axes.plot(curve.answered, curve.answered_accuracy, "o", color=style.RED, markersize=8, label=said)
     for wanted in (0.9, 0.7, 0.5):
         at = min(range(len(curve.coverage)), key=lambda i: abs(curve.coverage[i] - wanted))

@@ -59,6 +59,7 @@ def explain_command(
         "words": [
             {"text": text[start:end], "start": start, "end": end, "weight": round(weight, 6)}
             for start, end, weight in words
+            if start < end
         ],
         "behaviour": [{"text": part.text, "weight": round(part.weight, 6)} for part in explanation.behaviour],
         "method": explanation.method,

@@ -54,8 +54,8 @@ def calibration(
     return picture
 
 
-def learning_curve(history: Sequence[tuple[int, float, float]]) -> Figure:
-    """Training loss and validation score by epoch, from (epoch, loss, score); NaN where none was measured.
+def learning_curve(history: Sequence[tuple[float, float, float]]) -> Figure:
+    """Training loss and validation score by epoch, from (epoch, loss, score); NaN where none was measured: a gap.
 
     The score is the one that chooses the best pass (`modeling.validation.scores_of`): the mean F1 of single
     intents that are true, the micro-F1 of sets of them, and without intents that of another head.

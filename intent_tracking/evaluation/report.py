@@ -224,7 +224,7 @@ def evaluate_predictions(
     labels: Sequence[str],
     out_dir: Path | None = None,
     *,
-    history: Sequence[tuple[int, float, float]] = (),
+    history: Sequence[tuple[float, float, float]] = (),
     calibration: Calibration | None = None,
     multi_label: bool = False,
     most_micro_cells: int = curves.MOST_MICRO_CELLS,
@@ -320,7 +320,7 @@ def _draw(
     pr: Curves | None,
     scenes: Sequence[GroupCurves],
     scope: ScopeCurves | None,
-    history: Sequence[tuple[int, float, float]],
+    history: Sequence[tuple[float, float, float]],
 ) -> dict[str, Figure]:
     """Each picture that the figures can give, by name."""
     from intent_tracking.evaluation import confusion_plots, curve_plots, plots

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -51,8 +52,8 @@ class ExampleArrays:
         """
         outcomes = [np.nan if value is None else float(value) for value in table["outcome"].to_pylist()]
         return cls(
-            ids=[np.asarray(row, dtype=np.int32) for row in table["input_ids"].to_pylist()],
-            tags=[np.asarray(row, dtype=np.int16) for row in table["tags"].to_pylist()],
+            ids=_rows_of(table["input_ids"], np.dtype(np.int32)),
+            tags=_rows_of(table["tags"], np.dtype(np.int16)),
             intents=np.asarray([IGNORED if v is None else v for v in table["intent"].to_pylist()], dtype=np.int64),
             outcomes=np.asarray(outcomes, dtype=np.float32),
             weights=np.asarray(table["weight"].to_pylist(), dtype=np.float32),
@@ -77,6 +78,15 @@ class ExampleArrays:
     def lengths(self) -> list[int]:
         """Tokens of each example."""
         return [len(row) for row in self.ids]
+
+
+def _rows_of(column: pa.ChunkedArray, kind: np.dtype[Any]) -> list[npt.NDArray[Any]]:
+    """Each list of a column as an array: all of them as Python objects would be some ten times as large."""
+    rows: list[npt.NDArray[Any]] = []
+    for chunk in column.chunks:
+        values = chunk.flatten().to_numpy(zero_copy_only=False).astype(kind)
+        rows += np.split(values, np.cumsum(chunk.value_lengths().to_numpy())[:-1])
+    return rows
 
 
 def _matrix(table: pa.Table, column: str) -> npt.NDArray[np.float32]:

@@ -23,7 +23,7 @@ from intent_tracking.modeling.label_names import name_examples
 from intent_tracking.modeling.labels import IGNORED, LabelSet
 from intent_tracking.modeling.loading import load_config, load_labels, load_tokenizer
 from intent_tracking.modeling.model import FeatureScale
-from intent_tracking.modeling.tokenization import SessionTokenizer, extend_vocabulary
+from intent_tracking.modeling.tokenization import BLOCK, SessionTokenizer, extend_vocabulary
 from intent_tracking.sessions.vocabulary import SPECIAL_TOKENS, scene_token
 from intent_tracking.tables import atomic_directory
 
@@ -43,7 +43,6 @@ TOKENIZED_SCHEMA = pa.schema(
 )
 MOST_TOKENS = 192
 FEWEST_TOKENS = 32
-_BLOCK = 1024
 
 
 class DatasetInfo(BaseModel):
@@ -132,8 +131,8 @@ def tokenize_examples(
     Intents that `labels` does not know become null, missing features NaN. A multi-label set fills `label_set` too. Tags
     are -100 for tokens that begin no word of the utterance, and throughout where nobody marked slots (null).
     """
-    blocks = range(0, max(1, len(examples)), _BLOCK)
-    rows = [_rows(examples.slice(start, _BLOCK), tokenizer, labels, feature_names) for start in blocks]
+    blocks = range(0, max(1, len(examples)), BLOCK)
+    rows = [_rows(examples.slice(start, BLOCK), tokenizer, labels, feature_names) for start in blocks]
     return pa.concat_tables(rows).combine_chunks()
 
 
@@ -147,6 +146,7 @@ def _rows(examples: pa.Table, tokenizer: SessionTokenizer, labels: LabelSet, fea
             entry.word_starts,
             None if row["slots"] is None else [(slot["name"], slot["start"], slot["end"]) for slot in row["slots"]],
             (row["utterance_start"], row["utterance_end"]),
+            entry.stretches,
         )
         for entry, row in zip(encoded, marked, strict=True)
     ]

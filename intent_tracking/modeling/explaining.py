@@ -16,10 +16,14 @@ from typing import Final, Protocol
 from intent_tracking.modeling.prediction import Prediction
 from intent_tracking.sessions.render import ModelInput
 from intent_tracking.sessions.vocabulary import EVENT_TOKENS, GAP_TOKENS, PLACEHOLDER_TOKENS
+from intent_tracking.text.cleaning import CUT
 from intent_tracking.text.spans import replace_spans
 
 MAX_PARTS: Final = 64
 """Words of a longer input are joined into runs: it bounds the predictions that one explanation takes."""
+
+# Characters: a cut lies nearer to the middle of what is left.
+_NEAR_THE_MIDDLE: Final = 150
 
 METHOD: Final = "first and last Shapley terms"
 
@@ -30,12 +34,14 @@ def _any_of(tokens: Collection[str]) -> str:
 
 # Any that `scene_token` makes: a shop may have scenes of its own.
 _SCENE: Final = re.compile("<scene:[a-z0-9_]+>")
+_CUT: Final = CUT.strip()
 # A silence belongs to the event that ended it.
 _STEP: Final = re.compile(f"{_SCENE.pattern}|(?:(?:{_any_of(GAP_TOKENS)}) )?(?:{_any_of(EVENT_TOKENS.values())})")
 _IDEOGRAPH: Final = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-# A placeholder, one ideograph, a word with what joins it ("don't", "e-mail", "19.90"), or any other visible character.
+# A placeholder, the mark of a cut, one ideograph, a word with what joins it ("don't", "e-mail", "19.90"), or any other
+# visible character.
 _WORD: Final = re.compile(
-    rf"{_any_of(PLACEHOLDER_TOKENS)}|[{_IDEOGRAPH}]|[^\W{_IDEOGRAPH}]+(?:['’.,\-][^\W{_IDEOGRAPH}]+)*|\S"
+    rf"{_any_of((*PLACEHOLDER_TOKENS, _CUT))}|[{_IDEOGRAPH}]|[^\W{_IDEOGRAPH}]+(?:['’.,\-][^\W{_IDEOGRAPH}]+)*|\S"
 )
 _EXTRA_SPACES: Final = re.compile(r"(?<= ) +|^ +| +$")
 
@@ -167,10 +173,20 @@ def parts_of(entry: ModelInput) -> tuple[Part, ...]:
     before, *after = (_steps(text, start, end) for start, end in around)
     steps = len(before) + sum(map(len, after))
     words = [(start + first, end + first) for start, end in words_of(text[first:last])]
-    run = -(-len(words) // max(MAX_PARTS - steps, 1))
-    runs = [words[place : place + run] for place in range(0, len(words), run)] if words else []
+    # What was cut out of a long letter belongs to no part: each dots near its middle are one by themselves.
+    cuts = [
+        place for place, (start, end) in enumerate(words) if _may_be_cut(text[start:end], start, (first + last) / 2)
+    ]
+    run = -(-len(words) // max(MAX_PARTS - steps - 2 * len(cuts) - 1, 1))
+    borders = sorted({0, len(words), *(border for place in cuts for border in (place, place + 1))})
+    pieces = [words[start:end] for start, end in pairwise(borders)]
+    runs = [piece[place : place + run] for piece in pieces for place in range(0, len(piece), run)]
     spoken = [Part(PartKind.WORD, text[part[0][0] : part[-1][1]], part[0][0], part[-1][1]) for part in runs]
     return (*before, *spoken, *(step for steps_after in after for step in steps_after))
+
+
+def _may_be_cut(word: str, start: int, middle: float) -> bool:
+    return word == _CUT and abs(start - middle) < _NEAR_THE_MIDDLE
 
 
 def _steps(text: str, start: int, end: int) -> list[Part]:

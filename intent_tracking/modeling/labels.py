@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 
 from pydantic import BaseModel, ConfigDict
 
@@ -86,6 +87,7 @@ class LabelSet(BaseModel):
         word_starts: Sequence[bool],
         slots: Iterable[tuple[str, int, int]] | None,
         utterance: tuple[int, int],
+        stretches: Sequence[range] | None = None,
     ) -> list[int]:
         """BIO tag of the first token of each word of the utterance; `IGNORED` for the others.
 
@@ -95,19 +97,24 @@ class LabelSet(BaseModel):
             slots: (name, start, end) in characters; a word belongs to the slot that its first token overlaps. None:
                 nobody has marked this text, so that it teaches nothing.
             utterance: what was marked, (start, end) in characters: earlier words of a session were not looked at.
+            stretches: places of the tokens that are one piece of the text each; a slot begins anew in each, and a token
+                in none, of a word that was cut through, is ignored. None: all are one.
         """
         first, last = utterance
-        tags = [
-            0 if starts and slots is not None and first <= left < last else IGNORED
-            for (left, _), starts in zip(spans, word_starts, strict=True)
-        ]
+        pieces = [range(len(spans))] if stretches is None else stretches
+        tags = [IGNORED] * len(spans)
+        for place in chain.from_iterable(pieces):
+            if word_starts[place] and slots is not None and first <= spans[place][0] < last:
+                tags[place] = 0
         for name, start, end in slots or ():
             if name not in self.key_information:
                 continue
             begin = 2 * self.key_information.index(name) + 1
-            inside = False
-            for place, (left, right) in enumerate(spans):
-                if tags[place] != IGNORED and left < end and right > start:
-                    tags[place] = begin + 1 if inside else begin
-                    inside = True
+            for stretch in pieces:
+                inside = False
+                for place in stretch:
+                    left, right = spans[place]
+                    if tags[place] != IGNORED and left < end and right > start:
+                        tags[place] = begin + 1 if inside else begin
+                        inside = True
         return tags

@@ -147,6 +147,7 @@ class _Adapter:
     ) -> None:
         self._texts, self._recipe, self._seed = texts, recipe, seed
         self._device, self._max_seconds, self._began = device, max_seconds, began
+        self._prepared = 0.0
         self._base = base = find_encoder(base_encoder)
         vocabulary = Tokenizer.from_file(str(base.tokenizer_file))
         entries = (*SPECIAL_TOKENS, mask_token(vocabulary))
@@ -210,6 +211,7 @@ class _Adapter:
         saved = reported = time.monotonic()
         began = self._began - state.seconds
         state.seconds = saved - began
+        self._prepared = saved - self._began
         try:
             while state.step < self._steps and self._stopped == "finished":
                 number, done = divmod(state.step, self._steps // recipe.passes)
@@ -236,10 +238,11 @@ class _Adapter:
                 board.close()
 
     def _done(self) -> float:
-        """Share of the way that is behind us, by steps or by time, whichever is more."""
+        """Share of the way that is behind us, by steps or by the time to read in, whichever is more."""
         done = self._state.step / self._steps
         if self._max_seconds is not None:
-            done = max(done, self._state.seconds / self._max_seconds)
+            to_read = max(self._max_seconds - self._prepared, 1e-9)
+            done = max(done, (self._state.seconds - self._prepared) / to_read)
         return min(1.0, done)
 
     def _step(self, places: Sequence[int]) -> tuple[float, float]:

@@ -24,7 +24,8 @@ MAX_ADDED_CHARACTERS = 8000
 # A vocabulary with fewer Chinese characters is of another language: it met them too rarely to know what they mean.
 _CHINESE_FROM = 1000
 _FORGOTTEN = "[was:"
-_BLOCK = 1024
+# Texts that are encoded at once.
+BLOCK = 1024
 _NAMED = re.compile(r"<[a-z0-9_:+-]+>")
 
 
@@ -156,7 +157,7 @@ class SessionTokenizer:
     def encode_each(self, texts: Iterable[str]) -> Iterator[EncodedText]:
         """As `encode`, a block at a time: an encoding takes hundreds of bytes a token for as long as it is kept."""
         source = iter(texts)
-        while block := list(islice(source, _BLOCK)):
+        while block := list(islice(source, BLOCK)):
             yield from map(self._encoded, block, self._tokenizer.encode_batch(block, add_special_tokens=False))
 
     def _encoded(self, text: str, encoding: Any) -> EncodedText:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from intent_tracking.text.spans import SpanMap, replace_spans
 
 MAX_CHARACTERS = 2000
-_CUT = " ... "
+CUT = " ... "
 # A cut goes to a blank where there is one so near, which keeps words and most numbers whole or away.
 _REACH = 100
 
@@ -66,14 +66,14 @@ def shortened(text: str) -> Cleaned:
     """
     if len(text) <= MAX_CHARACTERS:
         return Cleaned(text, SpanMap())
-    room = MAX_CHARACTERS - len(_CUT)
+    room = MAX_CHARACTERS - len(CUT)
     start = room // 2
     end = len(text) - (room - start)
     start = max(text.rfind(" ", start - _REACH, start + 1), 0) or start
     end = text.find(" ", end - 1, end + _REACH) + 1 or end
     # In two steps: a span that ends, or begins, at the cut does not take the dots along.
     text, cut = replace_spans(text, [(start, end, "")])
-    text, marked = replace_spans(text, [(start, start, _CUT)])
+    text, marked = replace_spans(text, [(start, start, CUT)])
     return Cleaned(text, cut.then(marked))
 
 

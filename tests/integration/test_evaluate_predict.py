@@ -215,6 +215,15 @@ def test_a_folder_that_holds_anything_but_a_model_is_refused_before_anything_is_
     assert not work.exists()
 
 
+@pytest.mark.parametrize("place", ["report", "model"])
+def test_a_place_where_nothing_can_be_written_is_refused_before_anything_is_read(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").touch()
+    targets = {"report": tmp_path / "report.json", "model": tmp_path / "model"} | {place: tmp_path / "file" / "below"}
+    nothing = tmp_path / "missing.csv"
+    with pytest.raises(OSError, match=r"file/below: no file can be written there; name a file in a folder"):
+        evaluate_command(nothing, nothing, None, targets["report"], model_dir=targets["model"])
+
+
 def test_validation_is_held_back_only_where_labels_can_spare_it() -> None:
     many = [LabelledText(text=f"{intent} {n}", intent=intent) for intent in "ab" for n in range(40)]
     train, held = hold_back(many, 0)

@@ -3,6 +3,7 @@
 from datetime import date
 
 import dagster as dg
+import pyarrow.compute as pc
 from pydantic import Field
 
 from dagster_project.defs.training.progress import EveryFewSeconds
@@ -129,7 +130,7 @@ def tokenized_sessions(config: TokenizedConfig, settings: dg.ResourceParam[Setti
         seed=config.seed,
     )
     dataset.save(tokenized_path(settings))
-    lengths = sorted(len(ids) for ids in dataset.table["input_ids"].to_pylist())
+    lengths = sorted(pc.list_value_length(dataset.table["input_ids"]).to_pylist())
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": dataset.table.num_rows,

@@ -10,12 +10,11 @@ import pytest
 
 from intent_tracking.modeling.dataset import TOKENIZED_SCHEMA, tokenize_examples
 from intent_tracking.modeling.labels import LabelSet
-from intent_tracking.modeling.tokenization import SessionTokenizer, extend_vocabulary
+from intent_tracking.modeling.tokenization import BLOCK, SessionTokenizer, extend_vocabulary
 from tests.fakes.tiny_encoder import tiny_examples, tiny_tokenizer
 
 pytestmark = pytest.mark.unit
 
-BLOCK = 1024
 LABELS = LabelSet.of(["track", "return", "cancel"], ["colour"])
 
 

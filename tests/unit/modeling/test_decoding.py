@@ -54,6 +54,13 @@ def test_words_that_nobody_looked_at_teach_nothing() -> None:
     assert labels.tag_ids(spans, starts, [("colour", 8, 11)], (4, 11)) == [IGNORED, 0, 1]
 
 
+def test_a_slot_begins_anew_behind_what_was_cut_out_and_a_word_cut_through_teaches_nothing() -> None:
+    labels = LabelSet.of(["a", "b"], ["colour"])
+    spans, starts = [(0, 3), (4, 7), (8, 10), (50, 53), (54, 57)], [True] * 5
+    tags = labels.tag_ids(spans, starts, [("colour", 4, 57)], (0, 57), [range(2), range(3, 5)])
+    assert tags == [0, 1, IGNORED, 1, 2]
+
+
 def test_out_of_scope_is_a_class_and_no_intent() -> None:
     labels = LabelSet.of(["b", "a", "oos", "a"], [])
     assert labels.intents == ("a", "b")

@@ -16,7 +16,13 @@ from intent_tracking.modeling.examples import examples_from_labelled
 from intent_tracking.modeling.explaining import MAX_PARTS, PartKind, explain, parts_of, without, words_of
 from intent_tracking.modeling.export import train_artifact
 from intent_tracking.modeling.recipe import Recipe
-from intent_tracking.sessions.render import SessionEvent, SessionItem, render_session, render_utterance
+from intent_tracking.sessions.render import (
+    SessionEvent,
+    SessionItem,
+    free_text_with_offsets,
+    render_session,
+    render_utterance,
+)
 from tests.fakes.keyword_predictor import KeywordPredictor
 from tests.fakes.tiny_encoder import labelled, tiny_encoder
 
@@ -85,6 +91,20 @@ def test_a_long_text_is_explained_by_runs_of_words() -> None:
     assert len(parts) <= MAX_PARTS
     assert parts[2].text == "word0 word1 word2 word3 word4"
     assert parts[-1].text.endswith("word249")
+
+
+def test_what_was_cut_out_of_a_long_letter_belongs_to_no_part() -> None:
+    typed = " ".join(f"word{place}" for place in range(600))
+    read = free_text_with_offsets(typed)
+    entry = render_utterance(typed)
+    parts = parts_of(entry)
+    assert len(parts) <= MAX_PARTS
+    assert "..." in [part.text for part in parts]
+    back = read.map_span.inverted()
+    words = [part for part in parts if part.kind is PartKind.WORD and part.text != "..."]
+    for part in words:
+        start, end = back(part.start - entry.utterance_start, part.end - entry.utterance_start)
+        assert typed[start:end] == part.text
 
 
 def test_a_session_is_explained_by_its_events_and_the_words_of_its_newest_text() -> None:
