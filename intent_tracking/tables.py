@@ -137,6 +137,20 @@ def require_replaceable(path: Path, files: Collection[str]) -> None:
         raise FileExistsError(f"{path}: holds {found}, which would be erased; give a folder that is new or empty")
 
 
+def require_writable(target: Path) -> None:
+    """Nothing where `target` may be written: asked before work whose result would be lost for want of a place.
+
+    Raises:
+        OSError: nothing can be written there.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=target.parent):
+            return
+    except OSError as error:
+        raise OSError(f"{target}: no file can be written there; name a file in a folder that is yours") from error
+
+
 def _sync_tree(folder: Path) -> None:
     for parent, _, names in os.walk(folder):
         for name in names:

@@ -20,7 +20,7 @@ from intent_tracking.events.contract import Scene
 from intent_tracking.modeling.annotations import LabelledText, read_labelled_csv
 from intent_tracking.modeling.prediction import OUT_OF_SCOPE_LABEL
 from intent_tracking.settings import PACKAGED_ENCODER
-from intent_tracking.tables import atomic_write_text
+from intent_tracking.tables import atomic_write_text, require_writable
 
 if TYPE_CHECKING:
     from intent_tracking.inference import ModelInput, Prediction
@@ -112,10 +112,10 @@ def evaluate_command(
     augmentation = chosen_edits(edits, augment)
     if model_dir is not None:
         require_place(model_dir, INTENT_MODEL)
-        _require_writable(model_dir)
+        require_writable(model_dir)
     if report.is_dir():
-        raise OSError(f"{report} is a folder: no file can be written there; name a file in a folder that is yours")
-    _require_writable(report)
+        raise OSError(f"{report}: is a folder; name a file in a folder that is yours")
+    require_writable(report)
     began = time.monotonic()
     train_rows, test_rows = read_labelled_csv(train), read_labelled_csv(test)
     dev_rows = read_labelled_csv(dev) if dev is not None else None
@@ -251,20 +251,6 @@ def evaluate_command(
     }
     atomic_write_text(report, json.dumps(content, ensure_ascii=False, indent=2) + "\n")
     return content
-
-
-def _require_writable(target: Path) -> None:
-    """Nothing where `target` may be written: what hours of training gave must not be lost for want of a place.
-
-    Raises:
-        OSError: nothing can be written there.
-    """
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=target.parent):
-            return
-    except OSError as error:
-        raise OSError(f"{target}: no file can be written there; name a file in a folder that is yours") from error
 
 
 def _lines(path: Path) -> list[str]:
