@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,9 +32,8 @@ class Calibration(BaseModel):
     """The content of `calibration.json`.
 
     Attributes:
-        temperature: divides the intent logits (Guo et al. 2017, "On Calibration of Modern Neural Networks"); 1 where
-            that would not bring the calibration error on validation down.
-        outcome_temperature: divides the outcome logit, likewise.
+        temperature: divides the intent logits (Guo et al. 2017, "On Calibration of Modern Neural Networks").
+        outcome_temperature: divides the outcome logit.
         familiarity: how familiar an input looks; None: as its best known label is probable.
         out_of_scope_threshold: an input is out of scope when its familiarity lies below this.
         allowed_loss: share of in-scope texts whose right answer the threshold was allowed to cost; None: validation
@@ -215,12 +214,13 @@ def calibrate(
     fitted = uncalibrated(labels)
     if outcome_logits is not None and len(outcome_targets):
         pairs = np.stack([np.zeros_like(outcome_logits), outcome_logits], axis=1)
-        found, before, after = _tempered(
-            fit_temperature(pairs, outcome_targets),
-            lambda temperature: _error(softmax(pairs / temperature)[:, 1], outcome_targets == 1),
-        )
+        found = fit_temperature(pairs, outcome_targets)
         fitted = fitted.model_copy(
-            update={"outcome_temperature": found, "outcome_ece_before": before, "outcome_ece_after": after}
+            update={
+                "outcome_temperature": found,
+                "outcome_ece_before": _error(softmax(pairs)[:, 1], outcome_targets == 1),
+                "outcome_ece_after": _error(softmax(pairs / found)[:, 1], outcome_targets == 1),
+            }
         )
     if intent_logits is None or len(intent_targets) == 0:
         return fitted
@@ -228,12 +228,17 @@ def calibrate(
     inside = intent_targets < names
     if not names or not inside.any():
         return fitted
-    right = intent_logits[inside, :names].argmax(axis=1) == intent_targets[inside]
-    temperature, before, after = _tempered(
-        fit_temperature(intent_logits, intent_targets),
-        lambda temperature: _error(softmax(intent_logits / temperature)[inside, :names].max(axis=1), right),
+    # Of in-scope texts alone, whose probabilities it corrects: what is out of scope has an answer of its own.
+    temperature = fit_temperature(intent_logits[inside], intent_targets[inside])
+    before, after = (softmax(intent_logits / by)[inside, :names] for by in (1.0, temperature))
+    right = before.argmax(axis=1) == intent_targets[inside]
+    fitted = fitted.model_copy(
+        update={
+            "temperature": temperature,
+            "ece_before": _error(before.max(axis=1), right),
+            "ece_after": _error(after.max(axis=1), right),
+        }
     )
-    fitted = fitted.model_copy(update={"temperature": temperature, "ece_before": before, "ece_after": after})
     familiarity = fit_familiarity(intent_logits[inside], names)
     threshold = choose_threshold(familiarity.of(intent_logits[inside], names), right, allowed_loss)
     if threshold is None:
@@ -251,24 +256,15 @@ def calibrate_label_sets(fitted: Calibration, logits: FloatArray, truth: npt.NDA
         truth: which labels each text has [N, K].
     """
     pairs = np.stack([np.zeros(logits.size, dtype=np.float32), logits.ravel()], axis=1)
-    temperature, before, after = _tempered(
-        fit_temperature(pairs, truth.ravel().astype(np.int64)),
-        lambda temperature: _error(
-            fitted.model_copy(update={"temperature": temperature}).label_probabilities(logits).ravel(), truth.ravel()
-        ),
+    scaled = fitted.model_copy(update={"temperature": fit_temperature(pairs, truth.ravel().astype(np.int64))})
+    before, after = fitted.label_probabilities(logits), scaled.label_probabilities(logits)
+    return scaled.model_copy(
+        update={
+            "label_thresholds": choose_thresholds(after, truth),
+            "ece_before": _error(before.ravel(), truth.ravel()),
+            "ece_after": _error(after.ravel(), truth.ravel()),
+        }
     )
-    scaled = fitted.model_copy(update={"temperature": temperature, "ece_before": before, "ece_after": after})
-    thresholds = choose_thresholds(scaled.label_probabilities(logits), truth)
-    return scaled.model_copy(update={"label_thresholds": thresholds})
-
-
-def _tempered(temperature: float, error: Callable[[float], float]) -> tuple[float, float, float]:
-    """The temperature, or 1 where it does not bring `error` down, with the error before and after.
-
-    The likelihood, by which it is fitted, is of more than that error: of every class, and of texts out of scope.
-    """
-    before, after = error(1.0), error(temperature)
-    return (temperature, before, after) if after < before else (1.0, before, before)
 
 
 def _error(confidences: FloatArray, correct: npt.NDArray[np.bool_]) -> float:
