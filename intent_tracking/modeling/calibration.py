@@ -226,18 +226,14 @@ def calibrate(
         return fitted
     names = len(labels.intents)
     inside = intent_targets < names
+    temperature = fit_temperature(intent_logits, intent_targets)
+    fitted = fitted.model_copy(update={"temperature": temperature})
     if not names or not inside.any():
         return fitted
-    # Of in-scope texts alone, whose probabilities it corrects: what is out of scope has an answer of its own.
-    temperature = fit_temperature(intent_logits[inside], intent_targets[inside])
-    before, after = (softmax(intent_logits / by)[inside, :names] for by in (1.0, temperature))
+    before, after = softmax(intent_logits)[inside, :names], softmax(intent_logits / temperature)[inside, :names]
     right = before.argmax(axis=1) == intent_targets[inside]
     fitted = fitted.model_copy(
-        update={
-            "temperature": temperature,
-            "ece_before": _error(before.max(axis=1), right),
-            "ece_after": _error(after.max(axis=1), right),
-        }
+        update={"ece_before": _error(before.max(axis=1), right), "ece_after": _error(after.max(axis=1), right)}
     )
     familiarity = fit_familiarity(intent_logits[inside], names)
     threshold = choose_threshold(familiarity.of(intent_logits[inside], names), right, allowed_loss)

@@ -37,19 +37,6 @@ def test_temperature_is_recovered_and_the_error_falls(temperature: float) -> Non
     assert found.ece_after < 0.5 * found.ece_before
 
 
-def test_texts_out_of_scope_take_no_confidence_from_honest_answers() -> None:
-    honest, targets = _drawn(1.0, classes=4)
-    foreign = np.tile(np.array([[12.0, 0.0, 0.0, 0.0]], dtype=np.float32), (1000, 1))
-    # A last column for the learned class, which no text gets.
-    logits = np.pad(np.concatenate([honest, foreign]), ((0, 0), (0, 1)), constant_values=-9.0)
-    classes = np.append(targets, np.full(1000, 4))
-    assert fit_temperature(logits, classes) > 1.5
-    found = calibrate(logits, classes, None, NONE, LabelSet.of(["a", "b", "c", "d", "oos"], []))
-    assert found.temperature == pytest.approx(1.0, abs=0.15)
-    assert found.ece_after is not None
-    assert found.ece_after < 0.03
-
-
 def test_separable_validation_does_not_ask_for_endless_confidence() -> None:
     logits = np.eye(4, dtype=np.float32) * 10
     assert 0.05 < fit_temperature(logits, np.arange(4)) < 20
