@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -81,6 +82,7 @@ class Runtime:
         self.settings = settings
         self.metrics = Metrics(worker)
         self._parts: dict[Callable[[Settings], Any], Any] = {}
+        self._making_parts = threading.Lock()
         self._tracker = Tracker(settings, self.metrics)
         self._features = ShopperFeatures(settings.feast / "online.db", self.metrics)
         self._predictions = PredictionLog(settings.prediction_log, on_drop=self.metrics.prediction_log_dropped.inc)
@@ -259,9 +261,10 @@ class Runtime:
 
     def part(self, kind: Callable[[Settings], Part]) -> Part:
         """What `kind` makes of the settings, once in this process: what an application holds beside its artifact."""
-        if kind not in self._parts:
-            self._parts[kind] = kind(self.settings)
-        made: Part = self._parts[kind]
+        with self._making_parts:
+            if kind not in self._parts:
+                self._parts[kind] = kind(self.settings)
+            made: Part = self._parts[kind]
         return made
 
     async def in_thread(self, work: Callable[..., Result], *arguments: Any) -> Result:

@@ -154,6 +154,19 @@ def test_to_those_who_come_while_the_endpoint_is_busy_the_passage_answers(tmp_pa
         assert {each.result(30)["source"] for each in first} == {"generated:faq.csv#1"}
 
 
+def test_those_who_ask_first_at_once_share_one_desk(tmp_path: Path) -> None:
+    both = threading.Barrier(2)
+
+    def made(_: Settings) -> object:
+        with suppress(threading.BrokenBarrierError):  # nobody else comes: he waits for this one
+            both.wait(0.2)
+        return object()
+
+    runtime = Runtime(Settings(home=tmp_path), FakePredictor.load)
+    with ThreadPoolExecutor(2) as threads:
+        assert len(set(threads.map(runtime.part, [made, made]))) == 1
+
+
 @contextmanager
 def endpoint_without_end() -> Iterator[tuple[str, list[socket.socket]]]:
     """An address that begins to answer and never ends, while the block lasts, and the connections that it took."""
