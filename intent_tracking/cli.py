@@ -231,18 +231,16 @@ def evaluate(
     )
 
 
-def _texts(lines: Iterable[bytes]) -> Iterator[str]:
-    """Each line that holds more than blanks.
-
-    Raises:
-        ValueError: a line is not UTF-8.
-    """
+def _texts(lines: Iterable[bytes], not_utf8: list[int]) -> Iterator[str]:
+    """Each line that holds more than blanks; of those that are not UTF-8 the number alone goes into `not_utf8`."""
     blank = 0
     for number, line in enumerate(lines, start=1):
         try:
             text = line.decode("utf-8").strip()
-        except UnicodeDecodeError as error:
-            raise ValueError(f"line {number} is not UTF-8: save the texts as UTF-8") from error
+        except UnicodeDecodeError:
+            typer.echo(f"predict: line {number} is not UTF-8 and has no answer", err=True)
+            not_utf8.append(number)
+            continue
         if text:
             yield text
         else:
@@ -260,7 +258,10 @@ def predict(
     ] = "customer_service",
     top_k: Annotated[int, typer.Option(min=1, help="Intents to list for each text.")] = 5,
 ) -> None:
-    """Read texts, one a line, and write one JSON object a line."""
+    """Read texts, one a line, and write one JSON object a line.
+
+    A line that is not UTF-8 is named, and the status is then 2; all others are answered.
+    """
     import orjson
 
     from intent_tracking.settings import load_settings
@@ -269,8 +270,13 @@ def predict(
         from intent_tracking.evaluation.commands import predict_command
 
         device = load_settings().device
-        for answer in predict_command(model, _texts(lines), scene=scene, device=device, top_k=top_k):
+        not_utf8: list[int] = []
+        for answer in predict_command(model, _texts(lines, not_utf8), scene=scene, device=device, top_k=top_k):
             typer.echo(orjson.dumps(answer).decode())
+        if not_utf8:
+            raise ValueError(
+                f"{len(not_utf8)} lines are not UTF-8, line {not_utf8[0]} is the first: save them as UTF-8"
+            )
 
 
 @app.command("explain")

@@ -54,6 +54,17 @@ def atomic_file(path: Path, mode: int = 0o644) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def where_not_utf8(path: Path) -> str:
+    """The first line of the file that is not UTF-8, and the remedy: a decoder counts bytes, from where it last read."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError:
+                return f"line {number} is not UTF-8; save the file as UTF-8"
+    return "it was not UTF-8 and now is; read it again"
+
+
 def atomic_write_text(path: Path, text: str) -> None:
     """Write UTF-8 `text` to `path` so that a reader sees the old content or the new one."""
     with atomic_file(path) as temporary:

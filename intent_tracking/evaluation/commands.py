@@ -20,7 +20,7 @@ from intent_tracking.events.contract import Scene
 from intent_tracking.modeling.annotations import LabelledText, read_labelled_csv
 from intent_tracking.modeling.prediction import OUT_OF_SCOPE_LABEL
 from intent_tracking.settings import PACKAGED_ENCODER
-from intent_tracking.tables import atomic_write_text, require_writable
+from intent_tracking.tables import atomic_write_text, require_writable, where_not_utf8
 
 if TYPE_CHECKING:
     from intent_tracking.inference import ModelInput, Prediction
@@ -260,9 +260,9 @@ def _lines(path: Path) -> list[str]:
         ValueError: the file is not UTF-8.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8: save the texts as UTF-8") from error
+        raise ValueError(f"{path} {where_not_utf8(path)}") from error
     return [line for line in lines if line.strip()]
 
 

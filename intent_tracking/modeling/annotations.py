@@ -16,6 +16,7 @@ from intent_tracking.events.contract import Scene
 from intent_tracking.modeling.multi_label import names_in
 from intent_tracking.modeling.prediction import LABEL_SEPARATOR, OUT_OF_SCOPE_LABEL
 from intent_tracking.sessions.vocabulary import scene_token
+from intent_tracking.tables import where_not_utf8
 
 REQUIRED_COLUMNS = ("text", "intent")
 OPTIONAL_COLUMNS = ("scene", "language", "slots")
@@ -102,10 +103,13 @@ def read_annotations(paths: Iterable[Path]) -> Iterator[Annotation]:
         AnnotationError: a line is not an annotation; file, line and field are named.
     """
     for path in paths:
-        with path.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, start=1):
-                if line.strip():
-                    yield _checked(line, f"{path} line {number}")
+        try:
+            with path.open(encoding="utf-8-sig") as lines:
+                for number, line in enumerate(lines, start=1):
+                    if line.strip():
+                        yield _checked(line, f"{path} line {number}")
+        except UnicodeDecodeError as error:
+            raise AnnotationError(f"{path} {where_not_utf8(path)}") from error
 
 
 def _checked(line: str, where: str) -> Annotation:
@@ -153,9 +157,9 @@ def read_labelled_csv(path: Path) -> list[LabelledText]:
                 raise AnnotationError(f"{path} line 1: column {missing[0]!r} is missing (found {found}); {remedy}")
             rows.extend(_labelled(row, path, reader.line_num) for row in reader)
     except UnicodeDecodeError as error:
-        raise AnnotationError(f"{path}: is not UTF-8 (byte {error.start}); save it as UTF-8") from error
+        raise AnnotationError(f"{path} {where_not_utf8(path)}") from error
     except csv.Error as error:
-        raise AnnotationError(f"{path} line {reader.line_num}: not readable as CSV: {error}") from error
+        raise AnnotationError(f"{path} line {reader.reader.line_num}: not readable as CSV: {error}") from error
     if not rows:
         raise AnnotationError(f"{path}: has no rows under its header; give labelled texts, or leave the file out")
     return rows

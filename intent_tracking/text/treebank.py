@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from intent_tracking.tables import where_not_utf8
+
 UNIVERSAL_TAGS = (
     "ADJ", "ADP", "ADV", "AUX", "CCONJ", "DET", "INTJ", "NOUN", "NUM",
     "PART", "PRON", "PROPN", "PUNCT", "SCONJ", "SYM", "VERB", "X",
@@ -55,7 +57,7 @@ def read_treebank(path: Path) -> list[Sentence]:
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
     except UnicodeDecodeError as error:
-        raise TreebankError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
+        raise TreebankError(f"{path} {where_not_utf8(path)}") from error
     return list(parse_treebank(lines, str(path)))
 
 

@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from intent_tracking.artifact import ArtifactError, verify, write_manifest
+from intent_tracking.cli import app
 from intent_tracking.evaluation.commands import evaluate_command, hold_back, predict_command, unknown_labels
 from intent_tracking.evaluation.training_time import cut_short
 from intent_tracking.inference import IntentPredictor
@@ -123,6 +125,15 @@ def test_a_learned_out_of_scope_class_is_answered_without_validation(report: dic
     assert report["out_of_scope_recall"] > 0
     assert report["calibration"]["familiarity"] == {"by": "out_of_scope_class"}
     assert "oos is the most probable" in report["rejection"]["rejects"]
+
+
+def test_lines_in_another_encoding_are_named_and_all_others_answered(artifact: Path) -> None:
+    texts = b"track my parcel\n" + "où est-il\n".encode("latin-1") + b"\n" + "退货".encode("gbk") + b"\nreturn it\n"
+    done = CliRunner().invoke(app, ["predict", "--model", str(artifact)], input=texts)
+    assert done.exit_code == 2
+    assert [json.loads(line)["text"] for line in done.stdout.splitlines()] == ["track my parcel", "return it"]
+    assert "line 2 is not UTF-8 and has no answer" in done.stderr
+    assert "2 lines are not UTF-8, line 2 is the first" in done.stderr
 
 
 def test_the_labels_of_the_test_decide_nothing(calibrated: Path) -> None:

@@ -43,6 +43,6 @@ def test_the_encoder_reads_the_unlabelled_texts_first(tmp_path: Path) -> None:
     assert found["adaptation"]["texts"] == 30 + len(rows[1::2])
     assert found["base_encoder"] == base
     assert json.loads((tmp_path / "report.json").read_text())["adaptation"] == found["adaptation"]
-    texts.write_bytes(b"\xff\xfe")
-    with pytest.raises(ValueError, match=r"texts\.txt is not UTF-8"):
+    texts.write_bytes(b"where is my parcel\n\xff\xfe\n")
+    with pytest.raises(ValueError, match=r"texts\.txt line 2 is not UTF-8"):
         evaluate_command(tmp_path / "train.csv", tmp_path / "test.csv", None, tmp_path / "r.json", unlabelled=texts)

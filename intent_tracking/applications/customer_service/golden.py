@@ -10,6 +10,7 @@ from typing import Final
 
 from intent_tracking.applications.customer_service.answer_index import AnswerIndex
 from intent_tracking.applications.customer_service.passages import GOLDEN_FILE, MAX_FILE_BYTES, Passage
+from intent_tracking.tables import where_not_utf8
 
 AMONG: Final = 3
 """A golden question is answered where its passage is among this many."""
@@ -74,8 +75,10 @@ def read_golden(folder: Path) -> tuple[GoldenQuestion, ...]:
                 if not row["question"] or not row["passage"]:
                     raise GoldenError(f"{path}:{rows.line_num}: a question and its passage are needed")
                 found.append(GoldenQuestion(row["question"], row["passage"]))
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise GoldenError(f"{path}: is no CSV in UTF-8: {error}") from error
+    except UnicodeDecodeError as error:
+        raise GoldenError(f"{path}: {where_not_utf8(path)}") from error
+    except csv.Error as error:
+        raise GoldenError(f"{path}:{rows.reader.line_num}: is no CSV: {error}") from error
     return tuple(found)
 
 

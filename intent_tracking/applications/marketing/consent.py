@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from intent_tracking.applications.marketing.rules import Cap, MarketingError, MarketingRules
+from intent_tracking.tables import where_not_utf8
 
 CONSENT_COLUMNS: Final = ("shopper_id", "channel", "given_at", "withdrawn_at")
 CONSENT_FOLDER: Final = "consents"
@@ -114,7 +115,8 @@ def read_consents(folder: Path, rules: MarketingRules) -> Consents:
     cap in `rules`.
 
     Raises:
-        MarketingError: a column is missing, a time cannot be read or has no offset; the message names file and line.
+        MarketingError: a file is no CSV in UTF-8, a column is missing, a time cannot be read or has no offset; the
+            message names file and line.
     """
     given: dict[tuple[str, str], list[datetime]] = {}
     withdrawn: dict[tuple[str, str], list[datetime]] = {}
@@ -152,11 +154,16 @@ def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
         return
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file)
-        _require(path, reader.fieldnames or ())
-        for row in reader:
-            if any(row[name] is None for name in CONSENT_COLUMNS):
-                raise MarketingError(f"{path}:{reader.line_num}: has fewer cells than the first line has columns")
-            yield reader.line_num, row
+        try:
+            _require(path, reader.fieldnames or ())
+            for row in reader:
+                if any(row[name] is None for name in CONSENT_COLUMNS):
+                    raise MarketingError(f"{path}:{reader.line_num}: has fewer cells than the first line has columns")
+                yield reader.line_num, row
+        except UnicodeDecodeError as error:
+            raise MarketingError(f"{path}: {where_not_utf8(path)}") from error
+        except csv.Error as error:
+            raise MarketingError(f"{path}:{reader.reader.line_num}: is no CSV: {error}") from error
 
 
 def _require(path: Path, names: Iterable[str]) -> None:

@@ -68,8 +68,10 @@ def test_consents_are_read_from_csv_and_parquet_and_what_is_wrong_is_named(tmp_p
         ("shopper_id,channel,given_at,withdrawn_at\nann,email,yes,\n", "is no time"),
         ("shopper_id,channel,given_at,withdrawn_at\nann\n", "fewer cells"),
         ("shopper_id,channel,given_at,withdrawn_at\n,email,,\n", "must both be there"),
+        ("shopper_id,channel,given_at,withdrawn_at\nJosé,email,,\n", "a.csv: line 2 is not UTF-8; save"),
+        (f"shopper_id,channel,given_at,withdrawn_at\n{'a' * 200_000},email,,\n", "a.csv:2: is no CSV: field larger"),
     ):
-        (tmp_path / "a.csv").write_text(text)
+        (tmp_path / "a.csv").write_text(text, encoding="latin-1")
         with pytest.raises(MarketingError, match=problem):
             read_consents(tmp_path, shipped_rules())
 

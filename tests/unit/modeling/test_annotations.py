@@ -69,6 +69,7 @@ def test_blanks_around_a_text_are_no_part_of_its_slots(tmp_path: Path, start: in
         ),
         ("text,intent,language\na,b,fr\n", "line 2, column language: 'fr'"),
         ("text,intent,slots\na,b,{oops\n", "line 2, column slots"),
+        (f"text,intent\na,b\n{'a' * 200_000},b\n", "line 3: not readable as CSV: field larger"),
         ('text,intent,slots\na,b,"[{""name"":""x"",""start"":0,""end"":9}]"\n', "'x' ends at 9, the text at 1"),
         (
             'text,intent,slots\na,b,"[{""name"":""x"",""start"":1,""end"":1}]"\n',
@@ -83,9 +84,20 @@ def test_bad_files_name_line_column_and_remedy(tmp_path: Path, content: str, mes
 
 def test_other_encodings_are_named(tmp_path: Path) -> None:
     path = tmp_path / "labels.csv"
-    path.write_bytes("text,intent\n退货,return\n".encode("gbk"))
-    with pytest.raises(AnnotationError, match="is not UTF-8"):
+    # More than a decoder reads at once: it would count the bytes of its last block.
+    path.write_bytes(b"text,intent\n" + b"where is it,track\n" * 2_000 + "退货,return\n".encode("gbk"))
+    with pytest.raises(AnnotationError, match=r"labels\.csv line 2002 is not UTF-8; save the file as UTF-8"):
         read_labelled_csv(path)
+
+
+def test_annotations_in_another_encoding_are_named_with_their_line(tmp_path: Path) -> None:
+    path = tmp_path / "day.jsonl"
+    line = '{"text":"退货","intent":"return","annotated_at":"2026-01-01T00:00:00Z"}\n'
+    path.write_bytes(b"\xef\xbb\xbf" + line.encode())
+    assert [found.text for found in read_annotations([path])] == ["退货"]
+    path.write_bytes(line.encode() + line.encode("gbk"))
+    with pytest.raises(AnnotationError, match=r"day\.jsonl line 2 is not UTF-8; save the file as UTF-8"):
+        list(read_annotations([path]))
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:

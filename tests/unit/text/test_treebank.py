@@ -72,8 +72,8 @@ def test_a_flaw_is_named_with_its_line(lines: list[str], place: int, message: st
 
 def test_a_file_that_is_not_utf8_is_named(tmp_path: Path) -> None:
     path = tmp_path / "latin.conllu"
-    path.write_bytes("# text = café".encode("latin-1"))
-    with pytest.raises(TreebankError, match=r"latin\.conllu: byte 12 is not UTF-8"):
+    path.write_bytes("# sent_id = 1\n# text = café".encode("latin-1"))
+    with pytest.raises(TreebankError, match=r"latin\.conllu line 2 is not UTF-8; save the file as UTF-8"):
         read_treebank(path)
 
 
