@@ -139,7 +139,11 @@ def evaluate(
     ] = None,
     model: Annotated[Path | None, typer.Option(help="Folder to keep the trained model in: new, or of a model.")] = None,
     unlabelled: Annotated[
-        Path | None, typer.Option(help="Texts, one a line, that the encoder reads first, unlabelled.", exists=True)
+        Path | None,
+        typer.Option(
+            help="Texts, one a line, that the encoder reads first, unlabelled; 20,000 at most, drawn by hash.",
+            exists=True,
+        ),
     ] = None,
     teacher: Annotated[
         Path | None,

@@ -77,7 +77,8 @@ def evaluate_command(
         edits: names of `EDITS`, by which it is; empty: the defaults.
         model_dir: keep the trained artifact there, in place of one that is there.
         unlabelled: texts, one a line, that the encoder reads before it is fine-tuned, together with those of `train`;
-            with `max_seconds` a third of the time goes there. With a teacher, which labels them, they are trained on.
+            with `max_seconds` a third of the time goes there, and of more than `MOST_TEXTS` different ones so many are
+            drawn by hash. With a teacher, which labels them, all of them are trained on.
         teacher: artifact to distil into a smaller model; it stands on the teacher's encoder, not on `base_encoder`.
         layers: of the teacher's that the smaller model keeps; None: half of them.
         progress: called during training.
@@ -98,6 +99,7 @@ def evaluate_command(
     from intent_tracking.artifact import INTENT_MODEL, require_place
     from intent_tracking.evaluation.report import evaluate_predictions
     from intent_tracking.inference import IntentPredictor
+    from intent_tracking.modeling.adaptation import MOST_TEXTS, drawn_texts
     from intent_tracking.modeling.augmentation import chosen_edits
     from intent_tracking.modeling.distillation import unlabelled_examples
     from intent_tracking.modeling.examples import examples_from_labelled, model_inputs
@@ -136,10 +138,12 @@ def evaluate_command(
     pictures = report.parent / f"{report.stem}_pictures"
     with tempfile.TemporaryDirectory(prefix="intent-evaluate-") as temporary:
         target = model_dir if model_dir is not None else Path(temporary) / "model"
-        adapted = None
+        adapted, left_out = None, 0
         if unlabelled is not None and teacher is not None:
             tables.append(unlabelled_examples(lines, moment))
         elif unlabelled is not None:
+            # Drawn before they are prepared, which takes longer than what there is time to read.
+            lines, left_out = drawn_texts(lines, MOST_TEXTS, seed)
             texts = chain(
                 tables[0]["text"].to_pylist(),
                 (render_utterance(line, Scene.CUSTOMER_SERVICE).text for line in lines),
@@ -149,7 +153,7 @@ def evaluate_command(
                 texts, base_encoder, Path(temporary) / "encoder", seed=seed, max_seconds=time_to_read, device=device
             )
             if max_seconds is not None:
-                # A very long file may take more than its third to prepare: something is left to learn the labels.
+                # To prepare long texts may take more than its third: something is left to learn the labels.
                 max_seconds = max(max_seconds - adapted.adaptation.seconds, max_seconds / 3)
         trained = train_artifact(
             pa.concat_tables(tables),
@@ -244,7 +248,7 @@ def evaluate_command(
         "calibration": trained.calibration.model_dump(mode="json"),
         "base_encoder": trained.manifest.base_encoder,
         "teacher": trained.manifest.parent,
-        "adaptation": None if adapted is None else adapted.adaptation.model_dump(),
+        "adaptation": None if adapted is None else adapted.adaptation.model_dump() | {"texts_left_out": left_out},
         "seed": seed,
         "pictures": {name: str(pictures / file) for name, file in figures["pictures"].items()},
         "details": figures,
