@@ -169,7 +169,7 @@ def evaluate(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
 ) -> None:
     """Fine-tune on labelled text, score on other labelled text, write figures and pictures."""
     from rich.console import Console
@@ -191,10 +191,18 @@ def evaluate(
         from intent_tracking.modeling.encoder import configured_encoder
 
         task = bar.add_task("reading", total=None)
+        lines = not quiet and not bar.console.is_terminal
+        begun = 0
 
         def trained(progress: TrainingProgress) -> None:
-            words = f"pass {min(progress.epoch + 1, progress.epochs)}/{progress.epochs}  loss {progress.loss:.3f}"
+            nonlocal begun
+            of = min(progress.epoch + 1, progress.epochs)
+            words = f"pass {of}/{progress.epochs}  loss {progress.loss:.3f}"
             bar.update(task, total=progress.steps, completed=progress.step, description=words)
+            if lines and of != begun:
+                # In the log of a job a bar shows nothing before it ends.
+                begun = of
+                typer.echo(f"evaluate: {words}  step {progress.step}/{progress.steps}", err=True)
 
         found = evaluate_command(
             train,

@@ -91,8 +91,10 @@ def test_evaluate_by_two_processes_writes_one_report(encoder: Path, tmp_path: Pa
     report = tmp_path / "report.json"
     files = ["--train", str(tmp_path / "train.csv"), "--test", str(tmp_path / "test.csv"), "--report", str(report)]
     command = Path(sys.executable).parent / "intent-tracking"
-    done = _run([*_TWO, "--no-python", str(command), "evaluate", *files, "--base-encoder", str(encoder), "--quiet"])
+    done = _run([*_TWO, "--no-python", str(command), "evaluate", *files, "--base-encoder", str(encoder)])
     assert done.stdout.count("macro-F1") == 1
+    # A line of each pass, of one process, where no terminal shows a bar.
+    assert done.stderr.count("evaluate: pass 2/") == 1
     assert "process 1" not in done.stdout + done.stderr
     assert json.loads(report.read_text())["training"]["steps"] > 0
 
