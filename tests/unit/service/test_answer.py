@@ -199,7 +199,8 @@ def test_an_endpoint_that_never_ends_holds_no_answer_and_no_more_than_its_own_th
     # on: such threads filled those that the streams of the console read with.
     with (
         endpoint_without_end() as (address, connections),
-        desk(tmp_path, answer_model_url=SecretStr(address), answer_model_seconds=0.3) as client,
+        # Ten times the pause between two pieces: a piece that is late ends a connection, and makes room for another.
+        desk(tmp_path, answer_model_url=SecretStr(address), answer_model_seconds=1.0) as client,
     ):
         for _ in range(MAX_WORDED_AT_ONCE + 2):
             assert ask(client, DELIVERY)["source"] == "passage:faq.csv#1"
