@@ -125,6 +125,9 @@ def test_the_page_says_by_both_definitions_whether_one_model_of_all_scenes_is_be
     assert 'intents it does: 74.6 against 73.9; the best row is "all scenes, neither", 75.4.' in text
     assert 'page it does not: 67.3 against 72.4; the best row is "one model a scene", 72.4.' in text
     assert f"Over the scene's intents: {MISSING}." in render([of("together", 0.746, 0.673)])
+    again = [{**of(variant, own, 0.7), "seed": 1} for variant, own in (("together", 0.736), ("apart", 0.741))]
+    text = render([of("together", 0.746, 0.673), of("apart", 0.739, 0.724), *again])
+    assert "intents it does: 74.1 against 74.0 (+0.7, -0.5 by the seeds);" in text
 
 
 def test_the_page_says_how_far_probabilities_go_and_how_long_it_takes() -> None:
