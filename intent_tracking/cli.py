@@ -141,13 +141,13 @@ def evaluate(
     unlabelled: Annotated[
         Path | None,
         typer.Option(
-            help="Texts, one a line, that the encoder reads first, unlabelled; 20,000 at most, drawn by hash.",
+            help="Texts, one a line, that the encoder reads first, unlabelled: 20,000 at most, drawn by hash.",
             exists=True,
         ),
     ] = None,
     teacher: Annotated[
         Path | None,
-        typer.Option(help="Artifact to distil into a smaller model; it labels --unlabelled.", exists=True),
+        typer.Option(help="Artifact to distil into a smaller model; it labels all of --unlabelled.", exists=True),
     ] = None,
     layers: Annotated[
         int | None, typer.Option(min=1, help="With --teacher: layers of the smaller model (default: half).")

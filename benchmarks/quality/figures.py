@@ -15,14 +15,19 @@ class Figures:
     """Values of each figure over the seeds."""
 
     def __init__(self, results: Results) -> None:
-        self._values: dict[tuple[str, str, str], list[float]] = {}
+        self._values: dict[tuple[str, str, str], dict[int, float]] = {}
         for result in results:
             for name, value in result["figures"].items():
-                self._values.setdefault((result["set"], result["variant"], name), []).append(float(value))
+                of_figure = self._values.setdefault((result["set"], result["variant"], name), {})
+                of_figure[result["seed"]] = float(value)
 
     def of(self, data: str, variant: str, figure: str) -> list[float]:
         """One value a seed; empty where nothing is measured."""
-        return self._values.get((data, variant, figure), [])
+        return list(self.by_seed(data, variant, figure).values())
+
+    def by_seed(self, data: str, variant: str, figure: str) -> Mapping[int, float]:
+        """The values by their seeds."""
+        return self._values.get((data, variant, figure), {})
 
     def mean(self, data: str, variant: str, figure: str) -> float | None:
         """Mean over the seeds."""

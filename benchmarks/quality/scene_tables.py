@@ -53,11 +53,9 @@ def _verdict(found: Figures, figure: str, counted: str) -> str:
         return f"{counted}: {MISSING}."
     ours, each = means["together"], means["apart"]
     best = max(means, key=lambda variant: means[variant])
-    seeds = [
-        f"{100 * (one - other):+.1f}"
-        for one, other in zip(*(found.of(_SET, variant, figure) for variant in ("together", "apart")), strict=False)
-    ]
-    by_seed = f" ({', '.join(seeds)} by the seeds)" if len(seeds) > 1 else ""
+    one, other = (found.by_seed(_SET, variant, figure) for variant in ("together", "apart"))
+    apart = [f"{100 * (one[seed] - other[seed]):+.1f}" for seed in sorted(one.keys() & other.keys())]
+    by_seed = f" ({', '.join(apart)} by the seeds)" if len(apart) > 1 else ""
     return (
         f"{counted} it {'does' if ours > each else 'does not'}: {100 * ours:.1f} against {100 * each:.1f}{by_seed}; "
         f'the best row is "{_ROWS[best]}", {100 * means[best]:.1f}.'
