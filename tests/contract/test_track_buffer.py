@@ -247,7 +247,7 @@ def test_nothing_that_a_call_ends_in_ends_the_delivery(
     service.app.instead = [failure()]
     buffer = service.buffer(size=1)
     buffer.add(visitor.message(1))
-    until(lambda: len(service.app.requests) == 1)
+    until(lambda: len(service.app.requests) > 0)
     buffer.add(visitor.message(2))
     buffer.flush()
     buffer.close()
