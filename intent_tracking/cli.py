@@ -165,7 +165,8 @@ def evaluate(
         float | None,
         typer.Option(
             min=1,
-            help="Training time to stay within (default on a CPU: 8 minutes, more for over 10,000 texts or long ones).",
+            help="Training time to stay within (default on a CPU: 8 minutes, more for over 10,000 texts or long ones, and "
+            "as much again for --unlabelled).",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
@@ -266,8 +267,12 @@ def predict(
     model: Annotated[Path, typer.Option(help="Folder of a model artifact.", exists=True, file_okay=False)],
     file: Annotated[Path | None, typer.Option(help="Texts, one a line (default: standard input).", exists=True)] = None,
     scene: Annotated[
-        str, typer.Option(help="search, browse, cart ... or a scene that the model learned.")
-    ] = "customer_service",
+        str | None,
+        typer.Option(
+            help="search, browse, cart ... or a scene that the model learned (default: customer_service, or the one "
+            "scene that it learned)."
+        ),
+    ] = None,
     top_k: Annotated[int, typer.Option(min=1, help="Intents to list for each text.")] = 5,
 ) -> None:
     """Read texts, one a line, and write one JSON object a line.
@@ -296,8 +301,12 @@ def explain(
     model: Annotated[Path, typer.Option(help="Folder of a model artifact.", exists=True, file_okay=False)],
     text: Annotated[str, typer.Option(help="What the shopper wrote.")],
     scene: Annotated[
-        str, typer.Option(help="search, browse, cart ... or a scene that the model learned.")
-    ] = "customer_service",
+        str | None,
+        typer.Option(
+            help="search, browse, cart ... or a scene that the model learned (default: customer_service, or the one "
+            "scene that it learned)."
+        ),
+    ] = None,
     intent: Annotated[str | None, typer.Option(help="The intent to explain (default: the most probable).")] = None,
     html: Annotated[Path | None, typer.Option(help="Write the highlighted text to this HTML file.")] = None,
     picture: Annotated[Path | None, typer.Option(help="Write the highlighted text to this PNG file.")] = None,

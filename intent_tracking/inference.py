@@ -88,7 +88,7 @@ class IntentPredictor:
 
     @property
     def scenes(self) -> tuple[str, ...]:
-        """Scenes that this model has an adapter for."""
+        """Scenes that this model was trained in."""
         return self._pipeline.scenes
 
     @property

@@ -38,6 +38,11 @@ class Figures:
         """Mean in percent, and the standard deviation over the seeds with their number."""
         return _with_spread([100 * value for value in self.of(data, variant, figure)], 1)
 
+    def against(self, data: str, variant: str, figure: str, target: str) -> str:
+        """`target`, in percent, and whether the mean over seeds misses it."""
+        mean = self.mean(data, variant, figure)
+        return target if mean is None or 100 * mean >= float(target) else f"{target}, **missed**"
+
     def plain(self, data: str, variant: str, figure: str, digits: int) -> str:
         """As `percent`, in the figure's own unit."""
         return _with_spread(self.of(data, variant, figure), digits)

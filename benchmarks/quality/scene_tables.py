@@ -7,6 +7,7 @@ from typing import Final
 from benchmarks.quality.figures import MISSING, Figures, table
 
 _SET: Final = "multidogo-scenes"
+_SHARE_OF_ALL: Final = 0.95
 _ROWS: Final = {
     "together": "all scenes, adapters and consistency",
     "no_consistency": "all scenes, adapters",
@@ -39,8 +40,10 @@ def scenes(found: Figures) -> list[str]:
         "The two differ in what one text of 1,500 costs that gets an intent of another scene: a class of F1 0 in",
         "macro-F1, an error like any other over the intents of the scene's test texts. A model of one scene has no",
         "such intent to give. Both are means over the scenes; cosine is that of the pooled texts, in percent. A few",
-        "hundred texts of each scene and the same number of passes for every row, so the figures are not those of",
-        "the table above.",
+        "hundred texts of each scene and one recipe for every row (12 passes at 2e-4, no smoothing, no lexical head),",
+        "so the figures are not those of the table above. Consistency teaches that words mean the same in scenes",
+        "where nobody labelled them so, which is wanted of a shop's scenes; domains that share few intents, as these,",
+        "pay for it in the first kind of macro-F1.",
         "",
         *_added_scene(found),
     ]
@@ -74,8 +77,8 @@ def _added_scene(found: Figures) -> list[str]:
     )
     rows = [
         ("all", *_percent_or_all(found, "whole"), ""),
-        ("5%, as they come", *_percent_or_all(found, "few"), "95"),
-        ("5%, five of each intent first", *_percent_or_all(found, "of_each"), "95"),
+        ("5%, as they come", *_percent_or_all(found, "few"), _aim(found, "few")),
+        ("5%, five of each intent first", *_percent_or_all(found, "of_each"), _aim(found, "of_each")),
     ]
     intents = found.plain(*added, "few_intents_unseen", 0)
     texts, before, after = (
@@ -87,6 +90,14 @@ def _added_scene(found: Figures) -> list[str]:
         f"macro-F1 as much as any other. The five scenes that were there: {before} before, {after} after.",
         "",
     ]
+
+
+def _aim(found: Figures, labels: str) -> str:
+    """The target, and which of the two shares misses it."""
+    figures = {"accuracy": "accuracy", "macro-F1": "macro_f1_own"}
+    means = {name: found.mean(_SET, "added", f"{labels}_{figure}_share") for name, figure in figures.items()}
+    missed = [name for name, mean in means.items() if mean is not None and mean < _SHARE_OF_ALL]
+    return f"{_SHARE_OF_ALL:.0%}" + (f", **missed** by {' and '.join(missed)}" if missed else "")
 
 
 def _percent_or_all(found: Figures, labels: str) -> tuple[str, str, str, str]:

@@ -29,8 +29,10 @@ if TYPE_CHECKING:
 
 Device = Literal["auto", "cpu", "cuda"]
 
-# Of a label with fewer texts, holding some back for validation costs more than it tells.
+# Where most texts have a label with fewer, holding some back for validation costs more than it tells.
 _ENOUGH_FOR_VALIDATION = 20
+# A label with fewer needs each of them.
+_FEWEST_OF_A_LABEL = 5
 _VALIDATION_SHARE = 0.1
 # More than this tells little more, and would be missed in training.
 _MOST_VALIDATION_TEXTS = 500
@@ -71,14 +73,16 @@ def evaluate_command(
         base_encoder: hub id, local folder or the packaged MiniLM.
         seed: of everything random.
         device: where to train.
-        max_seconds: training time to stay within; None: on a CPU, without a recipe, `default_seconds`.
+        max_seconds: training time to stay within; None: on a CPU, without a recipe, `default_seconds`, and as much
+            again for `unlabelled`.
         recipe: how to train; None: chosen from the data.
         augment: how often each training text is written anew, to be learned beside it.
         edits: names of `EDITS`, by which it is; empty: the defaults.
         model_dir: keep the trained artifact there, in place of one that is there.
         unlabelled: texts, one a line, that the encoder reads before it is fine-tuned, together with those of `train`;
-            with `max_seconds` a third of the time goes there, and of more than `MOST_TEXTS` different ones so many are
-            drawn by hash. With a teacher, which labels them, all of them are trained on.
+            with `max_seconds` half of the time goes there, and of more than `MOST_TEXTS` different ones so many are
+            drawn by hash. With a teacher, which labels them, all of them are trained on, in the scene that most of
+            `train` stands in.
         teacher: artifact to distil into a smaller model; it stands on the teacher's encoder, not on `base_encoder`.
         layers: of the teacher's that the smaller model keeps; None: half of them.
         progress: called during training.
@@ -127,6 +131,8 @@ def evaluate_command(
     read = [*(row.text for row in train_rows), *(lines if teacher is not None else ())]
     if max_seconds is None and recipe is None and choose_device(device).type == "cpu":
         max_seconds = default_seconds(len(train_rows), (1 + augment) * about_tokens(read))
+        if unlabelled is not None and teacher is None:
+            max_seconds *= 2
     # Labelled files carry no times: a fixed one keeps the dataset's fingerprint a function of the files.
     moment = datetime(1970, 1, 1, tzinfo=UTC)
     lost: Counter[str] = Counter()
@@ -140,7 +146,8 @@ def evaluate_command(
         target = model_dir if model_dir is not None else Path(temporary) / "model"
         adapted, left_out = None, 0
         if unlabelled is not None and teacher is not None:
-            tables.append(unlabelled_examples(lines, moment))
+            [(scene, _)] = Counter(row.scene for row in train_rows).most_common(1)
+            tables.append(unlabelled_examples(lines, scene, moment))
         elif unlabelled is not None:
             # Drawn before they are prepared, which takes longer than what there is time to read.
             lines, left_out = drawn_texts(lines, MOST_TEXTS, seed)
@@ -148,13 +155,13 @@ def evaluate_command(
                 tables[0]["text"].to_pylist(),
                 (render_utterance(line, Scene.CUSTOMER_SERVICE).text for line in lines),
             )
-            time_to_read = None if max_seconds is None else max_seconds / 3
+            time_to_read = None if max_seconds is None else max_seconds / 2
             adapted = adapt_encoder(
                 texts, base_encoder, Path(temporary) / "encoder", seed=seed, max_seconds=time_to_read, device=device
             )
             if max_seconds is not None:
-                # To prepare long texts may take more than its third: something is left to learn the labels.
-                max_seconds = max(max_seconds - adapted.adaptation.seconds, max_seconds / 3)
+                # To prepare long texts may take more than its half: something is left to learn the labels.
+                max_seconds = max(max_seconds - adapted.adaptation.seconds, max_seconds / 4)
         trained = train_artifact(
             pa.concat_tables(tables),
             target,
@@ -188,9 +195,6 @@ def evaluate_command(
     if not counted:
         predictions = [replace(prediction, out_of_scope=False) for prediction in predictions]
     training = trained.training
-    # Of each run. Names of labels, which are read too where texts are few, are not counted.
-    steps_of_a_pass = math.ceil((1 + augment) * len(read) / training.recipe.batch_size)
-    passes = training.steps / (training.recipe.runs * steps_of_a_pass)
     history: list[tuple[float, float, float]]
     history = [(entry.epoch + 1, entry.loss, entry.scores.get("score", math.nan)) for entry in training.history]
     # Each run of several is a curve of its own.
@@ -217,7 +221,7 @@ def evaluate_command(
     if OUT_OF_SCOPE_LABEL in content["per_class"]:
         # What the artifact does, whether or not that counts as an answer.
         content["out_of_scope_recall"] = rejection["out_of_scope_recall"]
-        content["in_scope_accuracy"] = figures["in_scope_accuracy"]
+        content["in_scope_accuracy"] = rejection["in_scope_accuracy"]
     if several:
         answered = [prediction.labels for prediction in predictions]
         content["label_sets"] = answer_scores([row.intent for row in test_rows], answered, predictor.labels.intents)
@@ -240,7 +244,7 @@ def evaluate_command(
             "steps": training.steps,
             "best_epoch": training.best_epoch,
             "stopped": training.stopped,
-            "passes": round(passes, 3),
+            "passes": round(training.passes, 3),
             "max_seconds": max_seconds,
             "history": [entry.model_dump() for entry in training.history],
         },
@@ -271,15 +275,17 @@ def _lines(path: Path) -> list[str]:
 
 
 def _as_served(truth: Sequence[str], predictions: Sequence[Prediction]) -> dict[str, float | None]:
-    """Share of the texts that the artifact rejects, and its accuracy and out-of-scope recall if each rejection counts.
+    """Share of the texts that the artifact rejects, and how good it is if each rejection counts.
 
-    The recall is None where no text is labelled `oos`.
+    The out-of-scope recall is None where no text is labelled `oos`, the in-scope accuracy where all are.
     """
     answered = [prediction.label for prediction in predictions]
     foreign = [answer for intent, answer in zip(truth, answered, strict=True) if intent == OUT_OF_SCOPE_LABEL]
+    inside = [intent == answer for intent, answer in zip(truth, answered, strict=True) if intent != OUT_OF_SCOPE_LABEL]
     return {
         "rejected": sum(prediction.out_of_scope for prediction in predictions) / len(predictions),
         "accuracy": sum(map(eq, truth, answered)) / len(answered),
+        "in_scope_accuracy": sum(inside) / len(inside) if inside else None,
         "out_of_scope_recall": foreign.count(OUT_OF_SCOPE_LABEL) / len(foreign) if foreign else None,
     }
 
@@ -300,10 +306,11 @@ def _value(figure: Any) -> float:
 
 
 def hold_back(rows: Sequence[LabelledText], seed: int) -> tuple[list[LabelledText], list[LabelledText]]:
-    """Training and validation rows: about a tenth of each label that can spare it, or nothing where most rows cannot.
+    """Training and validation rows: about a tenth of each label, or nothing where most rows have a rare one.
 
-    A text of several labels counts for each of them, and is spared where all of them can. Rows of the same words stand
-    on one side, whatever their labels: what was learned by heart would judge itself.
+    Rare labels give one text of several such labels, drawn evenly: without them the frequent ones alone would choose
+    what all are judged by. A text of several labels counts for each of them. Rows of the same words stand on one side,
+    whatever their labels: what was learned by heart would judge itself.
     """
     from intent_tracking.modeling.multi_label import names_in
     from intent_tracking.modeling.splits import share, words_of
@@ -316,7 +323,7 @@ def hold_back(rows: Sequence[LabelledText], seed: int) -> tuple[list[LabelledTex
         return list(rows), []
     part = min(_VALIDATION_SHARE, _MOST_VALIDATION_TEXTS / len(rows))
     # Rounded as a running sum: of very many labels each wants less than one text, and all together hundreds.
-    enough = sorted(name for name, count in had.items() if count >= _ENOUGH_FOR_VALIDATION)
+    enough = sorted(name for name, count in had.items() if count >= _FEWEST_OF_A_LABEL)
     sums = [0, *(round(total * part) for total in accumulate(had[name] for name in enough))]
     wanted = Counter({name: after - before for name, before, after in zip(enough, sums, sums[1:], strict=False)})
     words = [words_of(row.text) for row in rows]
@@ -340,12 +347,14 @@ def predict_command(
     model: Path,
     texts: Iterable[str],
     *,
-    scene: str = Scene.CUSTOMER_SERVICE,
+    scene: str | None = None,
     device: Device = "auto",
     batch_size: int = 64,
     top_k: int = 5,
 ) -> Iterator[dict[str, Any]]:
-    """Predict `texts` in order, a block at a time, as JSON-ready answers; an unending input is answered as it comes.
+    """Predict `texts` in order, a block of 1,024 at a time, as JSON-ready answers.
+
+    `scene` is that of all of them; None: as `scene_for` has it.
 
     Raises:
         ArtifactError: `model` is not a whole, unchanged artifact.
@@ -355,7 +364,7 @@ def predict_command(
     from intent_tracking.sessions.render import render_utterance
 
     predictor = IntentPredictor.load(model, device)
-    require_scene(scene, predictor.scenes)
+    scene = scene_for(scene, predictor.scenes)
     source = iter(texts)
     while block := list(islice(source, _STREAM)):
         inputs = [render_utterance(text, scene) for text in block]
@@ -365,15 +374,19 @@ def predict_command(
             yield _answer(text, entry, answer, predictor.version)
 
 
-def require_scene(scene: str, learned: Sequence[str]) -> None:
-    """Nothing where `scene` is one of the contract or one that a model has `learned`; a misspelt one would be unknown.
+def scene_for(asked: str | None, learned: Sequence[str]) -> str:
+    """The scene of texts for a model of the `learned` scenes: the one that is `asked` for, else customer service.
+
+    A model of one scene alone is asked in that one. A misspelt scene would be one that nobody knows.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: what is asked for is neither one of the contract nor one that the model learned.
     """
+    scene = asked or (learned[0] if len(learned) == 1 else Scene.CUSTOMER_SERVICE)
     known = list(dict.fromkeys([*map(str, Scene), *learned]))
     if scene not in known:
         raise ValueError(f"no scene is called {scene!r}; there are {', '.join(known)}")
+    return str(scene)
 
 
 def _answer(text: str, entry: ModelInput, answer: Prediction, version: str) -> dict[str, Any]:

@@ -6,7 +6,6 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from intent_tracking.events.contract import Scene
 from intent_tracking.tables import atomic_write_text
 
 if TYPE_CHECKING:
@@ -23,13 +22,15 @@ def explain_command(
     model: Path,
     text: str,
     *,
-    scene: str = Scene.CUSTOMER_SERVICE,
+    scene: str | None = None,
     intent: str | None = None,
     html: Path | None = None,
     picture: Path | None = None,
     device: Device = "auto",
 ) -> dict[str, Any]:
     """Explain the answer to one text; write it as an HTML page and as a PNG where asked for.
+
+    `scene` is that of the text; None: as `scene_for` has it.
 
     Returns:
         JSON-ready; offsets of `words` count in `text` as it was given.
@@ -38,12 +39,12 @@ def explain_command(
         ArtifactError: `model` is not a whole, unchanged artifact.
         ValueError: the model does not know `intent`, or neither it nor the contract knows `scene`.
     """
-    from intent_tracking.evaluation.commands import require_scene
+    from intent_tracking.evaluation.commands import scene_for
     from intent_tracking.inference import IntentPredictor
     from intent_tracking.sessions.render import free_text_with_offsets, render_utterance
 
     predictor = IntentPredictor.load(model, device)
-    require_scene(scene, predictor.scenes)
+    scene = scene_for(scene, predictor.scenes)
     explanation = predictor.explain(render_utterance(text, scene), intent)
     if html is not None:
         atomic_write_text(html, as_html(explanation))
@@ -53,7 +54,7 @@ def explain_command(
     words = [(*back(word.start, word.end), word.weight) for word in explanation.words]
     return {
         "text": text,
-        "scene": str(scene),
+        "scene": scene,
         "intent": explanation.intent,
         "probability": round(explanation.probability, 6),
         "words": [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -186,7 +187,9 @@ def _labelled(row: dict[str, str | None], path: Path, line: int) -> LabelledText
         scene = _scene(scene or Scene.CUSTOMER_SERVICE)
     except ValueError as error:
         raise AnnotationError(f"{where}, column {column}: {error}") from error
-    if language not in ("", "en", "zh"):
+    # A tag such as `zh-CN` or `en_GB` names a country too.
+    spoken = re.split("[-_]", language.lower())[0]
+    if spoken not in ("", "en", "zh"):
         raise AnnotationError(f"{where}, column language: {language!r} is not one of en, zh")
     marked: tuple[Slot, ...] | None = None
     if slots:
@@ -207,7 +210,7 @@ def _labelled(row: dict[str, str | None], path: Path, line: int) -> LabelledText
         text=text,
         intent=intent,
         scene=scene,
-        language="zh" if language == "zh" else "en" if language == "en" else None,
+        language="zh" if spoken == "zh" else "en" if spoken == "en" else None,
         slots=None if marked is None else _within(marked, len(cell) - len(cell.lstrip()), len(text)),
     )
 

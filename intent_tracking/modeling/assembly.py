@@ -62,7 +62,8 @@ def _config(
         features=dataset.info.features,
         dropout=dropout,
         scenes=dataset.info.scenes,
-        adapter_width=adapter_width if dataset.info.scenes else 0,
+        # One scene alone changes nothing about its words.
+        adapter_width=adapter_width if len(dataset.info.scenes) > 1 else 0,
     )
 
 

@@ -67,12 +67,11 @@ class ExampleArrays:
     def __len__(self) -> int:
         return len(self.ids)
 
-    @property
-    def labelled(self) -> int:
-        """Examples whose intent or set of intents is known."""
+    def labelled(self, intents: int) -> int:
+        """Examples of one of the first `intents` classes, after which "none of these" comes, or of a set of them."""
         if self.label_sets.shape[1]:
-            return int((~np.isnan(self.label_sets).any(axis=1)).sum())
-        return int((self.intents != IGNORED).sum())
+            return int((self.label_sets > 0).any(axis=1).sum())
+        return int(((self.intents != IGNORED) & (self.intents < intents)).sum())
 
     @property
     def lengths(self) -> list[int]:

@@ -245,9 +245,8 @@ def prepare_dataset(
 
 
 def scenes_of(found: Iterable[str], known: Sequence[str] = ()) -> tuple[str, ...]:
-    """The scenes that a model is to tell apart: those it knows, then new ones by name; none where there is only one."""
-    scenes = (*known, *sorted(set(found) - set(known)))
-    return scenes if len(scenes) > 1 else ()
+    """The scenes that a model is trained in: those it knows, then new ones by name."""
+    return (*known, *sorted(set(found) - set(known)))
 
 
 def choose_max_tokens(lengths: Sequence[int]) -> int:

@@ -18,7 +18,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-from intent_tracking.events.contract import Scene
 from intent_tracking.modeling.assembly import assemble
 from intent_tracking.modeling.batching import TEACHER_INTENTS, TEACHER_POOLED, ExampleArrays, make_batch
 from intent_tracking.modeling.dataset import TokenizedDataset
@@ -30,16 +29,16 @@ from intent_tracking.sessions.render import render_utterance
 _BATCH = 64
 
 
-def unlabelled_examples(texts: Sequence[str], time: datetime) -> pa.Table:
-    """Rows of `EXAMPLE_SCHEMA` for training that only a teacher labels."""
+def unlabelled_examples(texts: Sequence[str], scene: str, time: datetime) -> pa.Table:
+    """Rows of `EXAMPLE_SCHEMA` for training that only a teacher labels, utterances of one scene."""
     rows = []
     for number, text in enumerate(texts):
-        shown = render_utterance(text, Scene.CUSTOMER_SERVICE)
+        shown = render_utterance(text, scene)
         rows.append(
             {
                 "example_id": f"unlabelled-{number}",
                 "text": shown.text,
-                "scene": str(shown.scene),
+                "scene": scene,
                 "language": shown.language,
                 "weight": 1.0,
                 "kind": "utterance",

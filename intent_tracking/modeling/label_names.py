@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
+from intent_tracking.modeling.prediction import OUT_OF_SCOPE_LABEL
 from intent_tracking.sessions.render import render_utterance
 
 # From here on names add nothing: at 100 texts a label they moved accuracy by less than its noise.
@@ -28,7 +29,8 @@ def name_examples(train: pa.Table, intents: Sequence[str]) -> pa.Table:
     They stand in the scene that most of `train` stands in, teach the intent alone, and are weighted like any text.
     Names that differ by a number alone, `label_1` and `label_2`, say nothing and are left out.
     """
-    labelled = len(train) - train["intent"].null_count
+    # What is none of these says nothing about them, whether or not there is much of it.
+    labelled = sum(intent not in (None, OUT_OF_SCOPE_LABEL) for intent in train["intent"].to_pylist())
     if not intents or labelled >= FEW_TEXTS * len(intents):
         return train.schema.empty_table()
     [(scene, _)] = Counter(train["scene"].to_pylist()).most_common(1)

@@ -89,7 +89,7 @@ def choose_recipe(
         n_labels: intents.
         lengths: tokens of each training example.
         bf16: whether the device multiplies bf16 faster than float32.
-        n_labelled: examples whose intent is known; None: all.
+        n_labelled: examples of these intents; None: all.
         doubtful: for each example, whether only behaviour labels it; empty: none.
         warm_start: training goes on from a champion.
         versions: ways in which each text is among the examples; a pass sees them all.

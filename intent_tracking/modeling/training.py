@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -102,13 +103,18 @@ def fine_tune(
     processes = join(choose_device(device))
     trainer = _Trainer(dataset, work_dir, champion, recipe, seed, processes, max_seconds)
     with torch.random.fork_rng(devices=[processes.device] if processes.device.type == "cuda" else []):
-        stopped = trainer.run(checkpoint_seconds, progress)
+        ends = [trainer.run(checkpoint_seconds, progress)]
         for run in range(1, trainer.recipe.runs):
-            another = _Trainer(dataset, work_dir, champion, trainer.recipe, seed, processes, max_seconds, run=run)
-            another.run(checkpoint_seconds, progress, before=trainer.seconds)
+            spent = trainer.seconds
+            left = None if max_seconds is None else max(max_seconds - spent, 1e-9)
+            another = _Trainer(
+                dataset, work_dir, champion, trainer.recipe, seed, processes, max_seconds, run=run, left=left
+            )
+            ends.append(another.run(checkpoint_seconds, progress, before=spent))
             trainer.take_in(another)
     processes.part()
-    return trainer.result(stopped)
+    # One run that was cut short is not made good by others that were not.
+    return trainer.result("time" if "time" in ends else ends[0])
 
 
 class _Trainer:
@@ -123,6 +129,7 @@ class _Trainer:
         max_seconds: float | None,
         *,
         run: int = 0,
+        left: float | None = None,
     ) -> None:
         device = processes.device
         self._run, self._processes = run, processes
@@ -151,7 +158,7 @@ class _Trainer:
                 len(labels.intents),
                 self._train.lengths,
                 bf16=has_fast_bf16(device),
-                n_labelled=self._train.labelled,
+                n_labelled=self._train.labelled(len(labels.intents)),
                 warm_start=champion is not None and dataset.info.layers is None,
                 versions=dataset.info.versions,
                 max_seconds=max_seconds,
@@ -166,7 +173,9 @@ class _Trainer:
             self._state = found.state
             logger.info("training goes on from step %d", self._state.step)
         self._recipe = self._state.recipe
-        self._max_seconds = None if max_seconds is None else max_seconds / self._recipe.runs
+        # What is left is shared evenly by the runs that are still to come.
+        left = max_seconds if left is None else left
+        self._max_seconds = None if left is None else left / (self._recipe.runs - run)
         self._model = assemble(
             dataset,
             champion=champion,
@@ -197,7 +206,7 @@ class _Trainer:
         processes.start_equal(self._model)
         padded = why_padded(self._model.encoder.config, device, bf16=self._recipe.bf16)
         logger.info("batches are packed" if padded is None else "batches are padded: %s", *([padded] if padded else []))
-        shown_again = self._recipe.consistency_weight and dataset.info.scenes
+        shown_again = self._recipe.consistency_weight and len(dataset.info.scenes) > 1
         weights = class_weights(self._train.intents, labels.intent_classes, self._recipe.class_weight_power)
         self._stepper = Stepper(
             self._model,
@@ -377,6 +386,7 @@ class _Trainer:
             ),
             best_epoch=state.best_epoch,
             steps=sum(of_run.step for of_run in states),
+            passes=statistics.mean(of_run.step for of_run in states) * self._recipe.epochs / self._steps,
             seconds=self.seconds,
             tokens_per_second=sum(of_run.tokens for of_run in states) / max(self.seconds, 1e-9),
             stopped=stopped,

@@ -33,9 +33,10 @@ class TrainingResult:
         model: on the CPU, in evaluation mode, with one plain word table.
         validation: outputs on the validation split at the best pass; None where there is no such split.
         steps: optimiser steps of all passes.
+        passes: over the examples, a mean over runs; a share where the time ended within one.
         seconds: spent training, over all runs of a resumed training, validation included.
         tokens_per_second: trained on per second, padding left out.
-        stopped: why the training ended.
+        stopped: why the training ended; "time" where it ended any of several runs.
     """
 
     model: IntentModel
@@ -44,6 +45,7 @@ class TrainingResult:
     history: tuple[EpochFigures, ...]
     best_epoch: int
     steps: int
+    passes: float
     seconds: float
     tokens_per_second: float
     stopped: Literal["finished", "no improvement", "time"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from intent_tracking.evaluation.commands import require_scene
+from intent_tracking.evaluation.commands import scene_for
 from intent_tracking.evaluation.explanations import as_html, draw, explain_command
 from intent_tracking.modeling.explaining import explain
 from intent_tracking.sessions.render import render_utterance
@@ -52,7 +52,10 @@ def test_a_scene_is_one_of_the_contract_or_of_the_model(model: Path) -> None:
     assert explain_command(model, TEXT, scene="search", device="cpu")["scene"] == "search"
     with pytest.raises(ValueError, match="no scene is called 'serach'; there are search, browse"):
         explain_command(model, TEXT, scene="serach", device="cpu")
-    require_scene("salon", ["salon"])
+    assert scene_for("salon", ["salon", "search"]) == "salon"
+    # A model of one scene is asked there: of another one it has learned nothing.
+    assert scene_for(None, ["salon"]) == "salon"
+    assert scene_for(None, ["salon", "search"]) == scene_for(None, []) == "customer_service"
 
 
 def test_the_page_marks_the_words_that_decide_and_shows_no_markup_of_the_text() -> None:

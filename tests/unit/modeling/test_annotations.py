@@ -21,13 +21,15 @@ def test_optional_columns_are_read_and_others_left_alone(tmp_path: Path) -> None
         tmp_path,
         "id,text,intent,scene,language,slots\n"
         '1,"cancel order 4711",cancel,search,en,"[{""name"":""order_id"",""start"":13,""end"":17}]"\n'
-        "2,退货,return,,,\n",
+        "2,退货,return,,,\n"
+        "3,我要退货,return,,zh-CN,\n",
     )
-    first, second = read_labelled_csv(path)
+    first, second, third = read_labelled_csv(path)
     assert (first.scene, first.language) == ("search", "en")
     assert first.slots is not None
     assert first.text[first.slots[0].start : first.slots[0].end] == "4711"
     assert (second.scene, second.language, second.slots) == ("customer_service", None, None)
+    assert third.language == "zh"
 
 
 def test_byte_order_mark_and_spaces_around_the_text_do_no_harm(tmp_path: Path) -> None:
@@ -67,7 +69,7 @@ def test_blanks_around_a_text_are_no_part_of_its_slots(tmp_path: Path, start: in
             'text,intent,slots\nabc,b,"[{""name"":""x"",""start"":0,""end"":2},{""name"":""y"",""start"":1,""end"":3}]"\n',
             "line 2, column slots: .*'y' at 1:3 overlaps 'x' at 0:2; mark each character once",
         ),
-        ("text,intent,language\na,b,fr\n", "line 2, column language: 'fr'"),
+        ("text,intent,language\na,b,fr-CA\n", "line 2, column language: 'fr-CA'"),
         ("text,intent,slots\na,b,{oops\n", "line 2, column slots"),
         (f"text,intent\na,b\n{'a' * 200_000},b\n", "line 3: not readable as CSV: field larger"),
         ('text,intent,slots\na,b,"[{""name"":""x"",""start"":0,""end"":9}]"\n', "'x' ends at 9, the text at 1"),

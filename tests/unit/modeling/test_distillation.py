@@ -52,7 +52,7 @@ def _few_and_many() -> pa.Table:
     return pa.concat_tables(
         [
             examples_from_labelled(rows[::12], "train", NOON),
-            unlabelled_examples([row.text for row in rows[1::2]], NOON),
+            unlabelled_examples([row.text for row in rows[1::2]], "customer_service", NOON),
         ]
     )
 

@@ -48,6 +48,12 @@ def test_only_where_texts_are_few_and_names_tell_labels_apart() -> None:
     assert name_examples(few, ()).schema == few.schema
 
 
+def test_much_that_is_none_of_the_intents_does_not_make_them_frequent() -> None:
+    few = pa.concat_tables([_rows("card_arrival", "top_up", times=5), _rows("oos", times=2 * FEW_TEXTS)])
+    intents = ("card_arrival", "top_up")
+    assert name_examples(few, intents)["intent"].to_pylist() == [*intents]
+
+
 def test_names_are_trained_on_and_change_nothing_else(tmp_path: Path) -> None:
     examples = tiny_examples()
     dataset = prepare_dataset(examples, str(tiny_encoder(tmp_path)))

@@ -49,8 +49,8 @@ def dataset(encoder: Path) -> TokenizedDataset:
     return prepare_dataset(_rows("search", "salon"), str(encoder))
 
 
-def test_one_scene_is_not_told_apart_and_known_scenes_keep_their_places() -> None:
-    assert scenes_of(["cart", "cart"]) == ()
+def test_known_scenes_keep_their_places() -> None:
+    assert scenes_of(["cart", "cart"]) == ("cart",)
     assert scenes_of(["search", "cart"]) == ("cart", "search")
     assert scenes_of(["cart", "aisle"], ("search", "cart")) == ("search", "cart", "aisle")
 
@@ -63,6 +63,13 @@ def test_a_shops_own_scene_has_a_token_and_a_place(dataset: TokenizedDataset) ->
     examples = ExampleArrays.of(dataset.table, 0, dataset.info.scenes)
     assert set(examples.scenes.tolist()) == {1, 2}
     assert set(ExampleArrays.of(dataset.table, 0).scenes.tolist()) == {0}
+
+
+def test_one_scene_is_known_and_nothing_is_learned_about_it(encoder: Path, tmp_path: Path) -> None:
+    alone = prepare_dataset(_rows("salon"), str(encoder))
+    model = fine_tune(alone, work_dir=tmp_path, recipe=RECIPE.model_copy(update={"epochs": 1}), device="cpu").model
+    assert model.config.scenes == ("salon",)
+    assert model.adapters is None
 
 
 def test_a_scene_is_named_in_plain_letters() -> None:

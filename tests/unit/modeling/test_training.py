@@ -220,6 +220,17 @@ def test_time_budget_ends_the_training_with_a_usable_model(dataset: TokenizedDat
     assert result.validation is not None
 
 
+def test_runs_that_are_cut_short_are_told_of_and_share_the_time(dataset: TokenizedDataset, tmp_path: Path) -> None:
+    recipe = RECIPE.model_copy(update={"epochs": 2, "runs": 2})
+    whole = fine_tune(dataset, work_dir=tmp_path / "whole", recipe=recipe, device="cpu", max_seconds=600)
+    assert (whole.stopped, whole.passes) == ("finished", 2.0)
+    endless = RECIPE.model_copy(update={"epochs": 10_000, "patience": 10_000, "runs": 2})
+    cut = fine_tune(dataset, work_dir=tmp_path / "cut", recipe=endless, device="cpu", max_seconds=1.0)
+    assert cut.stopped == "time"
+    steps_of_a_pass = -(-len(dataset.split("train")) // recipe.batch_size)
+    assert cut.passes == pytest.approx(cut.steps / (2 * steps_of_a_pass))
+
+
 def test_a_run_behind_its_time_comes_down_before_it_ends(dataset: TokenizedDataset, tmp_path: Path) -> None:
     recipe = RECIPE.model_copy(update={"epochs": 10_000, "patience": 10_000, "warmup_share": 0.0001})
     seen: list[Progress] = []
