@@ -118,8 +118,8 @@ def kill(service: RunningService, what: str) -> None:
     # The parent first, so that it starts nothing anew.
     for process in (parent, *children) if what == "service" else (parent,):
         process.kill()
-    service.process.wait(30)
-    _, orphans = psutil.wait_procs(children, timeout=30)
+    service.process.wait(60)
+    _, orphans = psutil.wait_procs(children, timeout=120)
     for orphan in orphans:
         orphan.kill()
     assert not orphans, f"processes outlived their parent:\n{service.log.read_text()[-4000:]}"

@@ -165,8 +165,8 @@ def evaluate(
         float | None,
         typer.Option(
             min=1,
-            help="Training time to stay within (default on a CPU: 8 minutes, more for over 10,000 texts or long ones, and "
-            "as much again for --unlabelled).",
+            help="Training time to stay within (default on a CPU: 8 minutes, more for over 10,000 texts or long "
+            "ones, and as much again for --unlabelled).",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,

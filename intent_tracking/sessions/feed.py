@@ -15,6 +15,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+from intent_tracking.sessions.sqlite_tables import write_ahead
+
 MAX_MOMENTS: Final = 2_000
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -174,7 +176,7 @@ def _connected(path: Path) -> sqlite3.Connection:
     except sqlite3.Error as error:
         raise sqlite3.OperationalError(f"{path}: {error}") from error
     try:
-        connection.execute("PRAGMA journal_mode = WAL")
+        write_ahead(connection, 5.0)
         connection.execute("PRAGMA synchronous = NORMAL")
         # Erased words must be gone from the file, not only from the table.
         connection.execute("PRAGMA secure_delete = ON")

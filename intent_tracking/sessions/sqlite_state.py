@@ -19,7 +19,7 @@ from typing import Any, Final
 import orjson
 
 from intent_tracking.events.contract import Event, shopper_id, visitor_id
-from intent_tracking.sessions.sqlite_tables import make_tables
+from intent_tracking.sessions.sqlite_tables import make_tables, write_ahead
 from intent_tracking.sessions.state import (
     GAP,
     MAX_EVENTS_KEPT,
@@ -87,7 +87,7 @@ class SqliteSessionStore:
         self._lock = threading.Lock()
         with self._reported():
             self._connection = sqlite3.connect(path, timeout=30.0, isolation_level=None, check_same_thread=False)
-            self._connection.execute("PRAGMA journal_mode = WAL")
+            write_ahead(self._connection, 30.0)
             self._connection.execute("PRAGMA synchronous = NORMAL")
             # Erased text must be gone from the file, not only from the tables.
             self._connection.execute("PRAGMA secure_delete = ON")

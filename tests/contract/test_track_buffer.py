@@ -90,7 +90,7 @@ def test_flush_and_answers(service: Harness, visitor: Visitor) -> None:
     answers: list[TrackAnswer] = []
     buffer = service.buffer(seconds=60, on_answer=answers.append)
     buffer.add(visitor.message(1))
-    buffer.flush()
+    buffer.flush(60)
     assert buffer.pending == 0
     buffer.close()
     assert [answer.accepted for answer in answers] == [1]
@@ -107,7 +107,7 @@ def test_an_outage_loses_nothing_doubles_nothing_and_keeps_the_order(
     service.app.lost = 1
     for number in range(1200):
         buffer.add(visitor.message(number))
-    buffer.flush(20)
+    buffer.flush(120)
     assert visitor.numbers() == list(range(1200))
     buffer.close()
 
@@ -127,7 +127,7 @@ def test_events_outlive_their_buffer(service: Harness, visitor: Visitor, tmp_pat
     second = service.buffer(tmp_path / "outbox")
     assert second.pending == 5
     service.app.instead = []
-    second.flush()
+    second.flush(60)
     assert visitor.numbers() == list(range(5))
     second.close()
 
@@ -149,7 +149,7 @@ def test_a_rejected_event_is_reported_once_and_holds_nothing_up(
     buffer = service.buffer(tmp_path / "outbox", on_rejected=rejected.append)
     for event in (visitor.message(1), {"event_id": "bad", "event_name": "nonsense"}, visitor.message(2)):
         buffer.add(event)
-    buffer.flush()
+    buffer.flush(60)
     buffer.close()
     assert [each.event["event_id"] for each in rejected] == ["bad"]
     assert "event_name" in rejected[0].reason
@@ -167,7 +167,7 @@ def test_an_event_that_spoils_its_whole_call_is_found_and_reported(service: Harn
         deep = [deep]
     for event in (visitor.message(1), visitor.message(2), visitor.message(3) | {"params": deep}, visitor.message(4)):
         buffer.add(event)
-    buffer.flush()
+    buffer.flush(60)
     buffer.close()
     assert [each.event["event_id"] for each in rejected] == [visitor.event_id(3)]
     assert "invalid_json" in rejected[0].reason
@@ -189,7 +189,7 @@ def test_a_damaged_line_on_disk_is_reported_and_holds_nothing_up(
     service.app.instead = []
     rejected: list[RejectedEvent] = []
     second = service.buffer(outbox, on_rejected=rejected.append)
-    second.flush()
+    second.flush(60)
     second.close()
     assert visitor.numbers() == [0, 2]
     with pytest.raises(json.JSONDecodeError):
@@ -205,7 +205,7 @@ def test_a_full_buffer_says_so_and_takes_events_again_when_there_is_room(
         for number in range(10):
             buffer.add(visitor.message(number))
     assert 0 < buffer.pending < 10
-    buffer.flush()
+    buffer.flush(60)
     buffer.add(visitor.message(11))
     buffer.close()
 
@@ -225,7 +225,7 @@ def test_a_callback_that_fails_does_not_end_the_delivery(service: Harness, visit
     buffer.add(visitor.message(1))
     until(lambda: buffer.pending == 0)
     buffer.add(visitor.message(2))
-    buffer.flush()
+    buffer.flush(60)
     buffer.close()
     assert visitor.numbers() == [1, 2]
     assert "a callback of the track buffer failed" in caplog.text
@@ -249,7 +249,7 @@ def test_nothing_that_a_call_ends_in_ends_the_delivery(
     buffer.add(visitor.message(1))
     until(lambda: len(service.app.requests) > 0)
     buffer.add(visitor.message(2))
-    buffer.flush()
+    buffer.flush(60)
     buffer.close()
     assert visitor.numbers() == [1, 2]
 

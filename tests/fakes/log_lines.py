@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from bentos.intent_service.logs import LogFormat, LogLevel, configure_logging
+from bentos.intent_service.logs import OURS, LogFormat, LogLevel, configure_logging
 
 
 class LogLines:
@@ -34,6 +34,8 @@ class LogLines:
 @contextmanager
 def logging_configured(log_format: LogFormat = "json", level: LogLevel = "info") -> Iterator[LogLines]:
     """Log as the service does, and give the test's own logging back on leaving."""
+    for name in OURS:
+        logging.getLogger(name)  # else those made below would keep their level
     loggers = [each for each in logging.root.manager.loggerDict.values() if isinstance(each, logging.Logger)]
     before = [(each, each.level, list(each.handlers), each.propagate) for each in (logging.root, *loggers)]
     lines, stdout = LogLines(), sys.stdout

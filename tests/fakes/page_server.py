@@ -43,7 +43,14 @@ def page_server(home: Path, port: int | None = None, keys: str = "") -> Iterator
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.fakes.page_server", str(port)],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "INTENT_HOME": str(home), "INTENT_API_KEYS": keys},
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "INTENT_HOME": str(home),
+            "INTENT_API_KEYS": keys,
+            # A busy machine answers late: what is shed then is an error on the page's console.
+            "INTENT_MAX_WAIT_SECONDS": "60",
+        },
     )
     server = PageServer(f"http://127.0.0.1:{port}", process)
     try:

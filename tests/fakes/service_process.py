@@ -125,8 +125,8 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def wait_until_it_answers(url: str, process: subprocess.Popen[bytes], log: Path | None = None) -> None:
-    """Wait until `url` of the server that `process` is answers 200, two minutes at most."""
-    deadline = time.monotonic() + 120
+    """Wait until `url` of the server that `process` is answers 200, four minutes at most."""
+    deadline = time.monotonic() + 240
     while not _answers(url):
         said = "" if log is None else f":\n{log.read_text()}"
         assert process.poll() is None, f"the server ended{said}"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 
 import pyarrow as pa
@@ -34,13 +35,24 @@ def together_dataset(encoder: str) -> TokenizedDataset:
     return prepare_dataset(pa.concat_tables(tables), encoder)
 
 
-def main(encoder: str, work: str, result: str, epochs: str) -> None:
-    """Train without dropout, with a checkpoint after every step; write weights and figures to the folder `result`."""
+def main(encoder: str, work: str, result: str, epochs: str, pause: str = "0") -> None:
+    """Train without dropout, with a checkpoint after every step; write weights and figures to the folder `result`.
+
+    `pause` is seconds each time that progress is told: whoever kills the run is not too late, however busy the machine.
+    """
     torch.set_num_threads(1)
     recipe = Recipe(epochs=int(epochs), batch_size=8, learning_rate=1e-3, patience=100, dropout=0.0, adapter_width=4)
     dataset = together_dataset(encoder)
     try:
-        trained = fine_tune(dataset, work_dir=Path(work), recipe=recipe, seed=7, device="cpu", checkpoint_seconds=0.0)
+        trained = fine_tune(
+            dataset,
+            work_dir=Path(work),
+            recipe=recipe,
+            seed=7,
+            device="cpu",
+            checkpoint_seconds=0.0,
+            progress=lambda _: time.sleep(float(pause)),
+        )
     except WorkerFinished as finished:
         sys.stdout.write(f"{finished}\n")
         return

@@ -13,6 +13,7 @@ import uvicorn
 
 from bentos.intent_service.app import create_app
 from bentos.intent_service.runtime import Runtime
+from intent_tracking.client import AsyncTrackBuffer, TrackBuffer
 from intent_tracking.release import publish
 from intent_tracking.settings import Settings
 from tests.fakes.predictors import FakePredictor, fake_artifact
@@ -54,6 +55,9 @@ def address(home: Path) -> Iterator[str]:
 def test_the_examples_run(
     address: str, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    # The examples give a buffer the five seconds that are its default; a busy machine takes longer.
+    monkeypatch.setattr(TrackBuffer.close, "__defaults__", (60.0,))
+    monkeypatch.setattr(AsyncTrackBuffer.flush, "__defaults__", (60.0,))
     monkeypatch.chdir(home)  # one of them keeps its outbox in the working directory
     assert len(EXAMPLES) == 3
     for number, example in enumerate(EXAMPLES):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -13,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.bench_kill import kill
 from intent_tracking.client import IntentClient, TrackBuffer
 from intent_tracking.client.events import MAX_EVENTS
 from intent_tracking.events.segment_log import read_log
-from tests.fakes.service_process import ROOT, RunningService, free_port, running_service
+from tests.fakes.service_process import ROOT, free_port, running_service
 
 pytestmark = pytest.mark.integration
 
@@ -30,11 +30,6 @@ def wait_for(is_true: Callable[[], bool], seconds: float = 240) -> None:
     while not is_true():
         assert time.monotonic() < deadline, "it did not come about"
         time.sleep(0.02)
-
-
-def kill(service: RunningService) -> None:
-    os.killpg(service.process.pid, signal.SIGKILL)
-    service.process.wait()
 
 
 def start_shop(address: str, outbox: Path, printed: Path) -> subprocess.Popen[bytes]:
@@ -58,7 +53,7 @@ def test_kills_of_the_shop_and_of_the_service_lose_nothing_and_double_nothing(tm
     with running_service(home, port=port) as service, start_shop(service.address, outbox, printed) as shop:
         try:
             wait_for(lambda: len(event_ids(home)) > 200)
-            kill(service)
+            kill(service, "service")
             so_far = len(taken_in(printed))
             wait_for(lambda: len(taken_in(printed)) > so_far + 200)  # the shop goes on while the service is away
         finally:

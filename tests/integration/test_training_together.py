@@ -101,7 +101,7 @@ def test_evaluate_by_two_processes_writes_one_report(encoder: Path, tmp_path: Pa
 
 def test_one_process_goes_on_from_where_two_were_killed(encoder: Path, tmp_path: Path) -> None:
     work = tmp_path / "work"
-    command = [*_TWO, "-m", "tests.fakes.train_together", str(encoder), str(work), str(tmp_path / "none"), "10"]
+    command = [*_TWO, "-m", "tests.fakes.train_together", str(encoder), str(work), str(tmp_path / "none"), "10", "0.5"]
     with subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, stderr=subprocess.DEVNULL) as killed:
         try:
             end = time.monotonic() + 240

@@ -23,7 +23,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def writer(address: str, model: Path) -> AnswerWriter:
-    return AnswerWriter(address, str(model), None, seconds=60)
+    return AnswerWriter(address, str(model), None, seconds=240)
 
 
 def test_a_model_that_cites_its_passage_words_the_answer(address: str, tmp_path: Path) -> None:

@@ -158,7 +158,7 @@ def test_a_kill_at_any_step_of_replacing_a_folder_leaves_the_old_or_the_new_one(
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-        timeout=60,
+        timeout=240,
         check=False,
     )
     assert done.returncode == 0, done.stderr

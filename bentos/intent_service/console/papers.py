@@ -55,14 +55,15 @@ class Papers:
     def __init__(self, settings: Settings) -> None:
         self._audiences = settings.tables / AUDIENCES
         self._reports = settings.applications / "insights"
-        self._seen: tuple[tuple[str, int], AudienceState | None] | None = None
+        self._seen: tuple[tuple[str, int, int], AudienceState | None] | None = None
 
     def audiences(self) -> AudienceState | None:
         """The newest day; None where there is none, or where it cannot be read: then the log says why, once."""
         path = newest_day(self._audiences, f"day=*/{PART}")
         if path is None:
             return None
-        mark = (str(path), path.stat().st_mtime_ns)
+        found = path.stat()
+        mark = (str(path), found.st_mtime_ns, found.st_size)
         if self._seen is None or self._seen[0] != mark:
             try:
                 state = _sizes(path)

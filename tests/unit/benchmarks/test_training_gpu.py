@@ -62,4 +62,5 @@ def test_it_runs_through() -> None:
     ]
     for line in lines[3:]:
         assert float(line.split(" | ")[1]) > 0
-        assert float(line.split(" | ")[3].removesuffix("%")) > 0
+        # One decimal: of two steps that a busy machine held up, it may be nought.
+        assert float(line.split(" | ")[3].removesuffix("%")) >= 0

@@ -60,7 +60,7 @@ def test_a_release_that_the_service_refuses_is_taken_back(settings):
     deploy(settings, NOBODY, "v1", "first", 1)
     refusal = 200, {"number": 1, "model_version": "v1", "refused": "release 2: golden request 1"}
     with release_server(lambda: refusal) as address, pytest.raises(ReleaseRefusedError):
-        deploy(settings, IntentService(address), "v2", "retrained", 10)
+        deploy(settings, IntentService(address), "v2", "retrained", 60)
     assert live(settings) == "v1"
 
 
@@ -68,21 +68,23 @@ def test_a_first_release_that_the_service_refuses_leaves_nothing_published(setti
     # A service without a model has no release to name; it says which one it refused.
     refusal = 503, {"error": {"code": "no_model", "message": "release 1 was refused"}}, {REFUSED_HEADER: "1"}
     with release_server(lambda: refusal) as address, pytest.raises(ReleaseRefusedError, match="release 1"):
-        deploy(settings, IntentService(address), "v1", "first", 10)
+        deploy(settings, IntentService(address), "v1", "first", 60)
     assert read_release(settings.release_file) is None
 
 
 def test_a_refusal_does_not_take_back_what_was_published_meanwhile(settings):
     deploy(settings, NOBODY, "v1", "first", 1)
+    # Made before the service is asked: a call that takes long counts as nobody there.
+    tiny_artifact(settings.models / "v3", "v3", seed=3)
+    by_hand = Component.of(settings.models / "v3")
 
     def refuse_after_another_publishes():
         if read_release(settings.release_file).number == 2:
-            tiny_artifact(settings.models / "v3", "v3", seed=3)
-            publish(settings.release_file, {"intent_model": Component.of(settings.models / "v3")}, "by hand")
+            publish(settings.release_file, {"intent_model": by_hand}, "by hand")
         return 200, {"number": 1, "model_version": "v1", "refused": "release 2: golden request 1"}
 
     with release_server(refuse_after_another_publishes) as address, pytest.raises(ReleaseRefusedError):
-        deploy(settings, IntentService(address), "v2", "retrained", 10)
+        deploy(settings, IntentService(address), "v2", "retrained", 60)
     assert live(settings) == "v3"
 
 
@@ -99,7 +101,7 @@ def test_a_service_that_switches_is_reported(settings):
         [(503, {})], itertools.repeat((200, {"number": 1, "model_version": "v1", "refused": None}))
     )
     with release_server(lambda: next(answers)) as address:
-        _, served = deploy(settings, IntentService(address), "v1", "first", 10)
+        _, served = deploy(settings, IntentService(address), "v1", "first", 60)
     assert served.model_version == "v1"
 
 
@@ -123,13 +125,13 @@ def test_a_deployment_that_is_rolled_back_before_it_is_seen_counts_where_what_it
     with release_server(answer) as address:
         service = IntentService(address)
         if is_served:
-            _, served = deploy(settings, service, "v2", "retrained", 10)
+            _, served = deploy(settings, service, "v2", "retrained", 60)
             assert served.number == 4
         else:
             with pytest.raises(
                 ReleaseSupersededError, match=r"release 4 \(rollback of intent_model to release 2: by hand"
             ):
-                deploy(settings, service, "v2", "retrained", 10)
+                deploy(settings, service, "v2", "retrained", 60)
     assert live(settings) == ("v2" if is_served else "v1")
 
 

@@ -21,14 +21,14 @@ def test_where_nothing_listens_there_is_nothing_to_wait_for():
 def test_it_waits_until_the_service_has_switched():
     answers = itertools.chain([release(1), release(1)], itertools.repeat(release(2)))
     with release_server(lambda: next(answers)) as address:
-        served = IntentService(address).wait_for(2, timeout_seconds=10)
+        served = IntentService(address).wait_for(2, timeout_seconds=60)
     assert (served.number, served.model_version) == (2, "v2")
 
 
 def test_a_service_without_a_model_is_waited_for():
     answers = itertools.chain([(503, {"error": {}})], itertools.repeat(release(1)))
     with release_server(lambda: next(answers)) as address:
-        assert IntentService(address).wait_for(1, timeout_seconds=10).number == 1
+        assert IntentService(address).wait_for(1, timeout_seconds=60).number == 1
 
 
 def test_a_service_that_does_not_switch_in_time_fails_with_the_way_back():
@@ -51,7 +51,7 @@ def test_a_refused_release_is_told_at_once():
 def test_an_older_refusal_is_not_taken_for_this_release():
     answers = itertools.chain([release(1, refused="release 2: damaged")], itertools.repeat(release(3)))
     with release_server(lambda: next(answers)) as address:
-        assert IntentService(address).wait_for(3, timeout_seconds=10).number == 3
+        assert IntentService(address).wait_for(3, timeout_seconds=60).number == 3
 
 
 @pytest.mark.parametrize("answer", [(200, b"<html>"), (200, {"hello": 1}), (404, {}), (401, {})])

@@ -141,7 +141,7 @@ def test_a_writer_that_was_killed_is_abandoned_at_once_and_leaves_no_lock(tmp_pa
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
     mark = done.stdout.strip()

@@ -142,7 +142,7 @@ def test_a_revoked_key_s_stream_ends_and_says_why(runtime: Runtime, home: Path) 
             "type": "http", "method": "GET", "path": "/console/stream", "query_string": b"", "client": ("192.0.2.7", 1),
             "headers": [(b"authorization", f"Bearer {plain}".encode())],
         }  # fmt: skip
-        await asyncio.wait_for(app(scope, receive, send), 15)
+        await asyncio.wait_for(app(scope, receive, send), 60)
 
     asyncio.run(watch())
     events = said(b"".join(parts))

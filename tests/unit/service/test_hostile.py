@@ -79,6 +79,6 @@ def test_every_operation_answers_as_its_document_says(address: str, operation: O
     @settings(QUICK, max_examples=20)
     @given(case=SCHEMA[operation.path][operation.method.upper()].as_strategy(generation_mode=mode))
     def holds(case: schemathesis.Case) -> None:
-        case.call_and_validate(base_url=address, checks=CHECKS)
+        case.call_and_validate(base_url=address, checks=CHECKS, timeout=60)
 
     holds()

@@ -44,20 +44,20 @@ def test_the_buckets_are_bounded() -> None:
 
 
 def test_a_key_over_its_rate_is_told_when_to_come_back(shared_runtime: Runtime, tmp_path: Path) -> None:
-    settings = Settings(home=tmp_path, requests_per_second=0.2)
+    settings = Settings(home=tmp_path, requests_per_second=0.01)
     now = datetime.now(UTC)
     first, second = (create_key(settings.key_file, [Scope.READ], name, now=now)[0] for name in ("first", "second"))
     client = client_of(shared_runtime, settings=settings)
-    answers = [client.get("/v1/release", headers={"authorization": f"Bearer {first}"}) for _ in range(3)]
-    assert [answer.status_code for answer in answers] == [200, 200, 429]
-    error(answers[2], 429, "too_many_requests")
-    assert 1 <= int(answers[2].headers["retry-after"]) <= 5
+    answers = [client.get("/v1/release", headers={"authorization": f"Bearer {first}"}) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 429]
+    error(answers[1], 429, "too_many_requests")
+    assert 1 <= int(answers[1].headers["retry-after"]) <= 100
     assert client.get("/v1/release", headers={"authorization": f"Bearer {second}"}).status_code == 200
     assert client.get("/livez").status_code == 200
 
 
 def test_the_callers_of_a_public_key_are_limited_one_by_one(shared_runtime: Runtime, tmp_path: Path) -> None:
-    settings = Settings(home=tmp_path, requests_per_second=0.1, public_requests_per_second=0.2)
+    settings = Settings(home=tmp_path, requests_per_second=0.01, public_requests_per_second=0.01)
     plain, _ = create_key(settings.key_file, [Scope.TRACK], "pages", now=datetime.now(UTC), public=True)
 
     # One app, which callers of several addresses reach.
@@ -68,7 +68,7 @@ def test_the_callers_of_a_public_key_are_limited_one_by_one(shared_runtime: Runt
         headers = {"authorization": f"Bearer {plain}"}
         return [client.post("/v1/track", json={"events": [{}]}, headers=headers).status_code for _ in range(calls)]
 
-    assert statuses("192.0.2.1", 3) == [200, 200, 429]
-    assert statuses("192.0.2.2", 3) == [200, 200, 429]
-    assert statuses("2001:db8::1", 2) == [200, 200]
+    assert statuses("192.0.2.1", 2) == [200, 429]
+    assert statuses("192.0.2.2", 2) == [200, 429]
+    assert statuses("2001:db8::1", 1) == [200]
     assert statuses("2001:db8::2", 1) == [429]

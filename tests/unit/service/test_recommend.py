@@ -115,7 +115,8 @@ def test_other_requests_are_answered_while_the_rules_are_read(shared_runtime: Ru
             await asyncio.sleep(0.01)
         pytest.fail("the event loop stood still")
 
-    late = threading.Timer(5, rules.write_text, ["default_strategy: none\n"])
+    late = threading.Timer(60, rules.write_text, ["default_strategy: none\n"])
+    late.daemon = True  # it may begin just before it is cancelled, and then nobody reads what it writes
     late.start()
     try:
         assert asyncio.run(ask()).strategy == "none"

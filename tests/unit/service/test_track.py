@@ -24,6 +24,11 @@ from tests.fakes.service_client import NOW, client_of, error, logged, message
 pytestmark = pytest.mark.unit
 
 
+def patient(runtime: Runtime, home: Path) -> TestClient:
+    """A caller whom nothing is shed for: on a busy machine calls that are sent at once come seconds apart."""
+    return client_of(runtime, settings=Settings(home=home, max_wait_seconds=120, request_seconds=120))
+
+
 def test_track_answers_the_sessions_of_the_events_and_has_them_on_disk(client: TestClient, home: Path) -> None:
     answer = client.post("/v1/track", json={"events": [message(1), message(2, shopper="v2")]})
     assert answer.status_code == 200, answer.text
@@ -47,8 +52,9 @@ def test_track_answers_the_sessions_of_the_events_and_has_them_on_disk(client: T
     assert [event["event_id"] for event in logged(home)] == ["e1", "e2"]
 
 
-def test_while_storage_hangs_figures_and_texts_are_answered(client: TestClient, runtime: Runtime) -> None:
+def test_while_storage_hangs_figures_and_texts_are_answered(runtime: Runtime, home: Path) -> None:
     # Cause: all of them shared the threads that wait for the disk, so with a broker that was away nobody saw a figure.
+    client = patient(runtime, home)
     with ThreadPoolExecutor(INTAKE_THREADS + 4) as callers:
         with runtime._tracker._alone_with(["e1"]):
             hanging = [
@@ -94,7 +100,8 @@ def test_an_online_store_that_cannot_be_read_costs_the_features_and_not_the_answ
     assert 'intent_feature_defaults_total{why="unreadable"}' in client.get("/metrics").text
 
 
-def test_repeats_sent_at_the_same_time_are_logged_once(client: TestClient, home: Path) -> None:
+def test_repeats_sent_at_the_same_time_are_logged_once(runtime: Runtime, home: Path) -> None:
+    client = patient(runtime, home)
     answers: list[dict[str, Any]] = []
 
     def send() -> None:

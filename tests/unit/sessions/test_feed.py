@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -70,9 +71,22 @@ def test_workers_share_one_tape(tmp_path: Path, feed: SessionFeed) -> None:
         "feed.append([Moment(datetime.now(UTC), 'bob', b'from another process')]); feed.close()"
     )
     feed.append(moments("a"))
-    subprocess.run([sys.executable, "-c", program, str(tmp_path / "feed.sqlite")], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", program, str(tmp_path / "feed.sqlite")], check=True, timeout=240)
     feed.append(moments("b"))
     assert [body for _, body in feed.read(0, 10).moments] == [b"a", b"from another process", b"b"]
+
+
+def test_a_new_file_that_another_process_is_about_to_make_is_waited_for(tmp_path: Path) -> None:
+    """Of two workers that started on a new home one ended: SQLite does not wait while it holds a lock already."""
+    path = tmp_path / "feed.sqlite"
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    threading.Timer(0.3, other.execute, ["COMMIT"]).start()
+    feed = SessionFeed(path)
+    feed.append(moments("a"))
+    assert [body for _, body in feed.read(0, 10).moments] == [b"a"]
+    feed.close()
+    other.close()
 
 
 def test_an_erased_shopper_is_gone_from_the_file_and_numbers_go_on(tmp_path: Path, feed: SessionFeed) -> None:
