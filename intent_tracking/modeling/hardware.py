@@ -71,9 +71,9 @@ def _product_seconds(dtype: torch.dtype) -> float:
 
 
 def expected_tokens_per_second(device: torch.device, layers: int = _MINILM[0], hidden: int = _MINILM[1]) -> float:
-    """Tokens that a training takes per second, for planning: the products as measured here, the rest as it was seen.
+    """Tokens that a training takes per second at best: the products as measured here, the rest as it was seen.
 
-    A machine at rest takes so many; one that does other work takes fewer, which is not foreseen.
+    For planning, which a clock corrects: a machine at rest may take half as many, one that does other work fewer still.
 
     Args:
         device: where it trains.
