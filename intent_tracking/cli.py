@@ -143,6 +143,7 @@ def evaluate(
         typer.Option(
             help="Texts, one a line, that the encoder reads first, unlabelled: 20,000 at most, drawn by hash.",
             exists=True,
+            dir_okay=False,
         ),
     ] = None,
     teacher: Annotated[
@@ -224,6 +225,8 @@ def evaluate(
         )
     for label, count in found["unknown_labels"].items():
         typer.secho(f"{test}: {label!r} of {count} texts is no label that training knows", err=True, fg="yellow")
+    for scene, count in found["unknown_scenes"].items():
+        typer.secho(f"{test}: {scene!r} of {count} texts is no scene that training knows", err=True, fg="yellow")
     training, planned = found["training"], found["recipe"]["epochs"]
     if (short := cut_short(training)) is not None:
         typer.secho(f"evaluate: {short}", err=True, fg="yellow")
@@ -249,7 +252,7 @@ def _texts(lines: Iterable[bytes], not_utf8: list[int]) -> Iterator[str]:
     blank = 0
     for number, line in enumerate(lines, start=1):
         try:
-            text = line.decode("utf-8").strip()
+            text = line.decode("utf-8").removeprefix("\ufeff").strip()
         except UnicodeDecodeError:
             typer.echo(f"predict: line {number} is not UTF-8 and has no answer", err=True)
             not_utf8.append(number)
@@ -265,7 +268,9 @@ def _texts(lines: Iterable[bytes], not_utf8: list[int]) -> Iterator[str]:
 @app.command("predict")
 def predict(
     model: Annotated[Path, typer.Option(help="Folder of a model artifact.", exists=True, file_okay=False)],
-    file: Annotated[Path | None, typer.Option(help="Texts, one a line (default: standard input).", exists=True)] = None,
+    file: Annotated[
+        Path | None, typer.Option(help="Texts, one a line (default: standard input).", exists=True, dir_okay=False)
+    ] = None,
     scene: Annotated[
         str | None,
         typer.Option(
@@ -308,8 +313,10 @@ def explain(
         ),
     ] = None,
     intent: Annotated[str | None, typer.Option(help="The intent to explain (default: the most probable).")] = None,
-    html: Annotated[Path | None, typer.Option(help="Write the highlighted text to this HTML file.")] = None,
-    picture: Annotated[Path | None, typer.Option(help="Write the highlighted text to this PNG file.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write the marked text to this HTML file.", dir_okay=False)] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="Write the marked text to this PNG file.", dir_okay=False)
+    ] = None,
 ) -> None:
     """Say which words of a text speak for its intent, and which against it, as one JSON object."""
     import orjson

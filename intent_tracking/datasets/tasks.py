@@ -56,7 +56,15 @@ def task(name: str) -> Task:
 
 
 def export(rows: UtteranceSet, folder: Path) -> dict[Path, int]:
-    """Write `train.csv`, `dev.csv` and `test.csv` (a split without rows is not written); returns rows by path."""
+    """Write `train.csv`, `dev.csv` and `test.csv` (a split without rows is not written); returns rows by path.
+
+    Raises:
+        DatasetError: the folder has a file of a split that these rows lack: it would pass for one of theirs.
+    """
+    for split in SPLITS:
+        other = folder / f"{split}.csv"
+        if other.exists() and not rows.split(split):
+            raise DatasetError(f"{other}: is of other data, which has no such split here; give a folder of its own")
     written: dict[Path, int] = {}
     for split in SPLITS:
         found = rows.split(split)

@@ -10,14 +10,16 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import accumulate, chain, islice
+from itertools import chain, islice
 from operator import eq
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from intent_tracking.evaluation.held_back import hold_back
 from intent_tracking.evaluation.training_time import about_tokens, default_seconds
 from intent_tracking.events.contract import Scene
-from intent_tracking.modeling.annotations import LabelledText, read_labelled_csv
+from intent_tracking.modeling.annotations import AnnotationError, LabelledText, read_labelled_csv
+from intent_tracking.modeling.labels import LabelSet
 from intent_tracking.modeling.prediction import OUT_OF_SCOPE_LABEL
 from intent_tracking.settings import PACKAGED_ENCODER
 from intent_tracking.tables import atomic_write_text, require_writable, where_not_utf8
@@ -29,13 +31,6 @@ if TYPE_CHECKING:
 
 Device = Literal["auto", "cpu", "cuda"]
 
-# Where most texts have a label with fewer, holding some back for validation costs more than it tells.
-_ENOUGH_FOR_VALIDATION = 20
-# A label with fewer needs each of them.
-_FEWEST_OF_A_LABEL = 5
-_VALIDATION_SHARE = 0.1
-# More than this tells little more, and would be missed in training.
-_MOST_VALIDATION_TEXTS = 500
 _STREAM = 1024
 
 
@@ -96,7 +91,8 @@ def evaluate_command(
         EncoderError: the base encoder cannot be had.
         FileExistsError: `model_dir` holds anything else than an intent model.
         OSError: no file can be written where the report should be.
-        ValueError: the teacher does not know a label of `train`, or has no more than `layers`; there is no such edit.
+        ValueError: the teacher does not know a label of `train`, or has no more than `layers`; there is no such edit;
+            what is written would take the place of what is read.
     """
     import pyarrow as pa
 
@@ -121,9 +117,14 @@ def evaluate_command(
         require_writable(model_dir)
     if report.is_dir():
         raise OSError(f"{report}: is a folder; name a file in a folder that is yours")
+    _require_apart(report, model_dir, teacher, [file for file in (train, test, dev, unlabelled) if file is not None])
     require_writable(report)
     began = time.monotonic()
     train_rows, test_rows = read_labelled_csv(train), read_labelled_csv(test)
+    if not LabelSet.of((row.intent for row in train_rows), ()).intent_classes and not any(map(_marked, train_rows)):
+        raise AnnotationError(
+            f"{train}, column intent: each row is {train_rows[0].intent!r}; give texts of two labels at least"
+        )
     dev_rows = read_labelled_csv(dev) if dev is not None else None
     if dev_rows is None:
         train_rows, dev_rows = hold_back(train_rows, seed)
@@ -239,6 +240,9 @@ def evaluate_command(
         "unknown_labels": unknown_labels(
             [row.intent for row in test_rows], trained.manifest.labels, multi_label=several
         ),
+        "unknown_scenes": dict(
+            sorted(Counter(row.scene for row in test_rows if row.scene not in predictor.scenes).items())
+        ),
         "slots_left_out": dict(lost),
         "training": {
             "steps": training.steps,
@@ -259,6 +263,25 @@ def evaluate_command(
     }
     atomic_write_text(report, json.dumps(content, ensure_ascii=False, indent=2) + "\n")
     return content
+
+
+def _require_apart(report: Path, model_dir: Path | None, teacher: Path | None, read: Sequence[Path]) -> None:
+    """Nothing where what is written takes the place of nothing that is read, nor of each other.
+
+    Raises:
+        ValueError: it would.
+    """
+    for file in read:
+        if file.exists() and report.exists() and file.samefile(report):
+            raise ValueError(f"{report}: is read, and the report would take its place; name another file")
+    if model_dir is not None and report.resolve().is_relative_to(model_dir.resolve()):
+        raise ValueError(f"{report}: the folder {model_dir} is for the model alone; name a file in another one")
+    if model_dir is not None and teacher is not None and model_dir.resolve() == teacher.resolve():
+        raise ValueError(f"{model_dir}: is the teacher, and its student would take its place; name another folder")
+
+
+def _marked(row: LabelledText) -> bool:
+    return bool(row.slots)
 
 
 def _lines(path: Path) -> list[str]:
@@ -303,44 +326,6 @@ def unknown_labels(truth: Sequence[str], known: Sequence[str], *, multi_label: b
 
 def _value(figure: Any) -> float:
     return float(figure["value"] if isinstance(figure, dict) else figure)
-
-
-def hold_back(rows: Sequence[LabelledText], seed: int) -> tuple[list[LabelledText], list[LabelledText]]:
-    """Training and validation rows: about a tenth of each label, or nothing where most rows have a rare one.
-
-    Rare labels give one text of several such labels, drawn evenly: without them the frequent ones alone would choose
-    what all are judged by. A text of several labels counts for each of them. Rows of the same words stand on one side,
-    whatever their labels: what was learned by heart would judge itself.
-    """
-    from intent_tracking.modeling.multi_label import names_in
-    from intent_tracking.modeling.splits import share, words_of
-
-    # A text without any label is one of those that are out of scope.
-    names = [names_in(row.intent) or (OUT_OF_SCOPE_LABEL,) for row in rows]
-    had = Counter(name for each in names for name in each)
-    spare = [all(had[name] >= _ENOUGH_FOR_VALIDATION for name in each) for each in names]
-    if 2 * sum(spare) < len(rows):
-        return list(rows), []
-    part = min(_VALIDATION_SHARE, _MOST_VALIDATION_TEXTS / len(rows))
-    # Rounded as a running sum: of very many labels each wants less than one text, and all together hundreds.
-    enough = sorted(name for name, count in had.items() if count >= _FEWEST_OF_A_LABEL)
-    sums = [0, *(round(total * part) for total in accumulate(had[name] for name in enough))]
-    wanted = Counter({name: after - before for name, before, after in zip(enough, sums, sums[1:], strict=False)})
-    words = [words_of(row.text) for row in rows]
-    together: dict[str, Counter[str]] = {}
-    for text, each in zip(words, names, strict=True):
-        together.setdefault(text, Counter()).update(each)
-    held: set[str] = set()
-    taken: Counter[str] = Counter()
-    for text in sorted(together, key=lambda text: share(seed, "held back", text)):
-        # Up to half of a text's rows too many, so at most twice what is wanted: a label is never all held back.
-        if all(taken[name] + count / 2 <= wanted[name] for name, count in together[text].items()):
-            held.add(text)
-            taken.update(together[text])
-    return (
-        [row for row, text in zip(rows, words, strict=True) if text not in held],
-        [row for row, text in zip(rows, words, strict=True) if text in held],
-    )
 
 
 def predict_command(

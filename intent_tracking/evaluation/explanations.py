@@ -33,7 +33,8 @@ def explain_command(
     `scene` is that of the text; None: as `scene_for` has it.
 
     Returns:
-        JSON-ready; offsets of `words` count in `text` as it was given.
+        JSON-ready; offsets of `words` count in `text` as it was given. A text that is out of scope is explained by the
+        best label all the same: what is familiar about it is nothing that a word says.
 
     Raises:
         ArtifactError: `model` is not a whole, unchanged artifact.
@@ -45,7 +46,8 @@ def explain_command(
 
     predictor = IntentPredictor.load(model, device)
     scene = scene_for(scene, predictor.scenes)
-    explanation = predictor.explain(render_utterance(text, scene), intent)
+    shown = render_utterance(text, scene)
+    explanation = predictor.explain(shown, intent)
     if html is not None:
         atomic_write_text(html, as_html(explanation))
     if picture is not None:
@@ -57,6 +59,7 @@ def explain_command(
         "scene": scene,
         "intent": explanation.intent,
         "probability": round(explanation.probability, 6),
+        "out_of_scope": predictor.predict([shown])[0].out_of_scope,
         "words": [
             {"text": text[start:end], "start": start, "end": end, "weight": round(weight, 6)}
             for start, end, weight in words

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -145,8 +146,9 @@ def read_labelled_csv(path: Path) -> list[LabelledText]:
         AnnotationError: the file, a column or a cell is not as described; file, line and column are named.
     """
     if not path.is_file():
-        raise AnnotationError(f"{path}: no such file; give a CSV with the columns text,intent")
+        raise AnnotationError(f"{path}: is no file; give a CSV with the columns text,intent")
     rows: list[LabelledText] = []
+    read = 0
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, strict=True)
@@ -156,11 +158,21 @@ def read_labelled_csv(path: Path) -> list[LabelledText]:
                 # A spreadsheet of a country with decimal commas writes them so.
                 remedy = "name it so" if ";" not in found and "\t" not in found else "separate the columns by commas"
                 raise AnnotationError(f"{path} line 1: column {missing[0]!r} is missing (found {found}); {remedy}")
-            rows.extend(_labelled(row, path, reader.line_num) for row in reader)
+            known = (*REQUIRED_COLUMNS, *OPTIONAL_COLUMNS)
+            twice = [name for name, count in Counter(reader.fieldnames or ()).items() if count > 1 and name in known]
+            if twice:
+                raise AnnotationError(f"{path} line 1: column {twice[0]!r} stands there twice; leave one of them")
+            for row in reader:
+                read = reader.reader.line_num
+                # A record may have several lines: it is named by its first one.
+                further = sum(cell.count("\n") for cell in row.values() if isinstance(cell, str))
+                rows.append(_labelled(row, path, read - further))
     except UnicodeDecodeError as error:
         raise AnnotationError(f"{path} {where_not_utf8(path)}") from error
     except csv.Error as error:
-        raise AnnotationError(f"{path} line {reader.reader.line_num}: not readable as CSV: {error}") from error
+        raise AnnotationError(
+            f"{path} line {read + 1}: not readable as CSV: {error}; is a quote there not closed, or not doubled?"
+        ) from error
     if not rows:
         raise AnnotationError(f"{path}: has no rows under its header; give labelled texts, or leave the file out")
     return rows

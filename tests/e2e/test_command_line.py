@@ -70,7 +70,7 @@ def test_simulated_logs_are_ingested_with_every_line_accounted_for(tmp_path: Pat
         (("ingest", "orders.csv", "--source", "web", "--adapter", "columns"), "needs --mapping"),
         (("explain", "--model", ".", "--text", " "), "--text is empty"),
         (("evaluate", "--train", "orders.csv", "--test", "orders.csv", "--report", "r.json"), "line 1: column 'text'"),
-        (("evaluate", "--train", "gone.csv", "--test", "gone.csv", "--report", "r.json"), "no such file"),
+        (("evaluate", "--train", "gone.csv", "--test", "gone.csv", "--report", "r.json"), "is no file"),
         (("predict", "--model", "."), "manifest.json: not found"),
         (("simulate", "--out", "o", "--drift", "soon"), "--drift takes a day number"),
     ],

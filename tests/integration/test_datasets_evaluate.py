@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from benchmarks.quality.texts import evaluate_rows
 from benchmarks.quality.unit import Workplace
 from intent_tracking.cli import app
-from intent_tracking.datasets.catalogue import dataset
+from intent_tracking.datasets.catalogue import DatasetError, dataset
 from intent_tracking.datasets.folders import DataFolders
 from intent_tracking.datasets.rows import OUT_OF_SCOPE, SPLITS, Utterance, UtteranceSet
 from intent_tracking.datasets.tasks import TASKS, export
@@ -67,6 +67,15 @@ def test_evaluate_reads_the_export_of_each_task(name: str, data_dir: Path, encod
     # A file with scenes of its own was written here and refused there.
     scenes = {entry["value"] for entry in report["details"]["slices"] if entry["column"] == "scene"}
     assert scenes == ({row.scene for row in rows.test} if name == "multidogo" else {"customer_service"})
+
+
+def test_a_split_of_other_data_is_not_left_beside_an_export(tmp_path: Path) -> None:
+    """Another set's `dev.csv` stayed beside an export without one, and would have judged its training."""
+    (tmp_path / "dev.csv").write_text("text,intent\na,b\n")
+    row = Utterance(text="hello", intent="greet", language="en")
+    with pytest.raises(DatasetError, match=r"dev\.csv: is of other data"):
+        export(UtteranceSet(train=(row,), dev=(), test=(row,)), tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["dev.csv"]
 
 
 def test_the_command_exports_what_the_reader_gives(data_dir: Path, tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ from typer.testing import CliRunner
 
 from intent_tracking.artifact import ArtifactError, verify, write_manifest
 from intent_tracking.cli import app
-from intent_tracking.evaluation.commands import evaluate_command, hold_back, predict_command, unknown_labels
+from intent_tracking.evaluation.commands import evaluate_command, predict_command, unknown_labels
+from intent_tracking.evaluation.held_back import hold_back
 from intent_tracking.evaluation.training_time import cut_short
 from intent_tracking.inference import IntentPredictor
 from intent_tracking.modeling.annotations import AnnotationError, LabelledText
@@ -236,6 +237,42 @@ def test_a_place_where_nothing_can_be_written_is_refused_before_anything_is_read
     nothing = tmp_path / "missing.csv"
     with pytest.raises(OSError, match=r"file/below: no file can be written there; name a file in a folder"):
         evaluate_command(nothing, nothing, None, targets["report"], model_dir=targets["model"])
+
+
+def test_nothing_that_is_read_is_written_over(encoder: Path, artifact: Path, tmp_path: Path) -> None:
+    """`--report train.csv` left a report where the labels had been."""
+    train = _csv(tmp_path / "train.csv", ROWS[1::2])
+    labels = train.read_bytes()
+    files = {"base_encoder": str(encoder), "device": "cpu", "recipe": RECIPE}
+    with pytest.raises(ValueError, match=r"train\.csv: is read, and the report would take its place"):
+        evaluate_command(train, train, None, train, **files)
+    assert train.read_bytes() == labels
+    with pytest.raises(ValueError, match=r"the folder .* is for the model alone"):
+        evaluate_command(train, train, None, tmp_path / "m" / "r.json", model_dir=tmp_path / "m", **files)
+    with pytest.raises(ValueError, match="is the teacher, and its student would take its place"):
+        evaluate_command(train, train, None, tmp_path / "r.json", model_dir=artifact, teacher=artifact, **files)
+    assert verify(artifact, kind="intent_model")
+
+
+def test_what_teaches_nothing_is_refused_with_its_file(tmp_path: Path) -> None:
+    alone = _csv(tmp_path / "one.csv", [LabelledText(text=f"buy {place}", intent="buy") for place in range(9)])
+    with pytest.raises(AnnotationError, match=r"one\.csv, column intent: each row is 'buy'; give texts of two labels"):
+        evaluate_command(alone, alone, None, tmp_path / "r.json")
+
+
+def test_scenes_of_the_test_that_training_lacks_are_counted(encoder: Path, tmp_path: Path) -> None:
+    """A scene that was spelled wrong changed the figures without a word."""
+    train = tmp_path / "train.csv"
+    train.write_text(
+        "text,intent,scene\n" + "".join(f"{row.text},{row.intent},salon\n" for row in ROWS[1::2]), encoding="utf-8"
+    )
+    test = tmp_path / "test.csv"
+    test.write_text("text,intent,scene\ntrack it,track,salon\nreturn it,return,saloon\n", encoding="utf-8")
+    recipe = RECIPE.model_copy(update={"epochs": 1})
+    found = evaluate_command(
+        train, test, None, tmp_path / "r.json", base_encoder=str(encoder), device="cpu", recipe=recipe
+    )
+    assert found["unknown_scenes"] == {"saloon": 1}
 
 
 def test_validation_is_held_back_only_where_labels_can_spare_it() -> None:

@@ -36,7 +36,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240, env=ENVIRONMENT, cwd=ROOT)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, env=ENVIRONMENT, cwd=ROOT)
     assert done.returncode == 0, done.stderr[-4000:]
     return done
 
@@ -104,7 +104,7 @@ def test_one_process_goes_on_from_where_two_were_killed(encoder: Path, tmp_path:
     command = [*_TWO, "-m", "tests.fakes.train_together", str(encoder), str(work), str(tmp_path / "none"), "10", "0.5"]
     with subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, stderr=subprocess.DEVNULL) as killed:
         try:
-            end = time.monotonic() + 240
+            end = time.monotonic() + 600
             # Ten steps of forty or more, and not none.
             while not any(int(path.name.removeprefix("step-")) >= 10 for path in (work / "checkpoints").glob("step-*")):
                 assert killed.poll() is None, "the training ended before it could be killed"

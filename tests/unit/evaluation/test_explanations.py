@@ -39,6 +39,7 @@ def test_the_command_answers_in_the_words_that_were_given_and_writes_what_was_as
     assert answer["model_version"] == "m1"
     assert answer == explain_command(model, text, device="cpu")
     assert answer["intent"] in page.read_text(encoding="utf-8")
+    assert answer["out_of_scope"] is False
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 

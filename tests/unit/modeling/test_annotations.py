@@ -70,6 +70,9 @@ def test_blanks_around_a_text_are_no_part_of_its_slots(tmp_path: Path, start: in
             "line 2, column slots: .*'y' at 1:3 overlaps 'x' at 0:2; mark each character once",
         ),
         ("text,intent,language\na,b,fr-CA\n", "line 2, column language: 'fr-CA'"),
+        ("text,intent,intent\na,b,c\n", "line 1: column 'intent' stands there twice"),
+        ('text,intent\na,b\n\n"c\nd\ne",\n', "line 4, column intent"),
+        ('text,intent\na,b\n"c,d\ne,f\ng,h\n', "line 3: not readable as CSV: unexpected end of data; is a quote"),
         ("text,intent,slots\na,b,{oops\n", "line 2, column slots"),
         (f"text,intent\na,b\n{'a' * 200_000},b\n", "line 3: not readable as CSV: field larger"),
         ('text,intent,slots\na,b,"[{""name"":""x"",""start"":0,""end"":9}]"\n', "'x' ends at 9, the text at 1"),
@@ -103,7 +106,7 @@ def test_annotations_in_another_encoding_are_named_with_their_line(tmp_path: Pat
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(AnnotationError, match="no such file"):
+    with pytest.raises(AnnotationError, match="is no file"):
         read_labelled_csv(tmp_path / "none.csv")
 
 
