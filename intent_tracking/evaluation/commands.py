@@ -55,8 +55,8 @@ def evaluate_command(
 ) -> dict[str, Any]:
     """Fine-tune on `train`, choose and calibrate on `dev`, score on `test`, and write `report` and pictures beside it.
 
-    Without `dev`, a tenth of each label of `train` that has 20 texts or more is held back, and at most about 500 texts
-    of it; where most texts have a label with fewer all of them train, and nothing is calibrated.
+    Without `dev`, a tenth of `train` is held back, and at most about 500 texts of it (`held_back`); where most texts
+    have a label with fewer than 20 all of them train, and nothing is calibrated.
 
     A rejection counts as the answer `oos` only where `train`, `dev` or the teacher know that label, or texts have sets
     of labels, of which it is the empty one; else the figures are those of the best label. `rejection` of the report
@@ -266,10 +266,10 @@ def evaluate_command(
 
 
 def _require_apart(report: Path, model_dir: Path | None, teacher: Path | None, read: Sequence[Path]) -> None:
-    """Nothing where what is written takes the place of nothing that is read, nor of each other.
+    """Nothing where report and model are written beside what is read, and apart.
 
     Raises:
-        ValueError: it would.
+        ValueError: one would take the place of an input, or the report would lie in the model's folder.
     """
     for file in read:
         if file.exists() and report.exists() and file.samefile(report):
