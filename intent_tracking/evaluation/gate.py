@@ -23,7 +23,7 @@ class GatePolicy:
     """Attributes:
     margin: macro-F1 that a challenger may lie below the champion, as the lower end of the interval of the difference.
     floor_macro_f1, floor_accuracy: what a first model must reach, where there is no champion.
-    max_ece: highest expected calibration error.
+    max_ece: highest expected calibration error; a challenger may have more where the champion has more still.
     min_examples: fewer labelled held-out examples than this decide nothing, so they promote nothing; so many labels by
         people, and they alone decide.
     draws, level, seed: of the paired bootstrap.
@@ -151,9 +151,10 @@ def decide(
     # Few examples in many bins look badly calibrated whatever the model: about 40 a bin.
     bins = min(CALIBRATION_BINS, max(5, len(truth) // 40))
     calibrated = label_sets.calibration_figures if multi_label else metrics.calibration_figures
-    calibration = calibrated(truth, challenger, challenger_labels, bins)
-    figures["ece"] = calibration.ece if calibration else None
-    tests.append(_calibrated(figures["ece"], policy))
+    for name, predictions in (("ece", challenger), ("champion_ece", champion)):
+        calibration = calibrated(truth, predictions, challenger_labels, bins) if predictions is not None else None
+        figures[name] = calibration.ece if calibration else None
+    tests.append(_calibrated(figures["ece"], figures["champion_ece"], policy))
     figures["behaviour_pass_rate"] = behaviour.pass_rate if behaviour else None
     tests.append((behaviour.passed, behaviour.reason) if behaviour else (False, "no behavioural tests were run"))
     reasons = tuple(f"{'passed' if good else 'refused'}: {words}" for good, words in tests)
@@ -175,11 +176,21 @@ def _against_champion(change: Interval, policy: GatePolicy) -> tuple[bool, str]:
     return False, f"may be worse than the champion by more than {policy.margin}: {figures}"
 
 
-def _calibrated(ece: float | None, policy: GatePolicy) -> tuple[bool, str]:
+def _calibrated(ece: float | None, champion: float | None, policy: GatePolicy) -> tuple[bool, str]:
     if ece is None:
         return False, "calibration cannot be measured: the challenger knows no label of the held-out examples"
-    word = "calibrated" if ece <= policy.max_ece else "badly calibrated"
-    return ece <= policy.max_ece, f"{word}: ECE {ece:.3f}, limit {policy.max_ece}"
+    if ece <= policy.max_ece:
+        return True, f"calibrated: ECE {ece:.3f}, limit {policy.max_ece}"
+    # To keep the champion would be to keep probabilities that are further from the truth.
+    if is_calibrated(ece, champion, policy.max_ece):
+        return True, f"better calibrated than the champion: ECE {ece:.3f}, the champion's {champion:.3f}"
+    against = "" if champion is None else f", the champion's {champion:.3f}"
+    return False, f"badly calibrated: ECE {ece:.3f}, limit {policy.max_ece}{against}"
+
+
+def is_calibrated(ece: float | None, champion: float | None, limit: float) -> bool:
+    """Whether a challenger's calibration error is within the `limit`, or below that of the champion that serves."""
+    return ece is not None and (ece <= limit or (champion is not None and ece < champion))
 
 
 def _span(interval: Interval) -> str:

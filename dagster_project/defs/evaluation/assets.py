@@ -45,7 +45,7 @@ class EvaluationConfig(dg.Config):
     margin: float = Field(default=0.02, ge=0, description="Macro-F1 by which it may lie below the champion.")
     floor_macro_f1: float = Field(default=0.5, description="What a first model must reach.")
     floor_accuracy: float = Field(default=0.5, description="What a first model must reach.")
-    max_ece: float = Field(default=0.1, description="Highest expected calibration error.")
+    max_ece: float = Field(default=0.1, description="Highest expected calibration error, unless the champion has more.")
     min_examples: int = Field(
         default=ENOUGH_TO_JUDGE,
         ge=1,

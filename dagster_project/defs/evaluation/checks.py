@@ -45,15 +45,19 @@ def intent_model_evaluation_behaves(
 def intent_model_evaluation_calibrated(
     context: dg.AssetCheckExecutionContext, settings: dg.ResourceParam[Settings]
 ) -> dg.AssetCheckResult:
-    """The probabilities that the model gives are as often right as they say (expected calibration error)."""
+    """The probabilities that the model gives are as often right as they say, or more often than the champion's."""
     from dagster_project.defs.evaluation.acceptance import DECISION_FILE
+    from intent_tracking.evaluation.gate import is_calibrated
 
     decision = _written(context, settings, DECISION_FILE)
-    ece = decision["figures"].get("ece")
+    ece, champion = (decision["figures"].get(name) for name in ("ece", "champion_ece"))
     return dg.AssetCheckResult(
-        passed=ece is not None and ece <= decision["max_ece"],
+        passed=is_calibrated(ece, champion, decision["max_ece"]),
         description="not measured: too few labelled held-out examples" if ece is None else None,
-        metadata={"limit": float(decision["max_ece"]), **({"ece": float(ece)} if ece is not None else {})},
+        metadata={
+            "limit": float(decision["max_ece"]),
+            **{name: float(of) for name, of in (("ece", ece), ("champion_ece", champion)) if of is not None},
+        },
     )
 
 

@@ -85,9 +85,23 @@ def test_bad_behaviour_refuses_the_best_model() -> None:
 def test_bad_calibration_refuses() -> None:
     truth = _truth()
     boasting = [sure(p.label, LABELS, confidence=0.999) for p in _predictions(truth, 0.75, 2)]
-    decision = gate.decide(truth, boasting, _predictions(truth, 0.5, 3), LABELS, BEHAVES)
-    assert not decision.promote
-    assert any("badly calibrated" in reason for reason in decision.reasons)
+    for champion in (None, _predictions(truth, 0.5, 3)):
+        decision = gate.decide(truth, boasting, champion, LABELS, BEHAVES)
+        assert not decision.promote
+        assert any("badly calibrated" in reason for reason in decision.reasons)
+
+
+def test_a_challenger_that_boasts_less_than_the_champion_is_not_refused_for_it() -> None:
+    """After drift a better model was refused, and one whose probabilities were further off went on serving."""
+    truth = _truth()
+    challenger, champion = (
+        [sure(p.label, LABELS, confidence=0.95) for p in _predictions(truth, accuracy, seed)]
+        for accuracy, seed in ((0.8, 2), (0.5, 3))
+    )
+    decision = gate.decide(truth, challenger, champion, LABELS, BEHAVES)
+    assert decision.promote
+    assert any("better calibrated than the champion: ECE 0.1" in reason for reason in decision.reasons)
+    assert not gate.decide(truth, challenger, challenger, LABELS, BEHAVES).promote
 
 
 def test_without_a_champion_the_floors_decide() -> None:
