@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from intent_tracking.evaluation.held_back import hold_back
 from intent_tracking.evaluation.training_time import about_tokens, default_seconds
 from intent_tracking.events.contract import Scene
-from intent_tracking.modeling.annotations import AnnotationError, LabelledText, read_labelled_csv
+from intent_tracking.modeling.annotations import AnnotationError, read_labelled_csv
 from intent_tracking.modeling.labels import LabelSet
 from intent_tracking.modeling.prediction import OUT_OF_SCOPE_LABEL
 from intent_tracking.settings import PACKAGED_ENCODER
@@ -121,7 +121,9 @@ def evaluate_command(
     require_writable(report)
     began = time.monotonic()
     train_rows, test_rows = read_labelled_csv(train), read_labelled_csv(test)
-    if not LabelSet.of((row.intent for row in train_rows), ()).intent_classes and not any(map(_marked, train_rows)):
+    if not LabelSet.of((row.intent for row in train_rows), ()).intent_classes and not any(
+        row.slots for row in train_rows
+    ):
         raise AnnotationError(
             f"{train}, column intent: each row is {train_rows[0].intent!r}; give texts of two labels at least"
         )
@@ -278,10 +280,6 @@ def _require_apart(report: Path, model_dir: Path | None, teacher: Path | None, r
         raise ValueError(f"{report}: the folder {model_dir} is for the model alone; name a file in another one")
     if model_dir is not None and teacher is not None and model_dir.resolve() == teacher.resolve():
         raise ValueError(f"{model_dir}: is the teacher, and its student would take its place; name another folder")
-
-
-def _marked(row: LabelledText) -> bool:
-    return bool(row.slots)
 
 
 def _lines(path: Path) -> list[str]:

@@ -105,12 +105,9 @@ def fine_tune(
     with torch.random.fork_rng(devices=[processes.device] if processes.device.type == "cuda" else []):
         ends = [trainer.run(checkpoint_seconds, progress)]
         for run in range(1, trainer.recipe.runs):
-            spent = trainer.seconds
-            left = None if max_seconds is None else max(max_seconds - spent, 1e-9)
-            another = _Trainer(
-                dataset, work_dir, champion, trainer.recipe, seed, processes, max_seconds, run=run, left=left
-            )
-            ends.append(another.run(checkpoint_seconds, progress, before=spent))
+            spent, recipe = trainer.seconds, trainer.recipe
+            another = _Trainer(dataset, work_dir, champion, recipe, seed, processes, max_seconds, run=run, spent=spent)
+            ends.append(another.run(checkpoint_seconds, progress))
             trainer.take_in(another)
     processes.part()
     # One run that was cut short is not made good by others that were not.
@@ -129,10 +126,10 @@ class _Trainer:
         max_seconds: float | None,
         *,
         run: int = 0,
-        left: float | None = None,
+        spent: float = 0.0,
     ) -> None:
         device = processes.device
-        self._run, self._processes = run, processes
+        self._run, self._spent, self._processes = run, spent, processes
         # The weights start from the seed alone; what is drawn on the way differs from run to run.
         self._seed = seed + run * 7_919
         self._checkpoints = work_dir / ("checkpoints" if run == 0 else f"checkpoints-{run}")
@@ -173,8 +170,8 @@ class _Trainer:
             self._state = found.state
             logger.info("training goes on from step %d", self._state.step)
         self._recipe = self._state.recipe
-        # What is left is shared evenly by the runs that are still to come.
-        left = max_seconds if left is None else left
+        # What earlier runs have left is shared evenly by those that are still to come.
+        left = None if max_seconds is None else max(max_seconds - spent, 1e-9)
         self._max_seconds = None if left is None else left / (self._recipe.runs - run)
         self._model = assemble(
             dataset,
@@ -225,9 +222,9 @@ class _Trainer:
         self._steps = self._recipe.epochs * -(-per_pass // self._recipe.batch_size)
 
     def run(
-        self, checkpoint_seconds: float, progress: Callable[[Progress], None] | None, *, before: float = 0.0
+        self, checkpoint_seconds: float, progress: Callable[[Progress], None] | None
     ) -> Literal["finished", "no improvement", "time"]:
-        """Train to the end, after runs that took `before` seconds; why it ended."""
+        """Train to the end; why it ended."""
         state, recipe, main = self._state, self._recipe, self._processes.main
         board = Board(self._board if main else None, state.step)
         self._began = time.monotonic() - state.seconds
@@ -259,7 +256,7 @@ class _Trainer:
                         saved = time.monotonic()
                     if now - looked >= _LOOK:
                         if main and progress is not None:
-                            progress(self._progress(before))
+                            progress(self._progress())
                         looked = now
                     if self._max_seconds is not None and state.seconds >= self._max_seconds:
                         break
@@ -270,7 +267,7 @@ class _Trainer:
                     board.write(f"validation/{name}", value, state.step)
                 board.write("train/learning_rate", self._rate(), state.step)
                 if main and progress is not None:
-                    progress(self._progress(before))
+                    progress(self._progress())
                 if main and time.monotonic() - saved >= checkpoint_seconds:
                     self._save()
                     saved = time.monotonic()
@@ -346,7 +343,7 @@ class _Trainer:
             Checkpoint(self._state, snapshot(self._model), optimizer_tensors(self._model, self._optimizer), self._best),
         )
 
-    def _progress(self, before: float) -> Progress:
+    def _progress(self) -> Progress:
         state, runs = self._state, self._recipe.runs
         return Progress(
             epoch=state.epoch + self._run * self._recipe.epochs,
@@ -354,7 +351,7 @@ class _Trainer:
             step=state.step + self._run * self._steps,
             steps=runs * self._steps,
             loss=state.loss_sum / state.batch if state.batch else (state.history[-1].loss if state.history else 0.0),
-            seconds=before + state.seconds,
+            seconds=self._spent + state.seconds,
             scores=state.history[-1].scores if state.history else {},
             rate=self._rate(),
         )

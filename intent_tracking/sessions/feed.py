@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from intent_tracking.sessions.sqlite_tables import write_ahead
+from intent_tracking.sessions.sqlite_file import open_shared
 
 MAX_MOMENTS: Final = 2_000
 
@@ -172,14 +172,10 @@ def _connected(path: Path) -> sqlite3.Connection:
     except OSError as error:
         raise sqlite3.OperationalError(f"{path.parent}: {error.strerror}") from error
     try:
-        connection = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
+        connection = open_shared(path, 5.0)
     except sqlite3.Error as error:
         raise sqlite3.OperationalError(f"{path}: {error}") from error
     try:
-        write_ahead(connection, 5.0)
-        connection.execute("PRAGMA synchronous = NORMAL")
-        # Erased words must be gone from the file, not only from the table.
-        connection.execute("PRAGMA secure_delete = ON")
         for statement in _TABLES:
             connection.execute(statement)
     except sqlite3.Error as error:

@@ -19,7 +19,8 @@ from typing import Any, Final
 import orjson
 
 from intent_tracking.events.contract import Event, shopper_id, visitor_id
-from intent_tracking.sessions.sqlite_tables import make_tables, write_ahead
+from intent_tracking.sessions.sqlite_file import open_shared
+from intent_tracking.sessions.sqlite_tables import make_tables
 from intent_tracking.sessions.state import (
     GAP,
     MAX_EVENTS_KEPT,
@@ -86,11 +87,7 @@ class SqliteSessionStore:
         self._max_ids = max(max_ids, max_events)
         self._lock = threading.Lock()
         with self._reported():
-            self._connection = sqlite3.connect(path, timeout=30.0, isolation_level=None, check_same_thread=False)
-            write_ahead(self._connection, 30.0)
-            self._connection.execute("PRAGMA synchronous = NORMAL")
-            # Erased text must be gone from the file, not only from the tables.
-            self._connection.execute("PRAGMA secure_delete = ON")
+            self._connection = open_shared(path, 30.0)
         with self._transaction() as database:
             make_tables(database)
 

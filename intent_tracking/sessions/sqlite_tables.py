@@ -1,9 +1,8 @@
-"""The tables of `sqlite_state`, and how its file and the feed's are shared by processes."""
+"""The tables of `sqlite_state`."""
 
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections.abc import Iterator
 from typing import Final
 
@@ -51,27 +50,6 @@ CREATE TRIGGER IF NOT EXISTS session_removed AFTER DELETE ON session BEGIN
 END;
 """
 _VERSION: Final = 2
-
-
-def write_ahead(connection: sqlite3.Connection, seconds: float) -> None:
-    """Keep a write-ahead log beside the file; readers go on beside a writer.
-
-    Of two processes that switch a new file at once SQLite refuses one without waiting, since it holds a lock already:
-    that one asks again for `seconds`.
-
-    Raises:
-        sqlite3.OperationalError: the file stays locked, or cannot be written.
-    """
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
-        else:
-            return
 
 
 def make_tables(database: sqlite3.Connection) -> None:
