@@ -1,17 +1,17 @@
 """Speed of training on a GPU: the usual recipe against packed batches, and MFU on real tokens.
 
-    python -m benchmarks.bench_training_gpu [--steps 60] [--rounds 3] [--texts-per-step 1024]
+    python -m benchmarks.bench_training_gpu [--steps 60] [--rounds 3] [--texts-per-step 1024 4096]
 
 A BERT of base size with random weights and 77 labels learns random texts as long as Banking77's. Speed does not depend
 on what the words are.
 
 * usual: transformers' Trainer, every text padded to 128 tokens, float32, batches of 32, its defaults else;
-* ours: the step that `fine_tune` takes, packed, bf16, fused AdamW, in batches of 32 and in large ones. As always, the
-  rows of the base encoder's words are not trained.
+* ours: the step that `fine_tune` takes, packed, bf16, fused AdamW, in batches of 32 and in large ones, as a training
+  begins, and compiled, as a long one goes on. As always, the rows of the base encoder's words are not trained.
 
-Rounds alternate; the first steps of each are not timed, the median round counts. Real tokens are those of the texts,
-padding left out. MFU is counted as `benchmarks.utilisation` says, against the best bf16 product measured
-on the device and against its data sheet.
+Rounds alternate; the first steps of each, a batch with the longest texts and what is compiled for it among them, are
+not timed; the median round counts. Real tokens are those of the texts, padding left out. MFU is counted as
+`benchmarks.utilisation` says, against the best bf16 product measured on the device and against its data sheet.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count, islice
+from functools import partial
+from itertools import chain, count, islice
 from typing import Any
 
 import numpy as np
@@ -99,7 +100,9 @@ def speed_of(encoder: Any, lengths: Sequence[int], seconds: float) -> Speed:
     return Speed(sum(lengths) / seconds, training_flops(encoder, lengths) / seconds)
 
 
-def ours(shape: Shape, examples: ExampleArrays, size: int, steps: int, device: torch.device) -> Speed:
+def ours(
+    shape: Shape, examples: ExampleArrays, size: int, steps: int, device: torch.device, *, compiled: bool = False
+) -> Speed:
     """Steps of `fine_tune` on packed batches; in bf16 on a GPU."""
     torch.manual_seed(SEED)
     config = ModelConfig(
@@ -117,11 +120,14 @@ def ours(shape: Shape, examples: ExampleArrays, size: int, steps: int, device: t
         raise SystemExit(f"batches cannot be packed here: {padded}")
     model.freeze_base_rows()
     model.to(device)
+    if compiled:
+        model.compile_layers()
     weights = torch.ones(INTENTS, device=device)
     optimizer = make_optimizer(model, recipe)
     stepper = Stepper(model, optimizer, recipe, weights, None, Processes(device), packed=True, seed=SEED)
     began, lengths, known = 0.0, [], examples.lengths
-    for number, places in enumerate(islice(batches(examples, size), WARM_UP + steps)):
+    longest = sorted(range(len(known)), key=lambda place: known[place])[-size:]
+    for number, places in enumerate(islice(chain([longest], batches(examples, size)), WARM_UP + steps)):
         if number == WARM_UP:
             wait_for(device)
             began = time.perf_counter()
@@ -195,21 +201,26 @@ def usual(shape: Shape, examples: ExampleArrays, size: int, steps: int, device: 
 
 
 def compare(
-    shape: Shape, device: torch.device, *, steps: int, rounds: int, large: int, product: int = 8192
+    shape: Shape, device: torch.device, *, steps: int, rounds: int, large: Sequence[int], product: int = 8192
 ) -> list[str]:
     """Lines of the table; see the module's words."""
-    examples = make_examples(
-        max(8192, 4 * large) if device.type == "cuda" else 4 * large, int(shape["vocab_size"] or 0)
-    )
+    on_gpu = device.type == "cuda"
+    examples = make_examples(max(8192 if on_gpu else 0, 4 * max(large)), int(shape["vocab_size"] or 0))
     ways: dict[str, Callable[[], Speed]] = {
-        f"usual, batches of {SMALL_BATCH}": lambda: usual(shape, examples, SMALL_BATCH, steps, device),
-        f"ours, batches of {SMALL_BATCH}": lambda: ours(shape, examples, SMALL_BATCH, steps, device),
-        f"ours, batches of {large}": lambda: ours(shape, examples, large, steps, device),
+        f"usual, batches of {SMALL_BATCH}": lambda: usual(shape, examples, SMALL_BATCH, steps, device)
     }
+    for size in (SMALL_BATCH, *large):
+        # On a CPU trainings pad their batches, and nothing is compiled.
+        for words, compiled in (("", False), (", compiled", True)) if on_gpu else (("", False),):
+            ways[f"ours, batches of {size}{words}"] = partial(
+                ours, shape, examples, size, steps, device, compiled=compiled
+            )
     found: dict[str, list[Speed]] = {name: [] for name in ways}
-    for _ in range(rounds):
+    for number in range(rounds):
         for name, way in ways.items():
-            found[name].append(way())
+            speed = way()
+            found[name].append(speed)
+            print(f"round {number + 1} of {rounds}: {name}: {speed.tokens:.0f} tokens/s", file=sys.stderr, flush=True)
     middle = {
         name: Speed(statistics.median(s.tokens for s in each), statistics.median(s.flops for s in each))
         for name, each in found.items()
@@ -235,7 +246,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Speed of training on a GPU.")
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--texts-per-step", type=int, default=1024)
+    parser.add_argument("--texts-per-step", type=int, nargs="+", default=[1024, 4096])
     given = parser.parse_args()
     if not torch.cuda.is_available():
         raise SystemExit(

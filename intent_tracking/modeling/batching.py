@@ -14,7 +14,7 @@ import torch
 from intent_tracking.modeling.labels import IGNORED
 from intent_tracking.modeling.multi_label import label_set_matrix
 from intent_tracking.modeling.packing import Packing
-from intent_tracking.modeling.predicting import pad, scene_ids
+from intent_tracking.modeling.predicting import pad, scene_ids, within
 
 # Columns that `distillation.taught` adds to `TOKENIZED_SCHEMA`.
 TEACHER_POOLED, TEACHER_INTENTS = "teacher_pooled", "teacher_intents"
@@ -141,10 +141,11 @@ def _tensors(batch: Batch) -> dict[str, torch.Tensor]:
 
 def make_batch(examples: ExampleArrays, places: Sequence[int], device: torch.device) -> Batch:
     """Pad the examples at `places` into one batch on `device`."""
-    ids, mask = pad([examples.ids[place].tolist() for place in places])
+    ids, mask = pad([examples.ids[place] for place in places])
+    of_words = [examples.tags[place] for place in places]
     tags = np.full(ids.shape, IGNORED, dtype=np.int64)
-    for row, place in enumerate(places):
-        tags[row, : len(examples.tags[place])] = examples.tags[place]
+    there = within(of_words)
+    tags[:, : there.shape[1]][there] = np.concatenate(of_words)
     rows = np.asarray(places)
     outcomes = examples.outcomes[rows]
     return Batch(
@@ -224,11 +225,9 @@ def share_of(batch: Batch, again: torch.Tensor, rank: int, count: int) -> tuple[
 
 def pack(batch: Batch) -> Batch:
     """The same batch, on the CPU, without its padding."""
-    there = batch.mask.bool()
-    parts = {
-        name: part[there].unsqueeze(0) for name, part in _tensors(batch).items() if name in ("ids", "mask", "tags")
-    }
-    return replace(batch, **parts, packing=Packing.of(batch.mask.sum(1)))  # type: ignore[arg-type]
+    there = batch.mask.flatten().nonzero().squeeze(1)
+    parts = {name: getattr(batch, name).flatten()[there].unsqueeze(0) for name in ("ids", "mask", "tags")}
+    return replace(batch, **parts, packing=Packing.of(batch.mask.sum(1)))
 
 
 def pass_size(always: int, others: int, share: float) -> int:

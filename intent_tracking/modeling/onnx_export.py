@@ -150,7 +150,7 @@ def _examples(dataset: TokenizedDataset, split: str) -> ExampleArrays:
 
 
 def _network_input(examples: ExampleArrays, places: list[int]) -> NetworkInput:
-    ids, mask = pad([examples.ids[place].tolist() for place in places])
+    ids, mask = pad([examples.ids[place] for place in places])
     return ids, mask, examples.features[places], examples.scenes[places]
 
 

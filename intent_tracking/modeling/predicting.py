@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -102,18 +102,22 @@ def scene_ids(scenes: Sequence[str], known: Sequence[str]) -> IntArray:
     return np.asarray([places.get(scene, 0) for scene in scenes], dtype=np.int64)
 
 
-def pad(encoded: Sequence[Sequence[int]]) -> tuple[IntArray, IntArray]:
+def pad(encoded: Sequence[Sequence[int] | npt.NDArray[Any]]) -> tuple[IntArray, IntArray]:
     """Token ids to a padded matrix and its mask, both int64 [B, T].
 
     Padding is id 1: XLM-R and RoBERTa count positions by it, and for the others the mask alone decides.
     """
-    width = max(map(len, encoded))
-    ids = np.ones((len(encoded), width), dtype=np.int64)
-    mask = np.zeros((len(encoded), width), dtype=np.int64)
-    for row, tokens in enumerate(encoded):
-        ids[row, : len(tokens)] = tokens
-        mask[row, : len(tokens)] = 1
-    return ids, mask
+    there = within(encoded)
+    ids = np.ones(there.shape, dtype=np.int64)
+    ids[there] = np.concatenate(encoded)
+    return ids, there.astype(np.int64)
+
+
+def within(rows: Sequence[Sequence[int] | npt.NDArray[Any]]) -> npt.NDArray[np.bool_]:
+    """Where a padded matrix of `rows` holds them: bool [B, T]."""
+    lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
+    places: npt.NDArray[np.bool_] = np.arange(lengths.max()) < lengths[:, None]
+    return places
 
 
 @dataclass(frozen=True, eq=False)

@@ -285,9 +285,9 @@ class _Adapter:
             row, guessed = mask_words(self._ids[place], words[place], self._table, random, self._recipe.mask_rate)
             rows.append(row)
             chosen.append(guessed)
-        ids, mask = pad([row.tolist() for row in rows])
-        truth, _ = pad([self._ids[place].tolist() for place in [*places, *places]])
-        wanted, _ = pad([entry.astype(np.int64).tolist() for entry in chosen])
+        ids, mask = pad(rows)
+        truth, _ = pad([self._ids[place] for place in [*places, *places]])
+        wanted, _ = pad(chosen)
         targets = self._place[torch.from_numpy(truth).to(self._device)]
         targets[torch.from_numpy((wanted == 0) | (mask == 0)).to(self._device)] = -1
         return torch.from_numpy(ids).to(self._device), torch.from_numpy(mask).to(self._device), targets

@@ -40,7 +40,7 @@ class Recipe(BaseModel):
     label_smoothing: float = 0.0
     clip_norm: float = 1.0
     patience: int = 3
-    class_weight_power: float = 0.5
+    class_weight_power: float = 1.0
     tag_weight: float = 1.0
     outcome_weight: float = 0.5
     bf16: bool = False

@@ -54,7 +54,7 @@ def test_texts_are_as_long_as_those_of_banking77() -> None:
 
 
 def test_it_runs_through() -> None:
-    lines = compare(TINY, torch.device("cpu"), steps=2, rounds=1, large=48, product=64)
+    lines = compare(TINY, torch.device("cpu"), steps=2, rounds=1, large=[48], product=64)
     assert [line.split(" | ")[0] for line in lines[3:]] == [
         "| usual, batches of 32",
         "| ours, batches of 32",
