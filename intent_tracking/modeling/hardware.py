@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import importlib.util
-import os
 import platform
-import shutil
 import time
 from pathlib import Path
 
@@ -108,12 +105,6 @@ def saturates(machine: str, cpuinfo: str) -> bool:
     lines = (line.partition(":") for line in cpuinfo.splitlines())
     flags = next((words.split() for name, _, words in lines if name.strip() == "flags"), [])
     return _EXACT_INT8.isdisjoint(flags)
-
-
-def can_compile() -> bool:
-    """Whether torch can compile for a GPU here: it needs Triton, and Triton a C compiler at run time."""
-    compilers = [os.environ["CC"]] if os.environ.get("CC") else ["gcc", "clang"]
-    return importlib.util.find_spec("triton") is not None and any(shutil.which(name) for name in compilers)
 
 
 def keep_freed_memory() -> None:

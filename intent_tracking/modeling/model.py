@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -14,7 +14,7 @@ from intent_tracking.modeling.encoder import build_encoder
 from intent_tracking.modeling.intent_head import IntentHead
 from intent_tracking.modeling.lexical_head import LexicalHead
 from intent_tracking.modeling.packing import Packing
-from intent_tracking.modeling.scene_adapters import encode, packed_layer, scene_adapters
+from intent_tracking.modeling.scene_adapters import encode, scene_adapters
 from intent_tracking.modeling.tokenization import AddedRows
 
 _OUTCOME_WIDTH = 64
@@ -144,7 +144,6 @@ class IntentModel(nn.Module):
         self.lexical = LexicalHead(config.intent_classes) if config.lexical else None
         self.tags = nn.Linear(hidden, config.tags) if config.tags else None
         self.outcome = OutcomeHead(hidden, config.features, config.dropout) if config.outcome else None
-        self._run_packed = packed_layer
 
     def forward(
         self,
@@ -169,7 +168,7 @@ class IntentModel(nn.Module):
         else:
             if scenes is None:
                 scenes = torch.zeros(texts, dtype=torch.long, device=input_ids.device)
-            states = encode(self.encoder, input_ids, attention_mask, self.adapters, scenes, packing, self._run_packed)
+            states = encode(self.encoder, input_ids, attention_mask, self.adapters, scenes, packing)
         if packing is None:
             weights = attention_mask.unsqueeze(-1).to(states.dtype)
             pooled = (states * weights).sum(1) / weights.sum(1)
@@ -197,13 +196,6 @@ class IntentModel(nn.Module):
         """Let `head`, which is fitted after the training, speak beside the intent head from now on."""
         self.lexical = head
         self.config = self.config.model_copy(update={"lexical": True})
-
-    def compile_layers(self, backend: str | Callable[..., Any] = "inductor") -> None:
-        """Have torch compile the encoder's layers at their next packed batch; padded ones run as before.
-
-        All layers are one graph, and it holds for batches of any size.
-        """
-        self._run_packed = torch.compile(packed_layer, dynamic=True, backend=backend)
 
     def freeze_base_rows(self) -> None:
         """Prepare for training: base word rows are frozen, added rows are parameters."""

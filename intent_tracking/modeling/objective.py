@@ -19,22 +19,30 @@ FloatArray = npt.NDArray[np.float32]
 _TEMPERATURE = 2.0
 
 
-def class_weights(intents: IntArray, classes: int, power: float) -> torch.Tensor:
-    """Weights [K] that grow as classes get rarer, to the given power; over the examples their mean is one.
+def class_weights(intents: IntArray, weights: FloatArray, classes: int, power: float) -> torch.Tensor:
+    """What a text of each class counts [K]: more as classes get rarer, to the given power.
 
-    Capped at a factor of four either way: a class of one or two examples must not drown the rest. Without a head, of
-    which one label alone has none, there are no weights.
+    The factor is held between a quarter and four, so that a class of one or two examples does not drown the rest, and
+    then scaled: over all examples its mean is one. Without a head, of which one label alone has none, there are no
+    weights.
+
+    Args:
+        intents: class of each example, `IGNORED` without one.
+        weights: of each example by itself: one that counts less makes its class less frequent.
+        classes: of the head.
+        power: 0: all count the same; 1: all classes do, but for the limits.
     """
     if not classes:
         return torch.ones(0)
-    counts = np.bincount(intents[intents != IGNORED], minlength=classes).astype(np.float64)
+    labelled = intents != IGNORED
+    counts = np.bincount(intents[labelled], weights=weights[labelled], minlength=classes)
     present = counts > 0
-    weights = np.ones(classes)
+    factors = np.ones(classes)
     if not present.any():
-        return torch.tensor(weights, dtype=torch.float32)
-    weights[present] = np.clip((counts[present].mean() / counts[present]) ** power, 0.25, 4.0)
-    weights /= (weights * counts).sum() / counts.sum()
-    return torch.tensor(weights, dtype=torch.float32)
+        return torch.tensor(factors, dtype=torch.float32)
+    factors[present] = np.clip((counts[present].mean() / counts[present]) ** power, 0.25, 4.0)
+    factors /= (factors * counts).sum() / counts.sum()
+    return torch.tensor(factors, dtype=torch.float32)
 
 
 def loss_of(output: ModelOutput, batch: Batch, by_class: torch.Tensor, recipe: Recipe) -> torch.Tensor:
@@ -59,16 +67,17 @@ def loss_of(output: ModelOutput, batch: Batch, by_class: torch.Tensor, recipe: R
         # Summed over the labels: a text's labels are few, and a mean would drown them in the many that it has not.
         total = total + (decisions.sum(1) * weights * labelled_rows).sum() / batch.of_texts
     elif output.intents is not None:
+        intents = batch.intents[own]
         each = functional.cross_entropy(
             output.intents[own].float(),
-            batch.intents[own],
-            weight=by_class,
+            intents,
             ignore_index=IGNORED,
             label_smoothing=recipe.label_smoothing,
             reduction="none",
         )
-        # By the batch size, not by the sum of weights: a batch of doubtful labels must move less.
-        total = total + (each * weights).sum() / batch.of_texts
+        # Not by torch's own class weights, which would smooth each text towards the rare classes. By the batch size,
+        # not by the sum of weights: a batch of doubtful labels must move less.
+        total = total + (each * weights * by_class[intents.clamp(min=0)]).sum() / batch.of_texts
     if output.tags is not None:
         # In a packed batch the rows are one; what is shown again has no tags in either.
         rows = own if batch.packing is None else slice(None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -67,11 +67,6 @@ def grow_adapters(old: nn.ModuleList, new: nn.ModuleList, had: Sequence[str], ha
         cast("SceneAdapter", after).grow_from(cast("SceneAdapter", before), had, has)
 
 
-def packed_layer(layer: Any, states: torch.Tensor, packing: Packing) -> torch.Tensor:
-    """Run one layer of an encoder on a packed batch: states [1, N, H] -> [1, N, H]; within `packed_attention`."""
-    return _states(layer(states, packing=packing))
-
-
 def encode(
     encoder: Any,
     ids: torch.Tensor,
@@ -79,7 +74,6 @@ def encode(
     adapters: nn.ModuleList | None,
     scenes: torch.Tensor,
     packing: Packing | None = None,
-    run_packed: Callable[[Any, torch.Tensor, Packing], torch.Tensor] = packed_layer,
 ) -> torch.Tensor:
     """Last hidden states [B, T, H] of `encoder` with `adapters` after its last layers; equal to its own without them.
 
@@ -91,7 +85,6 @@ def encode(
         adapters: for the last layers, in order; None: there are none.
         scenes: int64 [B], 0 for none.
         packing: of a packed batch; mpnet takes none.
-        run_packed: `packed_layer`, or the same compiled.
     """
     kind = encoder.config.model_type
     stack = encoder.transformer if kind == "distilbert" else encoder.encoder
@@ -101,27 +94,32 @@ def encode(
         states = encoder.embeddings(input_ids=ids)
     if hasattr(encoder, "embeddings_project"):
         states = encoder.embeddings_project(states)
-    adapted = dict(zip(list(stack.layer)[-len(adapters) :], adapters, strict=True)) if adapters else {}
     if packing is not None:
         with packed_attention(encoder.config):
-            for layer in stack.layer:
-                states = run_packed(layer, states, packing)
-                if layer in adapted:
-                    states = cast("SceneAdapter", adapted[layer]).over_tokens(states, scenes[packing.texts])
-        return states
+            return _through(stack.layer, states, adapters, scenes, (), packing)
     seen = mask[:, None, None, :] > 0
     if encoder.config._attn_implementation == "eager":
         # Attention in products adds the mask to the scores: True would be one more for a word, and no less for padding.
         seen = torch.zeros_like(seen, dtype=states.dtype).masked_fill(~seen, torch.finfo(states.dtype).min)
     bias = (stack.compute_position_bias(states),) if kind == "mpnet" else ()
-    for layer in stack.layer:
-        states = _states(layer(states, seen, *bias))
-        if layer in adapted:
-            states = adapted[layer](states, scenes)
-    return states
+    return _through(stack.layer, states, adapters, scenes, (seen, *bias), None)
 
 
-def _states(output: Any) -> torch.Tensor:
-    """What a layer gives, of which some encoders make a tuple."""
-    states: torch.Tensor = output[0] if isinstance(output, tuple) else output
+def _through(
+    layers: Any,
+    states: torch.Tensor,
+    adapters: nn.ModuleList | None,
+    scenes: torch.Tensor,
+    extra: tuple[torch.Tensor, ...],
+    packing: Packing | None,
+) -> torch.Tensor:
+    adapters = adapters if adapters is not None else nn.ModuleList()
+    first = len(layers) - len(adapters)
+    keywords = {} if packing is None else {"packing": packing}
+    for place, layer in enumerate(layers):
+        output = layer(states, *extra, **keywords)
+        states = output[0] if isinstance(output, tuple) else output
+        if place >= first:
+            adapter = cast("SceneAdapter", adapters[place - first])
+            states = adapter(states, scenes) if packing is None else adapter.over_tokens(states, scenes[packing.texts])
     return states

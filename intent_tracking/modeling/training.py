@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 
 from intent_tracking.modeling.assembly import assemble
@@ -30,7 +31,6 @@ from intent_tracking.modeling.checkpoint import (
 from intent_tracking.modeling.dataset import TokenizedDataset
 from intent_tracking.modeling.encoder import attend_for, find_encoder, shape_of
 from intent_tracking.modeling.hardware import (
-    can_compile,
     choose_device,
     expected_tokens_per_second,
     has_fast_bf16,
@@ -54,10 +54,6 @@ _UNTRAINED_BEFORE = -1.0
 _TEXTS_OF_A_PROTOTYPE = 32
 # Seconds between two looks at a loss on a GPU, each of which waits for the device, and between two calls of `progress`.
 _LOOK = 0.5
-# Compiling pays where this many seconds are still to come, as the first steps after the start show: it takes about
-# twenty, once for all layers.
-_STEPS_TO_JUDGE_BY = 100
-_WORTH_COMPILING = 240.0
 
 
 def fine_tune(
@@ -208,9 +204,12 @@ class _Trainer:
         processes.start_equal(self._model)
         padded = why_padded(self._model.encoder.config, device, bf16=self._recipe.bf16)
         logger.info("batches are packed" if padded is None else "batches are padded: %s", *([padded] if padded else []))
-        self._may_compile = padded is None and can_compile()
         shown_again = self._recipe.consistency_weight and len(dataset.info.scenes) > 1
-        weights = class_weights(self._train.intents, labels.intent_classes, self._recipe.class_weight_power)
+        # Of what behaviour labels a pass sees a share.
+        seen = np.where(self._sure, 1.0, self._recipe.behaviour_share).astype(np.float32)
+        weights = class_weights(
+            self._train.intents, self._train.weights * seen, labels.intent_classes, self._recipe.class_weight_power
+        )
         self._stepper = Stepper(
             self._model,
             self._optimizer,
@@ -234,8 +233,7 @@ class _Trainer:
         state, recipe, main = self._state, self._recipe, self._processes.main
         board = Board(self._board if main else None, state.step)
         self._began = time.monotonic() - state.seconds
-        saved = looked = started = time.monotonic()
-        judged_at = state.step + _STEPS_TO_JUDGE_BY
+        saved = looked = time.monotonic()
         try:
             # Asked before a pass, not after it: what was killed between its end and its artifact must not go on.
             while (stopped := self._stopped()) is None:
@@ -254,9 +252,6 @@ class _Trainer:
                     state.step += 1
                     state.tokens += tokens
                     state.seconds = self._clock()
-                    if state.step == judged_at and self._may_compile:
-                        self._read_losses(board)
-                        self._compile_if_long((time.monotonic() - started) / _STEPS_TO_JUDGE_BY)
                     now = time.monotonic()
                     if loss.device.type == "cpu" or now - looked >= _LOOK:
                         self._read_losses(board)
@@ -310,12 +305,6 @@ class _Trainer:
         if passed and len(self._validation) and state.epoch - 1 - state.best_epoch >= self._recipe.patience:
             return "no improvement"
         return "finished" if state.epoch >= self._recipe.epochs else None
-
-    def _compile_if_long(self, seconds_of_a_step: float) -> None:
-        left = seconds_of_a_step * (self._steps - self._state.step)
-        if left >= _WORTH_COMPILING:
-            logger.info("about %.0f s of training are left: the encoder's layers are compiled", left)
-            self._model.compile_layers()
 
     def _clock(self) -> float:
         """Seconds of training so far; where they decide something, those of process 0."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from intent_tracking.modeling import training
 from intent_tracking.modeling.batching import Batch, ExampleArrays, in_other_scenes, make_batch, pack, share_of
 from intent_tracking.modeling.dataset import TokenizedDataset
 from intent_tracking.modeling.encoder import SUPPORTED, build_encoder
@@ -121,65 +120,33 @@ def test_packed_is_padded_without_the_padding(
     assert model.encoder.config._attn_implementation == "sdpa"
 
 
-@pytest.mark.parametrize("longest", [64, 65])
-def test_the_kernels_of_gpus_take_what_they_are_given(longest: int) -> None:
-    """Shapes and types of the call and of its gradient, without a GPU: on meta tensors nothing is computed."""
+class _Called(TorchDispatchMode):
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        self.names.add(func.name())
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(("longest", "in_tiles"), [(64, False), (65, True)])
+def test_the_kernels_of_gpus_take_what_they_are_given(longest: int, in_tiles: bool) -> None:
+    """Shapes and types of the calls and of their gradients, without a GPU: on meta tensors nothing is computed."""
     meta = torch.device("meta")
     model = _model("bert", 4).to(device=meta, dtype=torch.bfloat16)
     packing = Packing.of(torch.tensor([3, 9, longest])).to(meta)
     assert model.adapters is not None
     ids, scenes = (torch.zeros(shape, dtype=torch.long, device=meta) for shape in ((1, 12 + longest), (3,)))
-    states = encode(model.encoder, ids, torch.ones_like(ids), model.adapters, scenes, packing)
+    with _Called() as called:
+        states = encode(model.encoder, ids, torch.ones_like(ids), model.adapters, scenes, packing)
+        states.sum().backward()  # type: ignore[no-untyped-call]
     assert (states.shape, states.dtype) == ((1, 12 + longest, 32), torch.bfloat16)
-    states.sum().backward()  # type: ignore[no-untyped-call]
     query = model.encoder.encoder.layer[0].attention.self.query.weight
     assert query.grad.shape == query.shape
-
-
-# torch's tracer makes warnings itself, and hides them by filters that pytest has replaced.
-@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning", "ignore:.*autograd.function.Function")
-def test_compiled_layers_answer_as_before_and_are_one_graph_for_batches_of_any_size(
-    examples: tuple[TokenizedDataset, ExampleArrays],
-) -> None:
-    model = _model("bert", 4)
-    batches = [pack(make_batch(examples[1], places, CPU)) for places in ([0, 5, 9], [1, 2], range(len(examples[1])))]
-    before = [_loss(model, batch, torch.zeros(0)) for batch in batches]
-    expected = _gradients(model, [loss for _, loss in before])
-    graphs: list[Any] = []
-
-    def backend(graph: Any, _: Any) -> Any:
-        graphs.append(graph)
-        return graph.forward
-
-    model.compile_layers(backend)
-    after = [_loss(model, batch, torch.zeros(0)) for batch in batches]
-    for (output, _), (other, _) in zip(before, after, strict=True):
-        torch.testing.assert_close(other.pooled, output.pooled, atol=1e-5, rtol=0)
-    _same(_gradients(model, [loss for _, loss in after]), expected)
-    assert len(graphs) == 1
-    # What judges and serves pads its batches, and meets no compiler.
-    padded = make_batch(examples[1], [0, 5, 9], CPU)
-    torch.testing.assert_close(_loss(model, padded, torch.zeros(0))[0].pooled, before[0][0].pooled, atol=1e-4, rtol=0)
-    assert len(graphs) == 1
-
-
-@pytest.mark.parametrize(("worth", "times"), [(0.0, 1), (1e9, 0)])
-def test_layers_are_compiled_where_much_time_is_left(
-    worth: float,
-    times: int,
-    examples: tuple[TokenizedDataset, ExampleArrays],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    compiled: list[IntentModel] = []
-    # As on a GPU; a CPU packs too, if it is asked to.
-    monkeypatch.setattr(training, "why_padded", lambda *_, **__: None)
-    monkeypatch.setattr(training, "can_compile", lambda: True)
-    monkeypatch.setattr(training, "_WORTH_COMPILING", worth)
-    monkeypatch.setattr(training, "_STEPS_TO_JUDGE_BY", 2)
-    monkeypatch.setattr(IntentModel, "compile_layers", lambda model: compiled.append(model))
-    training.fine_tune(examples[0], work_dir=tmp_path, recipe=RECIPE.model_copy(update={"epochs": 2}), device="cpu")
-    assert len(compiled) == times
+    assert any("varlen" in name or "flash" in name for name in called.names) is in_tiles
 
 
 def test_a_lexical_head_refuses_a_packed_batch(examples: tuple[TokenizedDataset, ExampleArrays]) -> None:

@@ -17,7 +17,7 @@ from intent_tracking.modeling.batching import ExampleArrays, make_batch, plan_pa
 from intent_tracking.modeling.dataset import TokenizedDataset, choose_max_tokens, prepare_dataset
 from intent_tracking.modeling.export import train_artifact
 from intent_tracking.modeling.intent_head import prototypes_of
-from intent_tracking.modeling.objective import class_weights
+from intent_tracking.modeling.objective import class_weights, loss_of
 from intent_tracking.modeling.optimizer import make_optimizer
 from intent_tracking.modeling.recipe import Recipe, choose_recipe
 from intent_tracking.modeling.scores import roc_auc
@@ -314,10 +314,38 @@ def test_a_hurried_pass_takes_all_that_people_labelled_and_draws_from_the_rest()
 
 def test_rare_classes_weigh_more_and_the_mean_stays_one() -> None:
     intents = np.array([0] * 90 + [1] * 10 + [-100] * 5)
-    weights = class_weights(intents, 3, 0.5).numpy()
+    weights = class_weights(intents, np.ones(len(intents), np.float32), 3, 0.5).numpy()
     assert weights[1] > weights[0]
     assert float((weights[0] * 90 + weights[1] * 10) / 100) == pytest.approx(1.0)
-    assert np.allclose(class_weights(np.array([0, 1, 2]), 3, 0.5).numpy(), 1.0)
+    assert np.allclose(class_weights(np.array([0, 1, 2]), np.ones(3, np.float32), 3, 0.5).numpy(), 1.0)
+
+
+def test_a_class_counts_by_its_texts_within_limits() -> None:
+    intents = np.repeat([0, 1, 2, 3], [100, 50, 30, 1])
+    even, limited = (class_weights(intents, np.ones(181, np.float32), 4, power).numpy() for power in (0.0, 1.0))
+    assert even == pytest.approx([1, 1, 1, 1])
+    # Classes weigh the same, but for the last, whose single text counts four times as much as one of the mean class.
+    assert limited[0] * 100 == pytest.approx(limited[1] * 50)
+    assert limited[3] / limited[2] == pytest.approx(4 / (181 / 4 / 30))
+
+
+def test_a_class_that_behaviour_labels_is_as_rare_as_its_weights_say() -> None:
+    intents, weights = np.repeat([0, 1], 50), np.repeat([1.0, 0.25], 50).astype(np.float32)
+    found = class_weights(intents, weights, 2, 1.0).numpy()
+    assert found[1] / found[0] == pytest.approx(4.0)
+
+
+def test_a_class_weight_scales_the_loss_of_its_texts_and_smooths_them_no_further(dataset: TokenizedDataset) -> None:
+    examples = ExampleArrays.of(dataset.split("train"), len(dataset.info.features), dataset.info.scenes)
+    model = assemble(dataset, champion=None, dropout=0.0, seed=0).eval()
+    alike = np.flatnonzero(examples.intents == examples.intents[0])[:4].tolist()
+    batch = make_batch(examples, alike, torch.device("cpu"))
+    recipe = RECIPE.model_copy(update={"label_smoothing": 0.2, "tag_weight": 0.0, "outcome_weight": 0.0})
+    with torch.inference_mode():
+        output = model(batch.ids, batch.mask, batch.features, batch.scenes)
+        by_class = torch.arange(1.0, dataset.labels.intent_classes + 1)
+        plain, weighed = (loss_of(output, batch, each, recipe) for each in (torch.ones_like(by_class), by_class))
+    assert float(weighed) == pytest.approx(float(plain) * float(by_class[int(examples.intents[0])]), rel=1e-5)
 
 
 def test_recipe_follows_the_data() -> None:
