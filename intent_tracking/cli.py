@@ -159,15 +159,15 @@ def evaluate(
     edits: Annotated[
         str | None,
         typer.Option(
-            help="With --augment: by which edits, such as word_drop,code_switch (default: see docs/model.md)."
+            help="With --augment: by which edits, such as word_drop,code_switch,character_noise (see docs/model.md)."
         ),
     ] = None,
     max_seconds: Annotated[
         float | None,
         typer.Option(
             min=1,
-            help="Training time to stay within (default on a CPU: 8 minutes, more for over 10,000 texts or long "
-            "ones, and as much again for --unlabelled).",
+            help="Training time to stay within; start, export and report come on top (default on a CPU: 8 minutes, "
+            "more for over 10,000 texts or long ones, and as much again for --unlabelled).",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
@@ -206,6 +206,8 @@ def evaluate(
                 begun = of
                 typer.echo(f"evaluate: {words}  step {progress.step}/{progress.steps}", err=True)
 
+        if teacher is not None and base_encoder is not None:
+            raise ValueError("--base-encoder: a student stands on its teacher's encoder; leave one of the two out")
         found = evaluate_command(
             train,
             test,
@@ -224,9 +226,20 @@ def evaluate(
             progress=trained,
         )
     for label, count in found["unknown_labels"].items():
-        typer.secho(f"{test}: {label!r} of {count} texts is no label that training knows", err=True, fg="yellow")
+        typer.secho(
+            f"{test}: training knows no label {label!r}, which {_count(count, 'text has', 'texts have')}",
+            err=True,
+            fg="yellow",
+        )
     for scene, count in found["unknown_scenes"].items():
-        typer.secho(f"{test}: {scene!r} of {count} texts is no scene that training knows", err=True, fg="yellow")
+        typer.secho(
+            f"{test}: training knows no scene {scene!r}, where {_count(count, 'text stands', 'texts stand')}",
+            err=True,
+            fg="yellow",
+        )
+    if seen := found["seen_in_train"]:
+        words = _count(seen, "text stands", "texts stand")
+        typer.secho(f"{test}: {words} in {train} word for word; the figures count them", err=True, fg="yellow")
     training, planned = found["training"], found["recipe"]["epochs"]
     if (short := cut_short(training)) is not None:
         typer.secho(f"evaluate: {short}", err=True, fg="yellow")
@@ -247,6 +260,10 @@ def evaluate(
     )
 
 
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number:,} {one if number == 1 else many}"
+
+
 def _texts(lines: Iterable[bytes], not_utf8: list[int]) -> Iterator[str]:
     """Each line that holds more than blanks; of those that are not UTF-8 the number alone goes into `not_utf8`."""
     blank = 0
@@ -262,7 +279,7 @@ def _texts(lines: Iterable[bytes], not_utf8: list[int]) -> Iterator[str]:
         else:
             blank += 1
     if blank:
-        typer.echo(f"predict: {blank} blank lines have no answer", err=True)
+        typer.echo(f"predict: {_count(blank, 'blank line has', 'blank lines have')} no answer", err=True)
 
 
 @app.command("predict")
@@ -297,7 +314,8 @@ def predict(
             typer.echo(orjson.dumps(answer).decode())
         if not_utf8:
             raise ValueError(
-                f"{len(not_utf8)} lines are not UTF-8, line {not_utf8[0]} is the first: save them as UTF-8"
+                f"{_count(len(not_utf8), 'line is', 'lines are')} not UTF-8, line {not_utf8[0]} is the first: "
+                "save them as UTF-8"
             )
 
 
@@ -312,7 +330,9 @@ def explain(
             "scene that it learned)."
         ),
     ] = None,
-    intent: Annotated[str | None, typer.Option(help="The intent to explain (default: the most probable).")] = None,
+    intent: Annotated[
+        str | None, typer.Option(help="The intent to explain, one of a set (default: the most probable).")
+    ] = None,
     html: Annotated[Path | None, typer.Option(help="Write the marked text to this HTML file.", dir_okay=False)] = None,
     picture: Annotated[
         Path | None, typer.Option(help="Write the marked text to this PNG file.", dir_okay=False)

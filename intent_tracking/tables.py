@@ -113,6 +113,8 @@ def locked(lock_file: Path) -> Iterator[None]:
 def atomic_directory(path: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; on success it takes the place of `path`, on error it is removed.
 
+    Everyone may read what is in it then, whatever mode the files were made with.
+
     What was written is on the disk before the folder takes its place. On Linux a folder that is there is exchanged in
     one step, so that a reader, and whoever comes after a kill, finds the old one or the new one.
     """
@@ -121,6 +123,9 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.chmod(0o755)
+        for file in temporary.rglob("*"):
+            # safetensors makes files that their owner alone reads: another user serves what this one trained.
+            file.chmod(0o755 if file.is_dir() else 0o644)
         _sync_tree(temporary)
         if not path.exists():
             temporary.replace(path)

@@ -86,7 +86,7 @@ def evaluate_command(
         The content of the report.
 
     Raises:
-        AnnotationError: a file is not as described; file, line and column are named.
+        AnnotationError: a file is not as described; file, line and column are named. Or no label of `test` is known.
         ArtifactError: the teacher is not a whole, unchanged artifact.
         EncoderError: the base encoder cannot be had.
         FileExistsError: `model_dir` holds anything else than an intent model.
@@ -100,17 +100,18 @@ def evaluate_command(
     from intent_tracking.evaluation.report import evaluate_predictions
     from intent_tracking.inference import IntentPredictor
     from intent_tracking.modeling.adaptation import MOST_TEXTS, drawn_texts
-    from intent_tracking.modeling.augmentation import chosen_edits
+    from intent_tracking.modeling.augmentation import Augmentation, chosen_edits
     from intent_tracking.modeling.distillation import unlabelled_examples
     from intent_tracking.modeling.examples import examples_from_labelled, model_inputs
     from intent_tracking.modeling.export import train_artifact
     from intent_tracking.modeling.hardware import choose_device
-    from intent_tracking.modeling.multi_label import answer_scores
+    from intent_tracking.modeling.multi_label import answer_scores, names_in
     from intent_tracking.modeling.pretraining import adapt_encoder
+    from intent_tracking.modeling.splits import words_of
     from intent_tracking.sessions.render import render_utterance
 
     if layers is not None and teacher is None:
-        raise ValueError("layers is the size of a student: give its teacher too, the folder of an artifact")
+        raise ValueError("layers is the size of a student: give its teacher too (--teacher), the folder of an artifact")
     augmentation = chosen_edits(edits, augment)
     if model_dir is not None:
         require_place(model_dir, INTENT_MODEL)
@@ -128,9 +129,19 @@ def evaluate_command(
             f"{train}, column intent: each row is {train_rows[0].intent!r}; give texts of two labels at least"
         )
     dev_rows = read_labelled_csv(dev) if dev is not None else None
+    seen = {words_of(row.text) for row in train_rows}
+    seen_in_train = sum(words_of(row.text) in seen for row in test_rows)
+    trained_on = {name for row in (*train_rows, *(dev_rows or ())) for name in (row.intent, *names_in(row.intent))}
+    if teacher is None and not trained_on & {name for row in test_rows for name in (row.intent, *names_in(row.intent))}:
+        raise AnnotationError(
+            f"{test}, column intent: training knows none of its labels, {test_rows[0].intent!r} for one; "
+            "give a test of the labels that are trained on"
+        )
     if dev_rows is None:
         train_rows, dev_rows = hold_back(train_rows, seed)
     lines = [] if unlabelled is None else _lines(unlabelled)
+    if unlabelled is not None and not lines:
+        raise ValueError(f"{unlabelled}: holds no text; give texts, one a line, or leave it out")
     read = [*(row.text for row in train_rows), *(lines if teacher is not None else ())]
     if max_seconds is None and recipe is None and choose_device(device).type == "cpu":
         max_seconds = default_seconds(len(train_rows), (1 + augment) * about_tokens(read))
@@ -209,6 +220,8 @@ def evaluate_command(
         trained.manifest.labels,
         pictures,
         history=history,
+        # Of several runs each has a pass of its own.
+        kept=training.best_epoch + 1 if training.recipe.runs == 1 else None,
         calibration=trained.calibration,
         multi_label=several,
     ).to_dict()
@@ -245,6 +258,7 @@ def evaluate_command(
         "unknown_scenes": dict(
             sorted(Counter(row.scene for row in test_rows if row.scene not in predictor.scenes).items())
         ),
+        "seen_in_train": seen_in_train,
         "slots_left_out": dict(lost),
         "training": {
             "steps": training.steps,
@@ -258,6 +272,7 @@ def evaluate_command(
         "calibration": trained.calibration.model_dump(mode="json"),
         "base_encoder": trained.manifest.base_encoder,
         "teacher": trained.manifest.parent,
+        "augmentation": {"times": augment, **(augmentation or Augmentation()).model_dump()} if augment else None,
         "adaptation": None if adapted is None else adapted.adaptation.model_dump() | {"texts_left_out": left_out},
         "seed": seed,
         "pictures": {name: str(pictures / file) for name, file in figures["pictures"].items()},

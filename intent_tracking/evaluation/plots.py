@@ -14,6 +14,7 @@ from intent_tracking.evaluation.metrics import CalibrationFigures
 from intent_tracking.evaluation.style import drawable
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from intent_tracking.evaluation.report import SliceFigures
@@ -54,38 +55,71 @@ def calibration(
     return picture
 
 
-def learning_curve(history: Sequence[tuple[float, float, float]]) -> Figure:
-    """Training loss and validation score by epoch, from (epoch, loss, score); NaN where none was measured: a gap.
+def learning_curve(history: Sequence[tuple[float, float, float]], kept: float | None = None) -> Figure:
+    """Training loss and validation score by pass, from (pass, loss, score); NaN where none was measured: a gap.
 
-    The score is the one that chooses the best pass (`modeling.validation.scores_of`): the mean F1 of single
-    intents that are true, the micro-F1 of sets of them, and without intents that of another head.
+    The score is the one that chooses the pass (`modeling.validation.scores_of`): the mean F1 of single intents that
+    are true, the micro-F1 of sets of them, and without intents that of another head.
+
+    Args:
+        history: passes as counted by the reader, from 1; one that is no whole number only makes a gap.
+        kept: the pass of `history` whose weights were kept, which need not have the highest score; None: no mark.
     """
+    from matplotlib.ticker import MaxNLocator
+
     picture = style.figure(7.6, 4.6)
     axes = picture.add_subplot()
     steps = [step for step, _, _ in history]
     (loss,) = axes.plot(
         steps, [loss for _, loss, _ in history], color=style.ORANGE, linewidth=2, marker="o", markersize=3
     )
-    style.dress(axes, "Learning curve", "epoch", "training loss")
+    style.dress(axes, "Learning curve", "pass", "training loss")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.set_xlim(min(steps) - 0.5, max(steps) + 0.5)
     axes.set_ylim(bottom=0)
     other = axes.twinx()
     (score,) = other.plot(
         steps, [score for _, _, score in history], color=style.BLUE, linewidth=2, marker="o", markersize=3
     )
-    scored = [point for point in history if not math.isnan(point[2])]
-    if scored:
-        step, _, top = max(scored, key=lambda point: point[2])
-        other.plot(step, top, "o", color=style.BLUE, markersize=9, markerfacecolor="white", markeredgewidth=2)
-        other.annotate(
-            f"best {top:.3f}", (step, top), xytext=(0, 10), textcoords="offset points", ha="center", fontsize=8.5
-        )
-    other.set_ylim(0, 1.08)
+    other.set_ylim(0, 1.12)
+    if kept is not None:
+        _mark(other, kept, next((score for step, _, score in history if step == kept), math.nan))
     other.set_ylabel("validation score", color=style.INK, fontsize=9.5)
     other.tick_params(length=0, labelsize=8.5, colors=style.INK)
     for side in ("top", "right", "left", "bottom"):
         other.spines[side].set_visible(False)
-    axes.legend([loss, score], ["training loss", "validation score"], frameon=False, fontsize=8.5, loc="center right")
+    axes.legend(
+        [loss, score],
+        ["training loss", "validation score"],
+        frameon=False,
+        fontsize=8.5,
+        loc="lower right",
+        bbox_to_anchor=(1.0, 1.0),
+        ncols=2,
+    )
     return picture
+
+
+def _mark(axes: Axes, kept: float, score: float) -> None:
+    """The pass that is kept: a line, its name, and a ring on its score where it has one."""
+    axes.axvline(kept, color=style.QUIET, linewidth=1, linestyle=(0, (4, 4)), zorder=1)
+    name = f"kept: pass {kept:g}"
+    if not math.isnan(score):
+        name += f", {score:.3f}"
+        axes.plot(kept, score, "o", color=style.BLUE, markersize=9, markerfacecolor="white", markeredgewidth=2)
+    first, last = axes.get_xlim()
+    side = "left" if kept < first + (last - first) / 2 else "right"
+    axes.annotate(
+        name,
+        (kept, 1),
+        xycoords=("data", "axes fraction"),
+        xytext=(4 if side == "left" else -4, -3),
+        textcoords="offset points",
+        ha=side,
+        va="top",
+        fontsize=8.5,
+        color=style.INK,
+    )
 
 
 def slices(figures: Sequence[SliceFigures]) -> Figure:

@@ -225,6 +225,7 @@ def evaluate_predictions(
     out_dir: Path | None = None,
     *,
     history: Sequence[tuple[float, float, float]] = (),
+    kept: float | None = None,
     calibration: Calibration | None = None,
     multi_label: bool = False,
     most_micro_cells: int = curves.MOST_MICRO_CELLS,
@@ -236,7 +237,8 @@ def evaluate_predictions(
         predictions: one for each example, in order.
         labels: the model's label set.
         out_dir: where the pictures and `report.json` go; None makes figures alone.
-        history: learning curve as (epoch, training loss, validation score), for its picture.
+        history: learning curve as (pass, training loss, validation score), for its picture.
+        kept: the pass whose weights were kept, counted as in `history`, for that picture; None marks none.
         calibration: the artifact's, for the calibration error before it, its figures on validation and what it rejects.
         multi_label: the model gives sets of labels. Then an answer is right where its set is, macro-F1, classes, curves
             and calibration are of single labels, and the confusion is one of sets.
@@ -245,7 +247,7 @@ def evaluate_predictions(
     Raises:
         EvaluationError: a prediction is missing, or no example is labelled.
     """
-    kept, answers, truth = _labelled(examples, predictions)
+    labelled, answers, truth = _labelled(examples, predictions)
     predicted = [p.label for p in answers]
     if multi_label:
         unknown = sorted({name for intent in truth for name in names_in(intent)} - set(labels))
@@ -264,9 +266,9 @@ def evaluate_predictions(
     roc = curves.roc_curves(truth, scores, every, most_micro_cells)
     pr = curves.precision_recall_curves(truth, scores, every, most_micro_cells)
     groups = {
-        column: curves.group_curves(truth, scores, every, kept.column(column).to_pylist(), most_micro_cells)
+        column: curves.group_curves(truth, scores, every, labelled.column(column).to_pylist(), most_micro_cells)
         for column in SLICES
-        if column in kept.column_names
+        if column in labelled.column_names
     }
     is_out = [t == OUT_OF_SCOPE_LABEL for t in truth]
     rejected = [p.out_of_scope for p in answers]
@@ -300,14 +302,14 @@ def evaluate_predictions(
         out_of_scope=metrics.scope_figures(truth, predicted),
         out_of_scope_auc=scope.roc.area if scope else None,
         abstention=abstention_curve([p.familiarity for p in answers], right, rejected),
-        spans=_spans(kept, answers),
+        spans=_spans(labelled, answers),
         outcome_auc=curves.outcome_auc(outcomes, buys),
-        slices=_slices(kept, truth, predicted, answered, groups, mean_f1),
+        slices=_slices(labelled, truth, predicted, answered, groups, mean_f1),
         unknown_labels=tuple(unknown),
         pictures={},
     )
     if out_dir is not None:
-        drawn = _draw(report, roc, pr, groups.get("scene", ()), scope, history)
+        drawn = _draw(report, roc, pr, groups.get("scene", ()), scope, history, kept)
         files = {name: style.save(picture, out_dir, name) for name, picture in drawn.items()}
         report = replace(report, pictures=files)
         write_report(out_dir / REPORT_FILE, report.to_dict())
@@ -321,6 +323,7 @@ def _draw(
     scenes: Sequence[GroupCurves],
     scope: ScopeCurves | None,
     history: Sequence[tuple[float, float, float]],
+    kept: float | None,
 ) -> dict[str, Figure]:
     """Each picture that the figures can give, by name."""
     from intent_tracking.evaluation import confusion_plots, curve_plots, plots
@@ -347,7 +350,7 @@ def _draw(
     if report.slices:
         drawn["slices"] = plots.slices(report.slices)
     if history:
-        drawn["learning_curve"] = plots.learning_curve(history)
+        drawn["learning_curve"] = plots.learning_curve(history, kept)
     return drawn
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -88,11 +90,46 @@ def drawable(text: str) -> str:
     return shown.replace("$", r"\$")  # matplotlib reads a pair of dollars as mathematics
 
 
-def figure(width: float, height: float) -> Figure:
-    """An empty picture, in inches. Not from pyplot: nothing global, nothing to close."""
+def width_of(text: str, points: float) -> float:
+    """How wide a text is drawn, in inches, in letters of so many points."""
+    from matplotlib.backends.backend_agg import RendererAgg
+    from matplotlib.font_manager import FontProperties
+
+    font = FontProperties(family=list(families()), size=points)
+    width, _, _ = RendererAgg(1, 1, 72).get_text_width_height_descent(text, font, ismath=False)
+    return float(width) / 72
+
+
+def names_within(names: Sequence[str], points: float, inches: float) -> list[str]:
+    """The names as they are drawn, what is wider than `inches` without its middle.
+
+    A name stays whole where another would look the same without its middle.
+    """
+    cut = {name: _within(name, points, inches) for name in names}
+    alike = Counter(cut.values())
+    return [drawable(name) if alike[cut[name]] > 1 else cut[name] for name in names]
+
+
+def _within(name: str, points: float, inches: float) -> str:
+    shown, kept = drawable(name), len(name)
+    while (width := width_of(shown, points)) > inches and kept > 2:
+        kept = max(2, min(kept - 1, int(kept * inches / width)))
+        shown = drawable(f"{name[: (kept + 1) // 2]}…{name[len(name) - kept // 2 :]}")
+    return shown
+
+
+def figure(width: float, height: float, layout: Literal["constrained"] | None = "constrained") -> Figure:
+    """An empty picture, in inches. Not from pyplot: nothing global, nothing to close.
+
+    Args:
+        width: in inches.
+        height: in inches.
+        layout: None where the picture itself places its axes: the constrained one gives up where long names leave
+            no room for them.
+    """
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height), dpi=DPI, facecolor="white", layout="constrained")
+    return Figure(figsize=(width, height), dpi=DPI, facecolor="white", layout=layout)
 
 
 def dress(axes: Axes, title: str, x: str = "", y: str = "", note: str = "") -> None:

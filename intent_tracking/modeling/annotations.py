@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -22,6 +23,8 @@ from intent_tracking.tables import where_not_utf8
 
 REQUIRED_COLUMNS = ("text", "intent")
 OPTIONAL_COLUMNS = ("scene", "language", "slots")
+# How like the name of a column another must be to pass for a slip of the pen: `slot`, `labguage`, not `source`.
+_ALIKE = 0.8
 
 
 class AnnotationError(ValueError):
@@ -159,6 +162,13 @@ def read_labelled_csv(path: Path) -> list[LabelledText]:
                 remedy = "name it so" if ";" not in found and "\t" not in found else "separate the columns by commas"
                 raise AnnotationError(f"{path} line 1: column {missing[0]!r} is missing (found {found}); {remedy}")
             known = (*REQUIRED_COLUMNS, *OPTIONAL_COLUMNS)
+            absent = [name for name in OPTIONAL_COLUMNS if name not in (reader.fieldnames or ())]
+            for name in reader.fieldnames or ():
+                alike = [] if name in known else get_close_matches(name.strip().lower(), absent, 1, _ALIKE)
+                if alike:
+                    raise AnnotationError(
+                        f"{path} line 1: column {name!r} would not be read; name it {alike[0]}, or less like it"
+                    )
             twice = [name for name, count in Counter(reader.fieldnames or ()).items() if count > 1 and name in known]
             if twice:
                 raise AnnotationError(f"{path} line 1: column {twice[0]!r} stands there twice; leave one of them")
@@ -174,7 +184,7 @@ def read_labelled_csv(path: Path) -> list[LabelledText]:
             f"{path} line {read + 1}: not readable as CSV: {error}; is a quote there not closed, or not doubled?"
         ) from error
     if not rows:
-        raise AnnotationError(f"{path}: has no rows under its header; give labelled texts, or leave the file out")
+        raise AnnotationError(f"{path}: has no rows under its header; give labelled texts")
     return rows
 
 
@@ -202,7 +212,7 @@ def _labelled(row: dict[str, str | None], path: Path, line: int) -> LabelledText
     # A tag such as `zh-CN` or `en_GB` names a country too.
     spoken = re.split("[-_]", language.lower())[0]
     if spoken not in ("", "en", "zh"):
-        raise AnnotationError(f"{where}, column language: {language!r} is not one of en, zh")
+        raise AnnotationError(f"{where}, column language: {language!r} is no tag of en or zh")
     marked: tuple[Slot, ...] | None = None
     if slots:
         try:

@@ -106,7 +106,7 @@ def chosen_edits(edits: Collection[str], times: int) -> Augmentation | None:
     if not edits:
         return None
     if not times:
-        raise ValueError(f"edits ({', '.join(edits)}) say how texts are written anew: say how often, too (augment)")
+        raise ValueError(f"edits ({', '.join(edits)}) say how texts are written anew: say how often, too (--augment)")
     return Augmentation.only(edits)
 
 

@@ -104,6 +104,8 @@ def test_report_has_the_figures_of_the_contract(report: dict[str, Any]) -> None:
     assert report["seconds"] > 0
     assert report["tokens_per_second"] > 0
     assert report["recipe"]["epochs"] > 1
+    assert report["seen_in_train"] == 0
+    assert report["augmentation"] is None
 
 
 def test_a_model_that_has_not_seen_all_of_its_texts_is_told_of(encoder: Path, tmp_path: Path) -> None:
@@ -113,6 +115,10 @@ def test_a_model_that_has_not_seen_all_of_its_texts_is_told_of(encoder: Path, tm
         file, file, file, tmp_path / "report.json", base_encoder=str(encoder), device="cpu", augment=3, max_seconds=1e-3
     )
     assert (found["training"]["stopped"], found["training"]["steps"]) == ("time", 1)
+    assert found["augmentation"]["times"] == 3
+    assert found["augmentation"]["word_drop"] > 0
+    # The file is its own test.
+    assert found["seen_in_train"] == size
     # One step of as many as the texts and their copies take.
     assert found["training"]["passes"] == round(1 / math.ceil(4 * size / found["recipe"]["batch_size"]), 3) < 1
     assert "--max-seconds" in str(cut_short(found["training"]))
@@ -255,6 +261,31 @@ def test_what_teaches_nothing_is_refused_with_its_file(tmp_path: Path) -> None:
     alone = _csv(tmp_path / "one.csv", [LabelledText(text=f"buy {place}", intent="buy") for place in range(9)])
     with pytest.raises(AnnotationError, match=r"one\.csv, column intent: each row is 'buy'; give texts of two labels"):
         evaluate_command(alone, alone, None, tmp_path / "r.json")
+
+
+def test_a_test_of_other_labels_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    """After eight minutes it had an accuracy of 0."""
+    train = _csv(tmp_path / "train.csv", ROWS[1::2])
+    other = _csv(tmp_path / "test.csv", [LabelledText(text="where is it", intent="other")])
+    with pytest.raises(AnnotationError, match=r"test\.csv, column intent: training knows none of its labels, 'other'"):
+        evaluate_command(train, other, None, tmp_path / "r.json", base_encoder="absent")
+
+
+def test_texts_to_read_are_texts(tmp_path: Path) -> None:
+    """An empty file took half of the training time."""
+    train = _csv(tmp_path / "train.csv", ROWS[1::2])
+    (tmp_path / "empty.txt").write_text("\n \n")
+    with pytest.raises(ValueError, match=r"empty\.txt: holds no text"):
+        evaluate_command(train, train, None, tmp_path / "r.json", unlabelled=tmp_path / "empty.txt")
+
+
+def test_a_student_takes_no_other_encoder(artifact: Path, tmp_path: Path) -> None:
+    train, report = _csv(tmp_path / "train.csv", ROWS[1::2]), tmp_path / "r.json"
+    files = [f"--train={train}", f"--test={train}", f"--report={report}"]
+    done = CliRunner().invoke(app, ["evaluate", *files, f"--teacher={artifact}", "--base-encoder=absent", "--quiet"])
+    assert done.exit_code == 2
+    assert "a student stands on its teacher's encoder" in done.stderr
+    assert not report.exists()
 
 
 def test_scenes_of_the_test_that_training_lacks_are_counted(encoder: Path, tmp_path: Path) -> None:

@@ -103,6 +103,16 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["model"]
 
 
+def test_whoever_serves_a_folder_reads_what_another_wrote(tmp_path: Path) -> None:
+    """safetensors gives its files to their owner alone: a model that one user trained another could not load."""
+    with atomic_directory(tmp_path / "model") as building:
+        (building / "inner").mkdir(mode=0o700)
+        (building / "inner" / "weights").write_text("of the owner")
+        (building / "inner" / "weights").chmod(0o600)
+    modes = [(tmp_path / "model" / name).stat().st_mode & 0o777 for name in (".", "inner", "inner/weights")]
+    assert modes == [0o755, 0o755, 0o644]
+
+
 def test_what_a_new_folder_would_erase_is_named(tmp_path: Path) -> None:
     (tmp_path / "model" / "onnx").mkdir(parents=True)
     for place in ("absent", "model"):

@@ -117,12 +117,14 @@ def compare(settings: Settings, version: str, policy: GatePolicy) -> Comparison:
     folder = settings.evaluations / version
 
     answers = predict_examples(challenger, held_out)
+    history = learning_history(settings.models / ".work" / version)
     report = evaluate_predictions(
         held_out,
         answers,
         labels,
         folder,
-        history=learning_history(settings.models / ".work" / version),
+        history=history.passes,
+        kept=history.kept,
         calibration=challenger.calibration,
         multi_label=challenger.labels.multi_label,
     )

@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -119,17 +119,37 @@ def _origin(found: FoundRecipe | None, info: DatasetInfo) -> str:
     return f"search {found.study}, " + (f"where {', '.join(differs)} differed" if differs else "on this data")
 
 
-def learning_history(work: Path) -> list[tuple[int, float, float]]:
-    """Epoch, training loss and validation score of each pass of the training in `work`; empty where it left none."""
+@dataclass(frozen=True)
+class LearningHistory:
+    """The passes of a training.
+
+    Attributes:
+        passes: number, from 1, training loss and validation score of each; empty where the training left none.
+        kept: number of the pass whose weights the model has; None: they are a mean of several runs, or nobody knows.
+    """
+
+    passes: tuple[tuple[int, float, float], ...] = ()
+    kept: int | None = None
+
+
+def learning_history(work: Path) -> LearningHistory:
+    """That of the training in `work`."""
     file = work / HISTORY_FILE
-    return [(e, loss, s) for e, loss, s in json.loads(file.read_text(encoding="utf-8"))] if file.is_file() else []
+    if not file.is_file():
+        return LearningHistory()
+    found = json.loads(file.read_text(encoding="utf-8"))
+    # Trainings of before did not say which pass is kept.
+    passes, kept = (found["passes"], found["kept"]) if isinstance(found, dict) else (found, None)
+    return LearningHistory(tuple((number, loss, score) for number, loss, score in passes), kept)
 
 
 def _learning_curve(trained: TrainedArtifact, folder: Path) -> Path | None:
-    history = [
-        (figures.epoch + 1, figures.loss, figures.scores["score"])
-        for figures in trained.training.history
-        if "score" in figures.scores
-    ]
-    atomic_write_text(folder / HISTORY_FILE, json.dumps(history) + "\n")
-    return folder / style.save(plots.learning_curve(history), folder, "learning_curve") if history else None
+    training = trained.training
+    history = LearningHistory(
+        tuple((one.epoch + 1, one.loss, one.scores["score"]) for one in training.history if "score" in one.scores),
+        training.best_epoch + 1 if training.recipe.runs == 1 else None,
+    )
+    atomic_write_text(folder / HISTORY_FILE, json.dumps(asdict(history)) + "\n")
+    if not history.passes:
+        return None
+    return folder / style.save(plots.learning_curve(history.passes, history.kept), folder, "learning_curve")

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from dagster_project.defs.evaluation.assets import headline_figures
-from dagster_project.defs.training.model import HISTORY_FILE, learning_history
+from dagster_project.defs.training.model import HISTORY_FILE, LearningHistory, learning_history
 from intent_tracking.evaluation.report import evaluate_predictions
 from intent_tracking.modeling.calibration import Calibration
 from tests.fakes.prediction_tables import sure
@@ -30,6 +30,10 @@ def test_every_headline_figure_is_a_number_and_what_was_not_measured_is_left_out
 
 
 def test_the_learning_history_is_read_back_or_empty(tmp_path: Path) -> None:
-    assert learning_history(tmp_path) == []
-    (tmp_path / HISTORY_FILE).write_text(json.dumps([(1, 2.0, 0.5), (2, 1.0, 0.75)]))
-    assert learning_history(tmp_path) == [(1, 2.0, 0.5), (2, 1.0, 0.75)]
+    passes = ((1, 2.0, 0.5), (2, 1.0, 0.75))
+    assert learning_history(tmp_path) == LearningHistory()
+    (tmp_path / HISTORY_FILE).write_text(json.dumps({"passes": passes, "kept": 2}))
+    assert learning_history(tmp_path) == LearningHistory(passes, kept=2)
+    # Written before the file said which pass is kept.
+    (tmp_path / HISTORY_FILE).write_text(json.dumps(passes))
+    assert learning_history(tmp_path) == LearningHistory(passes)

@@ -68,6 +68,67 @@ def test_many_labels_show_the_most_confused_by_name_and_the_rest_in_the_full_map
     assert np.frombuffer((tmp_path / "full.png").read_bytes()[16:24], ">u4").min() > 12 * size  # pixels for each row
 
 
+def _long(size: int, letters: str) -> tuple[str, ...]:
+    """Names of 30 characters."""
+    return tuple(f"{i:03d}_" + (letters * 30)[:26] for i in range(size))
+
+
+@pytest.mark.parametrize(
+    ("size", "letters"),
+    [(2, "track_order_"), (12, "退款"), (21, "退款"), (27, "track_order_"), (27, "退款"), (40, "退款"), (150, "a")],
+)
+def test_long_names_leave_the_cells_of_a_matrix_their_size(size: int, letters: str, tmp_path: Path) -> None:
+    """The constrained layout gave up where names left no room: it warned, and squeezed the matrix beside its bar."""
+    confusion = _confusion(size, _long(size, letters))
+    pictures = {
+        "matrix": confusion_plots.confusion_matrix(confusion),
+        "full": confusion_plots.full_confusion_matrix(confusion),
+    }
+    for name, picture in pictures.items():
+        style.save(picture, tmp_path, name)  # a warning is an error here
+        matrix = picture.axes[0]
+        drawn = matrix.get_window_extent()
+        bar = picture.axes[-1].get_window_extent()
+        cell = drawn.height / len(matrix.get_yticks()) / picture.dpi * 72  # points
+        assert drawn.width == pytest.approx(drawn.height)
+        assert 0.1 < (bar.x0 - drawn.x1) / picture.dpi < 0.3
+        assert all(6 < tick.get_fontsize() < cell for tick in matrix.get_yticklabels())
+        widest = max(tick.get_window_extent().width for tick in matrix.get_yticklabels())
+        assert widest < drawn.x0 < widest + picture.dpi  # names stand in the picture, and nothing else takes the room
+
+
+@pytest.mark.parametrize("size", [5, 27])
+def test_lines_run_between_the_cells_of_a_matrix(size: int) -> None:
+    """Lines in the middle of the rows and columns went through the cells and their numbers."""
+    for picture in (
+        confusion_plots.confusion_matrix(_confusion(size)),
+        confusion_plots.full_confusion_matrix(_confusion(size)),
+    ):
+        for axis in (picture.axes[0].xaxis, picture.axes[0].yaxis):
+            assert not any(line.get_visible() for line in axis.get_gridlines())
+            assert all(tick.gridline.get_visible() for tick in axis.get_minor_ticks())
+            assert np.all(axis.get_minorticklocs() % 1 == 0.5)
+
+
+def test_many_labels_of_which_none_is_confused_are_drawn(tmp_path: Path) -> None:
+    labels = tuple(f"intent_{i}" for i in range(30))
+    picture = confusion_plots.confusion_matrix(Confusion(labels, tuple((label, label, 3) for label in labels)))
+    style.save(picture, tmp_path, "none")
+    assert "No label is confused" in style.texts(picture)
+
+
+def test_a_name_that_is_too_wide_loses_its_middle_unless_it_is_then_like_another() -> None:
+    alike = tuple("order_" + "b" * 30 + middle + "b" * 30 + "_end" for middle in ("x", "y"))
+    short, *whole = style.names_within(("track_" + "a" * 60 + "_end", *alike), 8.0, 1.0)
+    assert short.startswith("track_")
+    assert short.endswith("_end")
+    assert "…" in short
+    assert style.width_of(short, 8.0) <= 1.0
+    assert whole == list(alike)
+    assert style.names_within(("x" * 30, "x" * 30), 8.0, 1.0)[0].count("…") == 1  # the same name twice is one name
+    assert style.names_within(("退款",), 8.0, 3.0) == [style.drawable("退款")]
+
+
 def test_the_order_puts_mutual_confusions_side_by_side() -> None:
     counts = np.diag(np.full(6, 10))
     counts[0, 5] = counts[5, 0] = 8
@@ -126,10 +187,38 @@ def test_the_reliability_picture_says_both_errors_and_draws_the_filled_bins() ->
     assert line.get_xydata().tolist() == [[pytest.approx(0.3), 0.5], [pytest.approx(0.9), 1.0]]
 
 
-def test_the_learning_curve_marks_the_best_pass() -> None:
-    picture = plots.learning_curve([(1, 2.0, float("nan")), (2, 1.0, 0.8), (3, 0.5, 0.7)])
-    assert "best 0.800" in style.texts(picture)
-    assert picture.axes[0].lines[0].get_ydata().tolist() == [2.0, 1.0, 0.5]
+HISTORY = [(1, 2.0, 0.7), (2, 1.0, 0.8), (3, 0.5, 0.79), (4, 0.4, 0.6)]
+
+
+def test_the_learning_curve_marks_the_pass_that_is_kept() -> None:
+    """The highest score was marked as the best pass, while the weights of a later one were kept."""
+    picture = plots.learning_curve(HISTORY, kept=3)
+    assert "kept: pass 3, 0.790" in style.texts(picture)
+    rings = [line for line in picture.axes[1].lines if line.get_markersize() == 9]
+    assert [ring.get_xydata().tolist() for ring in rings] == [[[3.0, 0.79]]]
+    assert picture.axes[0].lines[0].get_ydata().tolist() == [2.0, 1.0, 0.5, 0.4]
+
+
+def test_the_learning_curve_marks_nothing_where_it_is_not_told_which_pass_is_kept() -> None:
+    picture = plots.learning_curve(HISTORY)
+    assert not any("kept" in text or "best" in text for text in style.texts(picture))
+    assert len(picture.axes[1].lines) == 1
+
+
+def test_a_pass_that_is_kept_without_a_score_is_marked_without_one() -> None:
+    assert "kept: pass 2" in style.texts(plots.learning_curve([(1, 2.0, float("nan")), (2, 1.0, float("nan"))], 2))
+
+
+@pytest.mark.parametrize("passes", [1, 2, 3, 12])
+def test_the_learning_curve_counts_whole_passes(passes: int, tmp_path: Path) -> None:
+    """A single pass stood on an axis from 0.96 to 1.04."""
+    picture = plots.learning_curve([(i, 1 / i, 0.5) for i in range(1, passes + 1)], kept=1)
+    style.save(picture, tmp_path, "curve")
+    axes = picture.axes[0]
+    shown = [place for place in axes.get_xticks() if axes.get_xlim()[0] <= place <= axes.get_xlim()[1]]
+    assert shown
+    assert all(place == int(place) and 1 <= place <= passes for place in shown)
+    assert passes > 1 or shown == [1]
 
 
 def test_chinese_names_are_drawn_where_a_font_has_them(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from intent_tracking.evaluation import confusion_plots, metrics
+from intent_tracking.evaluation import confusion_plots, metrics, plots, style
 from intent_tracking.evaluation.metrics import EvaluationError
 from intent_tracking.evaluation.report import Confusion, evaluate_predictions
 from intent_tracking.modeling.prediction import KeyInformation, Prediction
@@ -78,6 +78,14 @@ def test_the_report_holds_every_figure_the_examples_can_give(tmp_path: Path) -> 
         "slices",
         "learning_curve",
     }
+
+
+def test_the_learning_curve_of_a_report_marks_the_pass_that_is_kept(tmp_path: Path) -> None:
+    table, predictions = _examples()
+    history = [(1, 2.0, 0.7), (2, 1.0, 0.6)]
+    evaluate_predictions(table, predictions, LABELS, tmp_path, history=history, kept=2)
+    style.save(plots.learning_curve(history, 2), tmp_path, "expected")
+    assert (tmp_path / "learning_curve.png").read_bytes() == (tmp_path / "expected.png").read_bytes()
 
 
 def test_the_written_report_is_plain_json_and_the_same_each_time(tmp_path: Path) -> None:

@@ -71,6 +71,8 @@ def test_blanks_around_a_text_are_no_part_of_its_slots(tmp_path: Path, start: in
         ),
         ("text,intent,language\na,b,fr-CA\n", "line 2, column language: 'fr-CA'"),
         ("text,intent,intent\na,b,c\n", "line 1: column 'intent' stands there twice"),
+        ("text,intent,slot\na,b,[]\n", "line 1: column 'slot' would not be read; name it slots"),
+        ("text,intent,Langauge\na,b,en\n", "line 1: column 'Langauge' would not be read; name it language"),
         ('text,intent\na,b\n\n"c\nd\ne",\n', "line 4, column intent"),
         ('text,intent\na,b\n"c,d\ne,f\ng,h\n', "line 3: not readable as CSV: unexpected end of data; is a quote"),
         ("text,intent,slots\na,b,{oops\n", "line 2, column slots"),
