@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from intent_tracking.evaluation.held_back import hold_back
 from intent_tracking.evaluation.training_time import about_tokens, default_seconds
 from intent_tracking.events.contract import Scene
-from intent_tracking.modeling.annotations import AnnotationError, read_labelled_csv
+from intent_tracking.modeling.annotations import AnnotationError, LabelledText, read_labelled_csv
 from intent_tracking.modeling.labels import LabelSet
 from intent_tracking.modeling.prediction import OUT_OF_SCOPE_LABEL
 from intent_tracking.settings import PACKAGED_ENCODER
@@ -105,7 +105,7 @@ def evaluate_command(
     from intent_tracking.modeling.examples import examples_from_labelled, model_inputs
     from intent_tracking.modeling.export import train_artifact
     from intent_tracking.modeling.hardware import choose_device
-    from intent_tracking.modeling.multi_label import answer_scores, names_in
+    from intent_tracking.modeling.multi_label import answer_scores
     from intent_tracking.modeling.pretraining import adapt_encoder
     from intent_tracking.modeling.splits import words_of
     from intent_tracking.sessions.render import render_utterance
@@ -131,8 +131,8 @@ def evaluate_command(
     dev_rows = read_labelled_csv(dev) if dev is not None else None
     seen = {words_of(row.text) for row in train_rows}
     seen_in_train = sum(words_of(row.text) in seen for row in test_rows)
-    trained_on = {name for row in (*train_rows, *(dev_rows or ())) for name in (row.intent, *names_in(row.intent))}
-    if teacher is None and not trained_on & {name for row in test_rows for name in (row.intent, *names_in(row.intent))}:
+    known = {OUT_OF_SCOPE_LABEL, *_names([*train_rows, *(dev_rows or ())])}
+    if teacher is None and known.isdisjoint(_names(test_rows)):
         raise AnnotationError(
             f"{test}, column intent: training knows none of its labels, {test_rows[0].intent!r} for one; "
             "give a test of the labels that are trained on"
@@ -220,8 +220,7 @@ def evaluate_command(
         trained.manifest.labels,
         pictures,
         history=history,
-        # Of several runs each has a pass of its own.
-        kept=training.best_epoch + 1 if training.recipe.runs == 1 else None,
+        kept=training.kept_pass,
         calibration=trained.calibration,
         multi_label=several,
     ).to_dict()
@@ -295,6 +294,13 @@ def _require_apart(report: Path, model_dir: Path | None, teacher: Path | None, r
         raise ValueError(f"{report}: the folder {model_dir} is for the model alone; name a file in another one")
     if model_dir is not None and teacher is not None and model_dir.resolve() == teacher.resolve():
         raise ValueError(f"{model_dir}: is the teacher, and its student would take its place; name another folder")
+
+
+def _names(rows: Sequence[LabelledText]) -> set[str]:
+    """Each label of the rows, and of a set each of its names."""
+    from intent_tracking.modeling.multi_label import names_in
+
+    return {name for row in rows for name in (row.intent, *names_in(row.intent))}
 
 
 def _lines(path: Path) -> list[str]:

@@ -49,3 +49,8 @@ class TrainingResult:
     seconds: float
     tokens_per_second: float
     stopped: Literal["finished", "no improvement", "time"]
+
+    @property
+    def kept_pass(self) -> int | None:
+        """Number, from 1, of the pass whose weights the model has; None: they are a mean of several runs."""
+        return self.best_epoch + 1 if self.recipe.runs == 1 else None

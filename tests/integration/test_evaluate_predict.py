@@ -24,6 +24,7 @@ from intent_tracking.inference import IntentPredictor
 from intent_tracking.modeling.annotations import AnnotationError, LabelledText
 from intent_tracking.modeling.assembly import assemble
 from intent_tracking.modeling.dataset import prepare_dataset
+from intent_tracking.modeling.encoder import EncoderError
 from intent_tracking.modeling.export import train_artifact
 from intent_tracking.modeling.loading import load_config, load_model
 from intent_tracking.modeling.recipe import Recipe
@@ -269,6 +270,10 @@ def test_a_test_of_other_labels_is_refused_before_anything_is_trained(tmp_path: 
     other = _csv(tmp_path / "test.csv", [LabelledText(text="where is it", intent="other")])
     with pytest.raises(AnnotationError, match=r"test\.csv, column intent: training knows none of its labels, 'other'"):
         evaluate_command(train, other, None, tmp_path / "r.json", base_encoder="absent")
+    # `oos` is an answer of every model: only the encoder is missing here.
+    foreign = _csv(tmp_path / "foreign.csv", FOREIGN)
+    with pytest.raises(EncoderError):
+        evaluate_command(train, foreign, None, tmp_path / "r.json", base_encoder="absent")
 
 
 def test_texts_to_read_are_texts(tmp_path: Path) -> None:

@@ -147,7 +147,7 @@ def _learning_curve(trained: TrainedArtifact, folder: Path) -> Path | None:
     training = trained.training
     history = LearningHistory(
         tuple((one.epoch + 1, one.loss, one.scores["score"]) for one in training.history if "score" in one.scores),
-        training.best_epoch + 1 if training.recipe.runs == 1 else None,
+        training.kept_pass,
     )
     atomic_write_text(folder / HISTORY_FILE, json.dumps(asdict(history)) + "\n")
     if not history.passes:
