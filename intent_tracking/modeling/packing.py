@@ -35,12 +35,14 @@ class Packing:
         texts: int64 [N], the text of each token.
         positions: int64 [1, N], the place of each token in its text.
         there: bool [B, T], where a padded batch would have tokens.
+        places: int64 [N], the place of each token in that batch, row after row.
     """
 
     boundaries: torch.Tensor
     texts: torch.Tensor
     positions: torch.Tensor
     there: torch.Tensor
+    places: torch.Tensor
 
     @classmethod
     def of(cls, lengths: torch.Tensor) -> Packing:
@@ -49,7 +51,8 @@ class Packing:
         texts = torch.repeat_interleave(torch.arange(len(lengths)), lengths)
         positions = torch.arange(int(boundaries[-1])) - boundaries[texts]
         there = torch.arange(int(lengths.max())) < lengths.unsqueeze(1)
-        return cls(boundaries.to(torch.int32), texts, positions.unsqueeze(0), there)
+        places = texts * there.shape[1] + positions
+        return cls(boundaries.to(torch.int32), texts, positions.unsqueeze(0), there, places)
 
     def to(self, device: torch.device) -> Packing:
         """The same on `device`."""
@@ -58,6 +61,7 @@ class Packing:
             self.texts.to(device, non_blocking=True),
             self.positions.to(device, non_blocking=True),
             self.there.to(device, non_blocking=True),
+            self.places.to(device, non_blocking=True),
         )
 
     @property
@@ -147,7 +151,7 @@ def _in_products(
     """Attention within texts by padding them for its length alone: [N, heads, D] each -> [N, heads, D]."""
     tokens, heads, width = query.shape
     rows, longest = packing.there.shape
-    places = packing.texts * longest + packing.positions[0]
+    places = packing.places
 
     def padded(part: torch.Tensor) -> torch.Tensor:
         spread: torch.Tensor = _Spread.apply(part.flatten(1), places, rows * longest)  # type: ignore[no-untyped-call]
