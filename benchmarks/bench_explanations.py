@@ -24,7 +24,7 @@ import torch
 from captum.attr import LayerGradientXActivation, LayerIntegratedGradients
 
 from benchmarks.quality.unit import public_data
-from intent_tracking.evaluation.commands import evaluate_command
+from intent_tracking.evaluation.evaluate import evaluate_command
 from intent_tracking.evaluation.faithfulness import Explain, Faithfulness, deletion_test
 from intent_tracking.inference import IntentPredictor
 from intent_tracking.modeling.explaining import (

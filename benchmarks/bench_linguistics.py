@@ -201,7 +201,7 @@ def transformer_f1(
     Raises:
         ValueError: no test row is marked.
     """
-    from intent_tracking.evaluation.commands import evaluate_command
+    from intent_tracking.evaluation.evaluate import evaluate_command
 
     with tempfile.TemporaryDirectory(prefix="bench-linguistics-") as folder:
         paths = [Path(folder) / "train.csv", Path(folder) / "test.csv"]

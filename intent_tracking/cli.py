@@ -188,7 +188,7 @@ def evaluate(
         _errors_in_words("evaluate"),
         Progress(*columns, console=Console(stderr=True), disable=quiet) as bar,
     ):
-        from intent_tracking.evaluation.commands import evaluate_command
+        from intent_tracking.evaluation.evaluate import evaluate_command
         from intent_tracking.evaluation.training_time import cut_short
         from intent_tracking.modeling.encoder import configured_encoder
 
@@ -306,7 +306,7 @@ def predict(
     from intent_tracking.settings import load_settings
 
     with _errors_in_words("predict"), file.open("rb") if file else sys.stdin.buffer as lines:
-        from intent_tracking.evaluation.commands import predict_command
+        from intent_tracking.evaluation.predict import predict_command
 
         device = load_settings().device
         not_utf8: list[int] = []

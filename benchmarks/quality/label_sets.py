@@ -31,7 +31,8 @@ def evaluate_label_sets(workplace: Workplace, seed: int, *, name: str) -> Measur
 
     `accuracy_of_two` is the share of the turns with two intents or more whose set is found: in airline of one turn.
     """
-    from intent_tracking.evaluation.commands import evaluate_command, predict_command
+    from intent_tracking.evaluation.evaluate import evaluate_command
+    from intent_tracking.evaluation.predict import predict_command
 
     rows = as_label_sets(rows_of(workplace, name, None, seed))
     with tempfile.TemporaryDirectory(prefix="bench-quality-") as temporary:

@@ -66,7 +66,7 @@ def evaluate_rows(
     at the same threshold, and `in_scope_accuracy_plain`, of the best label whether rejected or not. `seconds` from the
     start of the command to its report; of the test texts those of `trust_figures`.
     """
-    from intent_tracking.evaluation.commands import evaluate_command
+    from intent_tracking.evaluation.evaluate import evaluate_command
     from intent_tracking.modeling.training_result import Progress
 
     with tempfile.TemporaryDirectory(prefix="bench-quality-") as temporary:

@@ -6,12 +6,12 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from intent_tracking.settings import Device
 from intent_tracking.tables import atomic_write_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from intent_tracking.evaluation.commands import Device
     from intent_tracking.modeling.explaining import Attribution, Explanation
 
 _FOR: Final = (37, 99, 168)
@@ -40,7 +40,7 @@ def explain_command(
         ArtifactError: `model` is not a whole, unchanged artifact.
         ValueError: the model does not know `intent`, or neither it nor the contract knows `scene`.
     """
-    from intent_tracking.evaluation.commands import scene_for
+    from intent_tracking.evaluation.predict import scene_for
     from intent_tracking.inference import IntentPredictor
     from intent_tracking.sessions.render import free_text_with_offsets, render_utterance
 

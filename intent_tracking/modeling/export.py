@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -33,6 +32,7 @@ from intent_tracking.modeling.training import fine_tune
 from intent_tracking.modeling.training_result import Progress, TrainingResult
 from intent_tracking.modeling.validation import SplitOutputs, scores_of
 from intent_tracking.sessions.render import ModelInput
+from intent_tracking.settings import Device
 from intent_tracking.tables import atomic_directory
 
 GOLDEN_REQUESTS = 16
@@ -168,7 +168,7 @@ def train_artifact(
     layers: int | None = None,
     recipe: Recipe | None = None,
     seed: int = 0,
-    device: Literal["auto", "cpu", "cuda"] = "auto",
+    device: Device = "auto",
     max_seconds: float | None = None,
     trained_until: datetime | None = None,
     feature_service: str | None = None,

@@ -38,6 +38,7 @@ from intent_tracking.modeling.model import SplitEmbedding, extend_rows
 from intent_tracking.modeling.predicting import pad
 from intent_tracking.modeling.tokenization import SessionTokenizer, added_rows, extend_vocabulary
 from intent_tracking.sessions.vocabulary import SPECIAL_TOKENS
+from intent_tracking.settings import Device
 from intent_tracking.tables import atomic_directory, require_replaceable
 
 _MAX_TOKENS = 96
@@ -80,7 +81,7 @@ def adapt_encoder(
     seed: int = 0,
     max_seconds: float | None = None,
     recipe: AdaptationRecipe | None = None,
-    device: Literal["auto", "cpu", "cuda"] = "auto",
+    device: Device = "auto",
     work_dir: Path | None = None,
     checkpoint_seconds: float = 60.0,
     progress: Callable[[AdaptationProgress], None] | None = None,

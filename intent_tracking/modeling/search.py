@@ -36,9 +36,8 @@ from intent_tracking.modeling.search_result import (
 from intent_tracking.modeling.training import fine_tune
 from intent_tracking.modeling.training_result import Progress
 from intent_tracking.modeling.validation import scores_of
+from intent_tracking.settings import Device
 from intent_tracking.tables import atomic_write_text
-
-Device = Literal["auto", "cpu", "cuda"]
 
 _FIRST_JUDGED_TENTH = 3
 _UNJUDGED_TRIALS = 4

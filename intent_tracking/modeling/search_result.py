@@ -14,6 +14,7 @@ from intent_tracking.modeling.dataset import DatasetInfo
 from intent_tracking.modeling.hardware import choose_device, has_fast_bf16
 from intent_tracking.modeling.recipe import Recipe
 from intent_tracking.modeling.training_result import Progress
+from intent_tracking.settings import Device
 
 # Trials are compared at tenths of their own passes: a recipe of 4 passes has come down from its peak rate where one of
 # 16 has hardly begun, so that the same pass of both says nothing.
@@ -48,7 +49,7 @@ class FoundRecipe(BaseModel):
         here = {"base_encoder": info.base_encoder, "dataset_fingerprint": info.fingerprint, "parent": info.parent}
         return tuple(name for name, value in here.items() if getattr(self, name) != value)
 
-    def recipe_for(self, info: DatasetInfo, device: Literal["auto", "cpu", "cuda"] = "auto") -> Recipe:
+    def recipe_for(self, info: DatasetInfo, device: Device = "auto") -> Recipe:
         """The recipe for training on `info`, with the arithmetic that `device` is fast at.
 
         Other data and another parent are taken as they are (see `differences`): new days of the same shop want the same

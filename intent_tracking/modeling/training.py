@@ -47,6 +47,7 @@ from intent_tracking.modeling.recipe import Recipe, choose_recipe
 from intent_tracking.modeling.stepping import Stepper
 from intent_tracking.modeling.training_result import Progress, TrainingResult
 from intent_tracking.modeling.validation import chance_of, pooled_texts, run_split, scores_of
+from intent_tracking.settings import Device
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ def fine_tune(
     champion: Path | None = None,
     recipe: Recipe | None = None,
     seed: int = 0,
-    device: Literal["auto", "cpu", "cuda"] = "auto",
+    device: Device = "auto",
     max_seconds: float | None = None,
     checkpoint_seconds: float = 30.0,
     progress: Callable[[Progress], None] | None = None,

@@ -15,7 +15,7 @@ from intent_tracking.datasets.catalogue import DatasetError, dataset
 from intent_tracking.datasets.folders import DataFolders
 from intent_tracking.datasets.rows import OUT_OF_SCOPE, SPLITS, Utterance, UtteranceSet
 from intent_tracking.datasets.tasks import TASKS, export
-from intent_tracking.evaluation.commands import evaluate_command
+from intent_tracking.evaluation.evaluate import evaluate_command
 from intent_tracking.modeling.annotations import read_labelled_csv
 from intent_tracking.modeling.recipe import Recipe
 from tests.fakes.tiny_encoder import tiny_encoder

@@ -18,7 +18,9 @@ from typer.testing import CliRunner
 
 from intent_tracking.artifact import ArtifactError, verify, write_manifest
 from intent_tracking.cli import app
-from intent_tracking.evaluation.commands import evaluate_command, predict_command, unknown_labels
+from intent_tracking.evaluation.evaluate import evaluate_command
+from intent_tracking.evaluation.labelled_files import unknown_labels
+from intent_tracking.evaluation.predict import predict_command
 from intent_tracking.evaluation.training_time import cut_short
 from intent_tracking.inference import IntentPredictor
 from intent_tracking.modeling.annotations import AnnotationError, LabelledText

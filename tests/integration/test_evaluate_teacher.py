@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from intent_tracking.artifact import read_manifest
 from intent_tracking.cli import app
-from intent_tracking.evaluation.commands import evaluate_command
+from intent_tracking.evaluation.evaluate import evaluate_command
 from intent_tracking.modeling.recipe import Recipe
 from tests.fakes.tiny_encoder import labelled, tiny_encoder
 

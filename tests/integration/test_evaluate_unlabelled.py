@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from intent_tracking.artifact import read_manifest
-from intent_tracking.evaluation.commands import evaluate_command
+from intent_tracking.evaluation.evaluate import evaluate_command
 from intent_tracking.modeling import adaptation
 from intent_tracking.modeling.recipe import Recipe
 from tests.fakes.tiny_encoder import labelled, tiny_encoder

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from intent_tracking.evaluation.commands import evaluate_command
+from intent_tracking.evaluation.evaluate import evaluate_command
 
 pytestmark = pytest.mark.model
 

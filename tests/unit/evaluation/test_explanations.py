@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from intent_tracking.evaluation.commands import scene_for
 from intent_tracking.evaluation.explanations import as_html, draw, explain_command
+from intent_tracking.evaluation.predict import scene_for
 from intent_tracking.modeling.explaining import explain
 from intent_tracking.sessions.render import render_utterance
 from tests.artifacts import tiny_artifact

@@ -1,0 +1,329 @@
+"""The command `evaluate`: labelled files in, a report and pictures out."""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import chain
+from operator import eq
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from intent_tracking.evaluation.labelled_files import LabelledFiles, read_texts, require_apart, unknown_labels
+from intent_tracking.evaluation.training_time import about_tokens, default_seconds
+from intent_tracking.events.contract import Scene
+from intent_tracking.modeling.prediction import OUT_OF_SCOPE_LABEL
+from intent_tracking.settings import PACKAGED_ENCODER, Device
+from intent_tracking.tables import atomic_write_text, require_writable
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from intent_tracking.inference import IntentPredictor, Prediction
+    from intent_tracking.modeling.adaptation import AdaptedEncoder
+    from intent_tracking.modeling.export import TrainedArtifact
+    from intent_tracking.modeling.recipe import Recipe
+    from intent_tracking.modeling.training_result import Progress, TrainingResult
+
+# Labelled files carry no times: a fixed one keeps the dataset's fingerprint a function of the files.
+_MOMENT = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, eq=False)
+class _Answered:
+    """A model and its answers to the test, as it serves them.
+
+    Attributes:
+        predictions: one for each test text, in order.
+        counted: whether a rejection is an answer of the task.
+        seconds: that they took.
+    """
+
+    predictor: IntentPredictor
+    predictions: list[Prediction]
+    counted: bool
+    seconds: float
+
+    @property
+    def judged(self) -> list[Prediction]:
+        """The answers that the figures are of."""
+        if self.counted:
+            return self.predictions
+        return [replace(prediction, out_of_scope=False) for prediction in self.predictions]
+
+
+def evaluate_command(
+    train: Path,
+    test: Path,
+    dev: Path | None,
+    report: Path,
+    *,
+    base_encoder: str = PACKAGED_ENCODER,
+    seed: int = 0,
+    device: Device = "auto",
+    max_seconds: float | None = None,
+    recipe: Recipe | None = None,
+    model_dir: Path | None = None,
+    unlabelled: Path | None = None,
+    augment: int = 0,
+    edits: Sequence[str] = (),
+    teacher: Path | None = None,
+    layers: int | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> dict[str, Any]:
+    """Fine-tune on `train`, choose and calibrate on `dev`, score on `test`, and write `report` and pictures beside it.
+
+    Without `dev`, a tenth of `train` is held back, and at most about 500 texts of it (`held_back`); where most texts
+    have a label with fewer than 20 all of them train, and nothing is calibrated.
+
+    A rejection counts as the answer `oos` only where `train`, `dev` or the teacher know that label, or texts have sets
+    of labels, of which it is the empty one; else the figures are those of the best label. `rejection` of the report
+    says which, what the artifact rejects, and how good it is.
+
+    Args:
+        train, test, dev: CSV files with the columns `text,intent` and optionally `scene,language,slots`.
+        report: JSON file to write; pictures go into the folder `<report name>_pictures` beside it.
+        base_encoder: hub id, local folder or the packaged MiniLM.
+        seed: of everything random.
+        device: where to train.
+        max_seconds: training time to stay within; None: on a CPU, without a recipe, `default_seconds`, and as much
+            again for `unlabelled`.
+        recipe: how to train; None: chosen from the data.
+        augment: how often each training text is written anew, to be learned beside it.
+        edits: names of `EDITS`, by which it is; empty: the defaults.
+        model_dir: keep the trained artifact there, in place of one that is there.
+        unlabelled: texts, one a line, that the encoder reads before it is fine-tuned, together with those of `train`;
+            with `max_seconds` half of the time goes there, and of more than `MOST_TEXTS` different ones so many are
+            drawn by hash. With a teacher, which labels them, all of them are trained on, in the scene that most of
+            `train` stands in.
+        teacher: artifact to distil into a smaller model; it stands on the teacher's encoder, not on `base_encoder`.
+        layers: of the teacher's that the smaller model keeps; None: half of them.
+        progress: called during training.
+
+    Returns:
+        The content of the report.
+
+    Raises:
+        AnnotationError: a file is not as described; file, line and column are named. Or no label of `test` is known.
+        ArtifactError: the teacher is not a whole, unchanged artifact.
+        EncoderError: the base encoder cannot be had.
+        FileExistsError: `model_dir` holds anything else than an intent model.
+        OSError: no file can be written where the report should be.
+        ValueError: the teacher does not know a label of `train`, or has no more than `layers`; there is no such edit;
+            what is written would take the place of what is read.
+    """
+    import pyarrow as pa
+
+    from intent_tracking.artifact import INTENT_MODEL, require_place
+    from intent_tracking.evaluation.report import evaluate_predictions
+    from intent_tracking.inference import IntentPredictor
+    from intent_tracking.modeling.augmentation import Augmentation, chosen_edits
+    from intent_tracking.modeling.distillation import unlabelled_examples
+    from intent_tracking.modeling.examples import examples_from_labelled, model_inputs
+    from intent_tracking.modeling.export import train_artifact
+    from intent_tracking.modeling.hardware import choose_device
+
+    if layers is not None and teacher is None:
+        raise ValueError("layers is the size of a student: give its teacher too (--teacher), the folder of an artifact")
+    augmentation = chosen_edits(edits, augment)
+    if model_dir is not None:
+        require_place(model_dir, INTENT_MODEL)
+        require_writable(model_dir)
+    if report.is_dir():
+        raise OSError(f"{report}: is a folder; name a file in a folder that is yours")
+    require_apart(report, model_dir, teacher, [file for file in (train, test, dev, unlabelled) if file is not None])
+    require_writable(report)
+    began = time.monotonic()
+    files = LabelledFiles.read(train, test, dev, seed=seed, taught=teacher is not None)
+    further = [] if unlabelled is None else read_texts(unlabelled)
+    if max_seconds is None and recipe is None and choose_device(device).type == "cpu":
+        in_a_pass = [*(row.text for row in files.train), *(further if teacher is not None else ())]
+        max_seconds = default_seconds(len(files.train), (1 + augment) * about_tokens(in_a_pass))
+        if further and teacher is None:
+            max_seconds *= 2
+    time_to_train = max_seconds
+    lost: Counter[str] = Counter()
+    tables = [
+        examples_from_labelled(files.train, "train", _MOMENT, lost),
+        examples_from_labelled(files.dev, "validation", _MOMENT, lost),
+    ]
+    held_out = examples_from_labelled(files.test, "test", _MOMENT, lost)
+    with tempfile.TemporaryDirectory(prefix="intent-evaluate-") as temporary:
+        work = Path(temporary)
+        target = model_dir if model_dir is not None else work / "model"
+        adapted, left_out = None, 0
+        if further and teacher is not None:
+            tables.append(unlabelled_examples(further, files.usual_scene, _MOMENT))
+        elif further:
+            adapted, left_out = _read_first(
+                tables[0], further, base_encoder, work / "encoder", seed=seed, device=device, max_seconds=max_seconds
+            )
+            if max_seconds is not None:
+                # To prepare long texts may take more than its half: something is left to learn the labels.
+                time_to_train = max(max_seconds - adapted.adaptation.seconds, max_seconds / 4)
+        trained = train_artifact(
+            pa.concat_tables(tables),
+            target,
+            version=target.name,
+            work_dir=work / "work",
+            base_encoder=base_encoder if adapted is None else str(adapted.folder),
+            adaptation=None if adapted is None else adapted.adaptation,
+            champion=teacher,
+            augment=augment,
+            augmentation=augmentation,
+            student=teacher is not None,
+            layers=layers,
+            seed=seed,
+            device=device,
+            max_seconds=time_to_train,
+            recipe=recipe,
+            # Nothing goes on from a folder that is gone with the command.
+            checkpoint_seconds=math.inf,
+            progress=progress,
+        )
+        predictor = IntentPredictor.load(target, device)
+        started = time.monotonic()
+        predictions = predictor.predict(model_inputs(held_out))
+        # The test's labels decide nothing: where training names nothing out of scope, "none of these" is no answer of
+        # the task, and the best label counts, however unsure. What the artifact would reject is said beside it.
+        # Of sets of labels the empty one is an answer like any other, whether or not training shows it.
+        knows = predictor.labels.multi_label or predictor.labels.out_of_scope_class or files.names_out_of_scope
+        answered = _Answered(predictor, predictions, bool(knows), time.monotonic() - started)
+    pictures = report.parent / f"{report.stem}_pictures"
+    figures = evaluate_predictions(
+        held_out,
+        answered.judged,
+        trained.manifest.labels,
+        pictures,
+        history=_learning_curve(trained.training),
+        kept=trained.training.kept_pass,
+        calibration=trained.calibration,
+        multi_label=predictor.labels.multi_label,
+    ).to_dict()
+    content = {
+        **_figures(figures, files, answered),
+        "seconds": round(time.monotonic() - began, 3),
+        **_about_training(trained, time_to_train),
+        "prediction_texts_per_second": round(len(predictions) / max(answered.seconds, 1e-9), 1),
+        **_about_files(files, predictor, lost),
+        "augmentation": {"times": augment, **(augmentation or Augmentation()).model_dump()} if augment else None,
+        "adaptation": None if adapted is None else adapted.adaptation.model_dump() | {"texts_left_out": left_out},
+        "seed": seed,
+        "pictures": {name: str(pictures / file) for name, file in figures["pictures"].items()},
+        "details": figures,
+    }
+    atomic_write_text(report, json.dumps(content, ensure_ascii=False, indent=2) + "\n")
+    return content
+
+
+def _read_first(
+    labelled: pa.Table,
+    unlabelled: Sequence[str],
+    base_encoder: str,
+    folder: Path,
+    *,
+    seed: int,
+    device: Device,
+    max_seconds: float | None,
+) -> tuple[AdaptedEncoder, int]:
+    """The encoder after it has read these texts for half of the time, and how many unlabelled ones were too many."""
+    from intent_tracking.modeling.adaptation import MOST_TEXTS, drawn_texts
+    from intent_tracking.modeling.pretraining import adapt_encoder
+    from intent_tracking.sessions.render import render_utterance
+
+    # Drawn before they are prepared, which takes longer than what there is time to read.
+    drawn, left_out = drawn_texts(unlabelled, MOST_TEXTS, seed)
+    texts = chain(labelled["text"].to_pylist(), (render_utterance(text, Scene.CUSTOMER_SERVICE).text for text in drawn))
+    time_to_read = None if max_seconds is None else max_seconds / 2
+    return adapt_encoder(texts, base_encoder, folder, seed=seed, max_seconds=time_to_read, device=device), left_out
+
+
+def _learning_curve(training: TrainingResult) -> list[tuple[float, float, float]]:
+    """Pass, loss and score of each; each run of several is a curve of its own, between them nothing is drawn."""
+    passes: list[tuple[float, float, float]] = [
+        (entry.epoch + 1, entry.loss, entry.scores.get("score", math.nan)) for entry in training.history
+    ]
+    between = [run * training.recipe.epochs + 0.5 for run in range(1, training.recipe.runs)]
+    return sorted([*passes, *((place, math.nan, math.nan) for place in between)])
+
+
+def _figures(figures: dict[str, Any], files: LabelledFiles, answered: _Answered) -> dict[str, Any]:
+    """How good the answers are: by what is judged, and by what is served."""
+    from intent_tracking.modeling.multi_label import answer_scores
+
+    content: dict[str, Any] = {
+        "accuracy": _value(figures["accuracy"]),
+        "macro_f1": _value(figures["macro_f1"]),
+        "per_class": {
+            entry["label"]: {name: entry[name] for name in ("precision", "recall", "f1", "support")}
+            for entry in figures["classes"]
+        },
+    }
+    rejection = _as_served(files.truth, answered.predictions)
+    if OUT_OF_SCOPE_LABEL in content["per_class"]:
+        # What the artifact does, whether or not that counts as an answer.
+        content["out_of_scope_recall"] = rejection["out_of_scope_recall"]
+        content["in_scope_accuracy"] = rejection["in_scope_accuracy"]
+    labels = answered.predictor.labels
+    if labels.multi_label:
+        sets = [prediction.labels for prediction in answered.judged]
+        content["label_sets"] = answer_scores(files.truth, sets, labels.intents)
+    content["rejection"] = {"counted": answered.counted, "rejects": figures["rejects"], **rejection}
+    return content
+
+
+def _about_training(trained: TrainedArtifact, max_seconds: float | None) -> dict[str, Any]:
+    training = trained.training
+    return {
+        "training_seconds": round(training.seconds, 3),
+        "tokens_per_second": round(training.tokens_per_second, 1),
+        "training": {
+            "steps": training.steps,
+            "best_epoch": training.best_epoch,
+            "stopped": training.stopped,
+            "passes": round(training.passes, 3),
+            "max_seconds": max_seconds,
+            "history": [entry.model_dump() for entry in training.history],
+        },
+        "recipe": training.recipe.model_dump(),
+        "calibration": trained.calibration.model_dump(mode="json"),
+        "base_encoder": trained.manifest.base_encoder,
+        "teacher": trained.manifest.parent,
+    }
+
+
+def _about_files(files: LabelledFiles, predictor: IntentPredictor, lost: Counter[str]) -> dict[str, Any]:
+    labels = predictor.labels
+    return {
+        "examples": {"train": len(files.train), "dev": len(files.dev), "test": len(files.test)},
+        "unknown_labels": unknown_labels(files.truth, labels.class_names(), multi_label=labels.multi_label),
+        "unknown_scenes": files.unknown_scenes(predictor.scenes),
+        "seen_in_train": files.seen_in_train,
+        "slots_left_out": dict(lost),
+    }
+
+
+def _as_served(truth: Sequence[str], predictions: Sequence[Prediction]) -> dict[str, float | None]:
+    """Share of the texts that the artifact rejects, and how good it is if each rejection counts.
+
+    The out-of-scope recall is None where no text is labelled `oos`, the in-scope accuracy where all are.
+    """
+    answered = [prediction.label for prediction in predictions]
+    foreign = [answer for intent, answer in zip(truth, answered, strict=True) if intent == OUT_OF_SCOPE_LABEL]
+    inside = [intent == answer for intent, answer in zip(truth, answered, strict=True) if intent != OUT_OF_SCOPE_LABEL]
+    return {
+        "rejected": sum(prediction.out_of_scope for prediction in predictions) / len(predictions),
+        "accuracy": sum(map(eq, truth, answered)) / len(answered),
+        "in_scope_accuracy": sum(inside) / len(inside) if inside else None,
+        "out_of_scope_recall": foreign.count(OUT_OF_SCOPE_LABEL) / len(foreign) if foreign else None,
+    }
+
+
+def _value(figure: Any) -> float:
+    return float(figure["value"] if isinstance(figure, dict) else figure)

@@ -1,0 +1,130 @@
+"""The files that `evaluate` is given: read, and refused before any training where they do not fit each other."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from intent_tracking.evaluation.held_back import hold_back
+from intent_tracking.modeling.annotations import AnnotationError, LabelledText, read_labelled_csv
+from intent_tracking.modeling.labels import LabelSet
+from intent_tracking.modeling.multi_label import names_in
+from intent_tracking.modeling.prediction import OUT_OF_SCOPE_LABEL
+from intent_tracking.modeling.splits import words_of
+from intent_tracking.tables import where_not_utf8
+
+
+@dataclass(frozen=True)
+class LabelledFiles:
+    """Rows to train on, to choose and calibrate on, and to score on.
+
+    Attributes:
+        train: of the training file, without what is held back of it.
+        dev: of the validation file; without one, what is held back.
+        test: of the test file.
+        seen_in_train: test texts that stand in the training file, word for word.
+    """
+
+    train: list[LabelledText]
+    dev: list[LabelledText]
+    test: list[LabelledText]
+    seen_in_train: int
+
+    @classmethod
+    def read(cls, train: Path, test: Path, dev: Path | None, *, seed: int, taught: bool = False) -> LabelledFiles:
+        """Read the files; without `dev`, `hold_back` decides by `seed` what of `train` validates.
+
+        Args:
+            train, test, dev: CSV files with the columns `text,intent` and optionally `scene,language,slots`.
+            taught: a teacher may know labels that these files do not show.
+
+        Raises:
+            AnnotationError: a file is not as described, `train` has nothing to tell apart, or no label of `test` is
+                known; file, line and column are named.
+        """
+        train_rows, test_rows = read_labelled_csv(train), read_labelled_csv(test)
+        if not LabelSet.of((row.intent for row in train_rows), ()).intent_classes and not any(
+            row.slots for row in train_rows
+        ):
+            raise AnnotationError(
+                f"{train}, column intent: each row is {train_rows[0].intent!r}; give texts of two labels at least"
+            )
+        dev_rows = read_labelled_csv(dev) if dev is not None else None
+        known = {OUT_OF_SCOPE_LABEL, *_names([*train_rows, *(dev_rows or ())])}
+        if not taught and known.isdisjoint(_names(test_rows)):
+            raise AnnotationError(
+                f"{test}, column intent: training knows none of its labels, {test_rows[0].intent!r} for one; "
+                "give a test of the labels that are trained on"
+            )
+        seen = {words_of(row.text) for row in train_rows}
+        seen_in_train = sum(words_of(row.text) in seen for row in test_rows)
+        if dev_rows is None:
+            train_rows, dev_rows = hold_back(train_rows, seed)
+        return cls(train_rows, dev_rows, test_rows, seen_in_train)
+
+    @property
+    def truth(self) -> list[str]:
+        """The intent of each test text."""
+        return [row.intent for row in self.test]
+
+    @property
+    def names_out_of_scope(self) -> bool:
+        """Whether training or validation texts are labelled `oos`."""
+        return any(row.intent == OUT_OF_SCOPE_LABEL for row in (*self.train, *self.dev))
+
+    @property
+    def usual_scene(self) -> str:
+        """The scene that most of the training texts stand in."""
+        [(scene, _)] = Counter(row.scene for row in self.train).most_common(1)
+        return scene
+
+    def unknown_scenes(self, known: Sequence[str]) -> dict[str, int]:
+        """Scenes of the test that the model did not learn, and how many texts stand in each."""
+        return dict(sorted(Counter(row.scene for row in self.test if row.scene not in known).items()))
+
+
+def _names(rows: Iterable[LabelledText]) -> set[str]:
+    """Each label of the rows, and of a set each of its names."""
+    return {name for row in rows for name in (row.intent, *names_in(row.intent))}
+
+
+def unknown_labels(truth: Sequence[str], known: Sequence[str], *, multi_label: bool = False) -> dict[str, int]:
+    """Labels of the test that the model does not have, and how many texts have each: none of those can be right.
+
+    For a model that gives one label `a|b` is one more name, which it does not have.
+    """
+    names = Counter(name for intent in truth for name in (names_in(intent) if multi_label else (intent,)))
+    return {name: count for name, count in sorted(names.items()) if name not in {*known, OUT_OF_SCOPE_LABEL}}
+
+
+def read_texts(path: Path) -> list[str]:
+    """Texts without labels, one a line; blank lines are none.
+
+    Raises:
+        ValueError: the file is not UTF-8, or holds no text.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} {where_not_utf8(path)}") from error
+    texts = [line for line in lines if line.strip()]
+    if not texts:
+        raise ValueError(f"{path}: holds no text; give texts, one a line, or leave it out")
+    return texts
+
+
+def require_apart(report: Path, model_dir: Path | None, teacher: Path | None, read: Sequence[Path]) -> None:
+    """Refuse to write where something is read, or the report into the model's folder.
+
+    Raises:
+        ValueError: one would take the place of an input, or the report would lie in the model's folder.
+    """
+    for file in read:
+        if file.exists() and report.exists() and file.samefile(report):
+            raise ValueError(f"{report}: is read, and the report would take its place; name another file")
+    if model_dir is not None and report.resolve().is_relative_to(model_dir.resolve()):
+        raise ValueError(f"{report}: the folder {model_dir} is for the model alone; name a file in another one")
+    if model_dir is not None and teacher is not None and model_dir.resolve() == teacher.resolve():
+        raise ValueError(f"{model_dir}: is the teacher, and its student would take its place; name another folder")
