@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -240,6 +240,8 @@ def evaluate(
     if seen := found["seen_in_train"]:
         words = _count(seen, "text stands", "texts stand")
         typer.secho(f"{test}: {words} in {train} word for word; the figures count them", err=True, fg="yellow")
+    for words in _about_dev(dev, train, test, found["dev"]):
+        typer.secho(words, err=True, fg="yellow")
     training, planned = found["training"], found["recipe"]["epochs"]
     if (short := cut_short(training)) is not None:
         typer.secho(f"evaluate: {short}", err=True, fg="yellow")
@@ -258,6 +260,18 @@ def evaluate(
         )
         + f"  {found['seconds']:.0f} s  {found['tokens_per_second']:.0f} tokens/s  -> {report}"
     )
+
+
+def _about_dev(dev: Path | None, train: Path, test: Path, about: dict[str, Any] | None) -> Iterator[str]:
+    if about is None:
+        return
+    for label, count in about["unknown_labels"].items():
+        texts = _count(count, "text has", "texts have")
+        yield f"{dev}: training knows no label {label!r}, which {texts}: they judge nothing"
+    if seen := about["seen_in_train"]:
+        yield f"{dev}: {_count(seen, 'text stands', 'texts stand')} in {train}: what was learned by heart judges itself"
+    if seen := about["seen_in_test"]:
+        yield f"{dev}: {_count(seen, 'text stands', 'texts stand')} in {test}: what is chosen on them is tested on them"
 
 
 def _count(number: int, one: str, many: str) -> str:

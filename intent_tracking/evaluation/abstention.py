@@ -44,8 +44,9 @@ def abstention_curve(
 
     Args:
         confidence: by which examples are withheld, lowest first. Examples of equal confidence go together.
-        right: whether the answer would be right; an out-of-scope example has no right answer.
-        withheld: whether the model gives none.
+        right: whether the answer would be right; an out-of-scope example has no right one but the empty set, where sets
+            of labels are given.
+        withheld: whether the model rejects it.
     """
     if not len(confidence):
         return None

@@ -124,8 +124,8 @@ def label_free_cases(
 ) -> list[Case]:
     """Invariance cases out of any texts, given as (text, language).
 
-    What must not matter: slips of the keyboard, small talk around it, another way to say it, letter case, punctuation
-    and white space. The same texts give the same cases, in whatever order they come.
+    What must not matter: slips of the keyboard, small talk around it, another way to say it, letter case, punctuation.
+    The same texts give the same cases, in whatever order they come.
 
     Args:
         texts: what shoppers wrote.
@@ -142,7 +142,6 @@ def label_free_cases(
         changes |= {
             "case": plain.upper() if plain != plain.upper() else plain.lower(),
             "punctuation": plain.rstrip(".!?。！？") + ("。" if language == "zh" else "."),
-            "white space": "  " + plain.replace(" ", "  ") + " ",
         }
         cases += [
             Case(CaseKind.INVARIANCE, name, language, None, text, changed)
@@ -188,7 +187,7 @@ def run(
     labels: Sequence[str],
     cases: Sequence[Case],
     *,
-    scene: Scene = Scene.CUSTOMER_SERVICE,
+    scene: str = Scene.CUSTOMER_SERVICE,
     languages: Iterable[str] = (),
 ) -> BehaviouralReport:
     """Put the cases to the model in one batch.

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from intent_tracking.evaluation.metrics import Floats, Scores
 from intent_tracking.modeling.multi_label import names_in
+from intent_tracking.modeling.prediction import OUT_OF_SCOPE_LABEL
+from intent_tracking.modeling.scores import roc_auc
 
 GRID = 201
 # Pairs of a text and a label that micro curves sort, several times over: more take gigabytes and minutes.
@@ -38,7 +40,8 @@ class Curve:
 class Curves:
     """The curves of each label that has both positives and negatives, and their means.
 
-    `micro` is None where the `cells`, pairs of a text and a label, are more than were allowed.
+    `micro` is without `oos`, whose scores are no probabilities (`metrics.score_matrix`): one order of both would mean
+    nothing. It is None where the `cells`, pairs of a text and a label, are more than were allowed, or none.
     """
 
     by_label: tuple[Curve, ...]
@@ -96,6 +99,11 @@ def _scorable(target: Targets) -> list[int]:
     return [i for i in range(target.shape[1]) if 0 < positives[i] < target.shape[0]]
 
 
+def _pooled(columns: Sequence[int], labels: Sequence[str]) -> list[int]:
+    """Those of the `columns` whose scores are of one scale, for micro curves."""
+    return [i for i in columns if labels[i] != OUT_OF_SCOPE_LABEL]
+
+
 def _roc(target: Targets, scores: Floats | Scores) -> tuple[Floats, Floats, float]:
     from sklearn.metrics import auc, roc_curve
 
@@ -129,9 +137,10 @@ def _one_against_rest(
         mean += np.interp(grid, x, y)
         found.append(_thin(x, y, labels[i], area, int(target[:, i].sum())))
     macro = _thin(grid, mean / len(columns), "macro mean", float(np.mean([c.area for c in found])), len(truth))
-    cells, micro = len(truth) * len(columns), None
-    if cells <= most_cells:
-        x, y, area = trace(target[:, columns].ravel(), scores[:, columns].ravel())
+    pooled, micro = _pooled(columns, labels), None
+    cells = len(truth) * len(pooled)
+    if 0 < cells <= most_cells:
+        x, y, area = trace(target[:, pooled].ravel(), scores[:, pooled].ravel())
         micro = _thin(x, y, "micro mean", area, len(truth))
     return Curves(tuple(found), macro, micro, cells)
 
@@ -161,16 +170,17 @@ def group_curves(
     groups: Sequence[str | None],
     most_cells: int = MOST_MICRO_CELLS,
 ) -> tuple[GroupCurves, ...]:
-    """The micro curves of each group of examples, such as a scene, over the labels that occur in it.
+    """The micro curves of each group of examples, such as a scene, over the labels but `oos` that occur in it.
 
-    A group without a label that has both positives and negatives, or with more than `most_cells` scores, is left out.
+    A group in which no such label has both positives and negatives, or with more than `most_cells` scores, is left
+    out.
     """
     found = []
     for group in sorted({g for g in groups if g is not None}):
         rows = [i for i, g in enumerate(groups) if g == group]
         own = [truth[i] for i in rows]
         target = _targets(own, labels)
-        columns = _scorable(target)
+        columns = _pooled(_scorable(target), labels)
         if not columns or len(rows) * len(columns) > most_cells:
             continue
         flat = target[:, columns].ravel(), scores[np.ix_(rows, columns)].ravel()
@@ -215,9 +225,7 @@ def scope_curves(is_out: Sequence[bool], foreign: Sequence[float], rejected: Seq
 
 def outcome_auc(outcomes: Sequence[bool | None], probabilities: Sequence[float]) -> float | None:
     """ROC AUC of the purchase probability over examples with a known outcome; None where one outcome is missing."""
-    from sklearn.metrics import roc_auc_score
-
     rows = [(o, p) for o, p in zip(outcomes, probabilities, strict=True) if o is not None and not math.isnan(p)]
     if len({o for o, _ in rows}) < 2:
         return None
-    return float(roc_auc_score([o for o, _ in rows], [p for _, p in rows]))
+    return roc_auc(np.array([o for o, _ in rows], dtype=bool), np.array([p for _, p in rows]))

@@ -8,25 +8,20 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import chain
-from operator import eq
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from intent_tracking.evaluation.labelled_files import LabelledFiles, read_texts, require_apart, unknown_labels
 from intent_tracking.evaluation.training_time import about_tokens, default_seconds
-from intent_tracking.events.contract import Scene
 from intent_tracking.modeling.prediction import OUT_OF_SCOPE_LABEL
 from intent_tracking.settings import PACKAGED_ENCODER, Device
 from intent_tracking.tables import atomic_write_text, require_writable
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from intent_tracking.inference import IntentPredictor, Prediction
-    from intent_tracking.modeling.adaptation import AdaptedEncoder
     from intent_tracking.modeling.export import TrainedArtifact
     from intent_tracking.modeling.recipe import Recipe
     from intent_tracking.modeling.training_result import Progress, TrainingResult
@@ -49,13 +44,6 @@ class _Answered:
     predictions: list[Prediction]
     counted: bool
     seconds: float
-
-    @property
-    def judged(self) -> list[Prediction]:
-        """The answers that the figures are of."""
-        if self.counted:
-            return self.predictions
-        return [replace(prediction, out_of_scope=False) for prediction in self.predictions]
 
 
 def evaluate_command(
@@ -120,27 +108,41 @@ def evaluate_command(
     """
     import pyarrow as pa
 
-    from intent_tracking.artifact import INTENT_MODEL, require_place
+    from intent_tracking.artifact import INTENT_MODEL, require_place, verify
     from intent_tracking.evaluation.report import evaluate_predictions
     from intent_tracking.inference import IntentPredictor
+    from intent_tracking.modeling.adaptation import MOST_TEXTS, drawn_texts
     from intent_tracking.modeling.augmentation import Augmentation, chosen_edits
     from intent_tracking.modeling.distillation import unlabelled_examples
     from intent_tracking.modeling.examples import examples_from_labelled, model_inputs
     from intent_tracking.modeling.export import train_artifact
     from intent_tracking.modeling.hardware import choose_device
+    from intent_tracking.modeling.loading import load_labels
+    from intent_tracking.modeling.pretraining import adapt_encoder
+    from intent_tracking.sessions.render import render_utterance
 
     if layers is not None and teacher is None:
         raise ValueError("layers is the size of a student: give its teacher too (--teacher), the folder of an artifact")
     augmentation = chosen_edits(edits, augment)
     if model_dir is not None:
+        # The name is the model's version, which `.` is not.
+        model_dir = model_dir.resolve()
         require_place(model_dir, INTENT_MODEL)
         require_writable(model_dir)
+    pictures = report.parent / f"{report.stem}_pictures"
     if report.is_dir():
         raise OSError(f"{report}: is a folder; name a file in a folder that is yours")
-    require_apart(report, model_dir, teacher, [file for file in (train, test, dev, unlabelled) if file is not None])
+    if pictures.exists() and not pictures.is_dir():
+        raise OSError(f"{pictures}: is a file where the folder of the pictures should be; give the report another name")
+    given = [file for file in (train, test, dev, unlabelled) if file is not None]
+    require_apart(report, pictures, model_dir, teacher, given)
     require_writable(report)
+    taught: Sequence[str] = ()
+    if teacher is not None:
+        verify(teacher)
+        taught = load_labels(teacher).class_names()
     began = time.monotonic()
-    files = LabelledFiles.read(train, test, dev, seed=seed, taught=teacher is not None)
+    files = LabelledFiles.read(train, test, dev, seed=seed, taught=taught)
     further = [] if unlabelled is None else read_texts(unlabelled)
     if max_seconds is None and recipe is None and choose_device(device).type == "cpu":
         in_a_pass = [*(row.text for row in files.train), *(further if teacher is not None else ())]
@@ -161,8 +163,16 @@ def evaluate_command(
         if further and teacher is not None:
             tables.append(unlabelled_examples(further, files.usual_scene, _MOMENT))
         elif further:
-            adapted, left_out = _read_first(
-                tables[0], further, base_encoder, work / "encoder", seed=seed, device=device, max_seconds=max_seconds
+            # Drawn before they are prepared, which takes longer than what there is time to read.
+            drawn, left_out = drawn_texts(further, MOST_TEXTS, seed)
+            rendered = (render_utterance(text, files.usual_scene).text for text in drawn)
+            adapted = adapt_encoder(
+                chain(tables[0]["text"].to_pylist(), rendered),
+                base_encoder,
+                work / "encoder",
+                seed=seed,
+                max_seconds=None if max_seconds is None else max_seconds / 2,
+                device=device,
             )
             if max_seconds is not None:
                 # To prepare long texts may take more than its half: something is left to learn the labels.
@@ -195,16 +205,16 @@ def evaluate_command(
         # Of sets of labels the empty one is an answer like any other, whether or not training shows it.
         knows = predictor.labels.multi_label or predictor.labels.out_of_scope_class or files.names_out_of_scope
         answered = _Answered(predictor, predictions, bool(knows), time.monotonic() - started)
-    pictures = report.parent / f"{report.stem}_pictures"
     figures = evaluate_predictions(
         held_out,
-        answered.judged,
+        answered.predictions,
         trained.manifest.labels,
         pictures,
         history=_learning_curve(trained.training),
         kept=trained.training.kept_pass,
         calibration=trained.calibration,
         multi_label=predictor.labels.multi_label,
+        rejection_counted=answered.counted,
     ).to_dict()
     content = {
         **_figures(figures, files, answered),
@@ -222,28 +232,6 @@ def evaluate_command(
     return content
 
 
-def _read_first(
-    labelled: pa.Table,
-    unlabelled: Sequence[str],
-    base_encoder: str,
-    folder: Path,
-    *,
-    seed: int,
-    device: Device,
-    max_seconds: float | None,
-) -> tuple[AdaptedEncoder, int]:
-    """The encoder after it has read these texts for half of the time, and how many unlabelled ones were too many."""
-    from intent_tracking.modeling.adaptation import MOST_TEXTS, drawn_texts
-    from intent_tracking.modeling.pretraining import adapt_encoder
-    from intent_tracking.sessions.render import render_utterance
-
-    # Drawn before they are prepared, which takes longer than what there is time to read.
-    drawn, left_out = drawn_texts(unlabelled, MOST_TEXTS, seed)
-    texts = chain(labelled["text"].to_pylist(), (render_utterance(text, Scene.CUSTOMER_SERVICE).text for text in drawn))
-    time_to_read = None if max_seconds is None else max_seconds / 2
-    return adapt_encoder(texts, base_encoder, folder, seed=seed, max_seconds=time_to_read, device=device), left_out
-
-
 def _learning_curve(training: TrainingResult) -> list[tuple[float, float, float]]:
     """Pass, loss and score of each; each run of several is a curve of its own, between them nothing is drawn."""
     passes: list[tuple[float, float, float]] = [
@@ -255,8 +243,6 @@ def _learning_curve(training: TrainingResult) -> list[tuple[float, float, float]
 
 def _figures(figures: dict[str, Any], files: LabelledFiles, answered: _Answered) -> dict[str, Any]:
     """How good the answers are: by what is judged, and by what is served."""
-    from intent_tracking.modeling.multi_label import answer_scores
-
     content: dict[str, Any] = {
         "accuracy": _value(figures["accuracy"]),
         "macro_f1": _value(figures["macro_f1"]),
@@ -265,15 +251,13 @@ def _figures(figures: dict[str, Any], files: LabelledFiles, answered: _Answered)
             for entry in figures["classes"]
         },
     }
-    rejection = _as_served(files.truth, answered.predictions)
+    rejection = _as_served(figures, files.truth, answered.predictions)
     if OUT_OF_SCOPE_LABEL in content["per_class"]:
         # What the artifact does, whether or not that counts as an answer.
         content["out_of_scope_recall"] = rejection["out_of_scope_recall"]
         content["in_scope_accuracy"] = rejection["in_scope_accuracy"]
-    labels = answered.predictor.labels
-    if labels.multi_label:
-        sets = [prediction.labels for prediction in answered.judged]
-        content["label_sets"] = answer_scores(files.truth, sets, labels.intents)
+    if answered.predictor.labels.multi_label:
+        content["label_sets"] = {name: _value(figures[name]) for name in ("accuracy", "macro_f1", "micro_f1")}
     content["rejection"] = {"counted": answered.counted, "rejects": figures["rejects"], **rejection}
     return content
 
@@ -287,7 +271,7 @@ def _about_training(trained: TrainedArtifact, max_seconds: float | None) -> dict
             "steps": training.steps,
             "best_epoch": training.best_epoch,
             "stopped": training.stopped,
-            "passes": round(training.passes, 3),
+            "passes": training.passes,
             "max_seconds": max_seconds,
             "history": [entry.model_dump() for entry in training.history],
         },
@@ -305,23 +289,24 @@ def _about_files(files: LabelledFiles, predictor: IntentPredictor, lost: Counter
         "unknown_labels": unknown_labels(files.truth, labels.class_names(), multi_label=labels.multi_label),
         "unknown_scenes": files.unknown_scenes(predictor.scenes),
         "seen_in_train": files.seen_in_train,
+        "dev": None if files.about_dev is None else asdict(files.about_dev),
         "slots_left_out": dict(lost),
     }
 
 
-def _as_served(truth: Sequence[str], predictions: Sequence[Prediction]) -> dict[str, float | None]:
+def _as_served(
+    figures: dict[str, Any], truth: Sequence[str], predictions: Sequence[Prediction]
+) -> dict[str, float | None]:
     """Share of the texts that the artifact rejects, and how good it is if each rejection counts.
 
     The out-of-scope recall is None where no text is labelled `oos`, the in-scope accuracy where all are.
     """
-    answered = [prediction.label for prediction in predictions]
-    foreign = [answer for intent, answer in zip(truth, answered, strict=True) if intent == OUT_OF_SCOPE_LABEL]
-    inside = [intent == answer for intent, answer in zip(truth, answered, strict=True) if intent != OUT_OF_SCOPE_LABEL]
+    right = [intent == prediction.label for intent, prediction in zip(truth, predictions, strict=True)]
     return {
         "rejected": sum(prediction.out_of_scope for prediction in predictions) / len(predictions),
-        "accuracy": sum(map(eq, truth, answered)) / len(answered),
-        "in_scope_accuracy": sum(inside) / len(inside) if inside else None,
-        "out_of_scope_recall": foreign.count(OUT_OF_SCOPE_LABEL) / len(foreign) if foreign else None,
+        "accuracy": sum(right) / len(right),
+        "in_scope_accuracy": figures["in_scope_accuracy"],
+        "out_of_scope_recall": figures["out_of_scope"]["recall"],
     }
 
 

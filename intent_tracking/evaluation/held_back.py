@@ -26,7 +26,8 @@ def hold_back(rows: Sequence[LabelledText], seed: int) -> tuple[list[LabelledTex
     whatever their labels: what was learned by heart would judge itself.
     """
     from intent_tracking.modeling.multi_label import names_in
-    from intent_tracking.modeling.splits import share, words_of
+    from intent_tracking.modeling.splits import share, wording
+    from intent_tracking.sessions.render import free_text
 
     # A text without any label is one of those that are out of scope.
     names = [names_in(row.intent) or (OUT_OF_SCOPE_LABEL,) for row in rows]
@@ -39,7 +40,8 @@ def hold_back(rows: Sequence[LabelledText], seed: int) -> tuple[list[LabelledTex
     enough = sorted(name for name, count in had.items() if count >= _FEWEST_OF_A_LABEL)
     sums = [0, *(round(total * part) for total in accumulate(had[name] for name in enough))]
     wanted = Counter({name: after - before for name, before, after in zip(enough, sums, sums[1:], strict=False)})
-    words = [words_of(row.text) for row in rows]
+    # As the model reads them: two letters that differ in a telephone number are one.
+    words = [wording(free_text(row.text)) for row in rows]
     together: dict[str, Counter[str]] = {}
     for text, each in zip(words, names, strict=True):
         together.setdefault(text, Counter()).update(each)

@@ -17,13 +17,14 @@ from intent_tracking.evaluation.metrics import (
     ClassFigures,
     Counts,
     Figure,
+    decision_calibration,
     figures_of,
     score_matrix,
 )
-from intent_tracking.modeling.calibration import CALIBRATION_BINS, expected_calibration_error, reliability_bins
+from intent_tracking.modeling import scores
+from intent_tracking.modeling.calibration import CALIBRATION_BINS
 from intent_tracking.modeling.multi_label import names_in
 from intent_tracking.modeling.prediction import Prediction
-from intent_tracking.modeling.scores import mean_f1
 
 
 def membership(sets: Sequence[str], labels: Sequence[str]) -> NDArray[np.int64]:
@@ -40,14 +41,28 @@ def class_figures(cells: Cells, sets: Sequence[str], labels: Sequence[str]) -> t
 
 
 def macro_f1_over(sets: Sequence[str]) -> Figure:
-    """Mean F1 over the labels that occur, as a figure of confusion matrices whose rows and columns are `sets`."""
-    held = membership(sets, sorted({name for each in sets for name in names_in(each)}))
+    """Mean F1 over the labels that occur, as a figure of confusion matrices whose rows and columns are `sets`.
+
+    It is 0 where none occurs, as in `modeling.multi_label.label_set_scores`.
+    """
+    held = membership(sets, _names(sets))
 
     def figure(truth: Counts, predicted: Counts, counts: Counts) -> float:
         right, support, said = _by_label(held, truth, predicted, counts)
-        return mean_f1(right, support + said)
+        occurs = support + said
+        return scores.mean_f1(right, occurs) if occurs.any() else 0.0
 
     return figure
+
+
+def micro_f1(cells: Cells, sets: Sequence[str]) -> float:
+    """F1 over the decisions on all labels together; 1 where no text has a label and none was given one."""
+    right, support, said = _by_label(membership(sets, _names(sets)), *cells)
+    return scores.micro_f1(right, support + said)
+
+
+def _names(sets: Sequence[str]) -> list[str]:
+    return sorted({name for each in sets for name in names_in(each)})
 
 
 def _by_label(
@@ -68,17 +83,9 @@ def calibration_figures(
 ) -> CalibrationFigures | None:
     """Calibration of every decision, label by label: does this text have it? None without a text or a label.
 
-    With the `temperature` that the predictions were made at, the error without it is given too: the probabilities are
-    sigmoids, of which p at T is p^T / (p^T + (1 - p)^T) at 1. `brier` is 0..1.
+    Its `count` is of texts; the `temperature` is as in `metrics.decision_calibration`.
     """
     if not truth or not labels:
         return None
-    stated = score_matrix(predictions, labels).astype(np.float64).ravel()
-    true = membership(truth, labels).ravel().astype(bool)
-    found = reliability_bins(stated, true, bins)
-    before = None
-    if temperature is not None:
-        yes, no = stated**temperature, (1.0 - stated) ** temperature
-        before = expected_calibration_error(reliability_bins(yes / (yes + no), true, bins))
-    brier = float(((stated - true) ** 2).mean())
-    return CalibrationFigures(expected_calibration_error(found), before, brier, len(truth), found)
+    stated = score_matrix(predictions, labels).astype(np.float64)
+    return decision_calibration(stated, membership(truth, labels).astype(bool), bins, temperature=temperature)

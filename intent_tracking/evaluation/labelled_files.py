@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +12,24 @@ from intent_tracking.modeling.annotations import AnnotationError, LabelledText, 
 from intent_tracking.modeling.labels import LabelSet
 from intent_tracking.modeling.multi_label import names_in
 from intent_tracking.modeling.prediction import OUT_OF_SCOPE_LABEL
-from intent_tracking.modeling.splits import words_of
+from intent_tracking.modeling.splits import wording
+from intent_tracking.sessions.render import free_text
 from intent_tracking.tables import where_not_utf8
+
+
+@dataclass(frozen=True)
+class AboutDev:
+    """What is wrong with a validation file, as far as training can do without it.
+
+    Attributes:
+        unknown_labels: labels that training lacks, and how many texts have each: those judge nothing.
+        seen_in_train: texts that stand in the training file: what was learned by heart judges itself.
+        seen_in_test: texts that stand in the test file, which is then no test.
+    """
+
+    unknown_labels: dict[str, int]
+    seen_in_train: int
+    seen_in_test: int
 
 
 @dataclass(frozen=True)
@@ -24,25 +40,27 @@ class LabelledFiles:
         train: of the training file, without what is held back of it.
         dev: of the validation file; without one, what is held back.
         test: of the test file.
-        seen_in_train: test texts that stand in the training file, word for word.
+        seen_in_train: test texts that the model reads as it reads one of the training file.
+        about_dev: the same of a validation file, beside the test too; None without such a file.
     """
 
     train: list[LabelledText]
     dev: list[LabelledText]
     test: list[LabelledText]
     seen_in_train: int
+    about_dev: AboutDev | None
 
     @classmethod
-    def read(cls, train: Path, test: Path, dev: Path | None, *, seed: int, taught: bool = False) -> LabelledFiles:
+    def read(cls, train: Path, test: Path, dev: Path | None, *, seed: int, taught: Iterable[str] = ()) -> LabelledFiles:
         """Read the files; without `dev`, `hold_back` decides by `seed` what of `train` validates.
 
         Args:
             train, test, dev: CSV files with the columns `text,intent` and optionally `scene,language,slots`.
-            taught: a teacher may know labels that these files do not show.
+            taught: labels of a teacher, which the files need not show.
 
         Raises:
-            AnnotationError: a file is not as described, `train` has nothing to tell apart, or no label of `test` is
-                known; file, line and column are named.
+            AnnotationError: a file is not as described, `train` has nothing to tell apart, or no label of `test` or of
+                `dev` is trained on; file, line and column are named.
         """
         train_rows, test_rows = read_labelled_csv(train), read_labelled_csv(test)
         if not LabelSet.of((row.intent for row in train_rows), ()).intent_classes and not any(
@@ -51,18 +69,20 @@ class LabelledFiles:
             raise AnnotationError(
                 f"{train}, column intent: each row is {train_rows[0].intent!r}; give texts of two labels at least"
             )
-        dev_rows = read_labelled_csv(dev) if dev is not None else None
-        known = {OUT_OF_SCOPE_LABEL, *_names([*train_rows, *(dev_rows or ())])}
-        if not taught and known.isdisjoint(_names(test_rows)):
-            raise AnnotationError(
-                f"{test}, column intent: training knows none of its labels, {test_rows[0].intent!r} for one; "
-                "give a test of the labels that are trained on"
-            )
-        seen = {words_of(row.text) for row in train_rows}
-        seen_in_train = sum(words_of(row.text) in seen for row in test_rows)
-        if dev_rows is None:
-            train_rows, dev_rows = hold_back(train_rows, seed)
-        return cls(train_rows, dev_rows, test_rows, seen_in_train)
+        known = {*taught, *_names(train_rows)}
+        _require_known(test, test_rows, {OUT_OF_SCOPE_LABEL, *known})
+        seen = _wordings(train_rows)
+        seen_in_train = _count_in(test_rows, seen)
+        if dev is None:
+            return cls(*hold_back(train_rows, seed), test_rows, seen_in_train, None)
+        dev_rows = read_labelled_csv(dev)
+        _require_known(dev, dev_rows, known)
+        about_dev = AboutDev(
+            unknown_labels([row.intent for row in dev_rows], sorted(known)),
+            _count_in(dev_rows, seen),
+            _count_in(dev_rows, _wordings(test_rows)),
+        )
+        return cls(train_rows, dev_rows, test_rows, seen_in_train, about_dev)
 
     @property
     def truth(self) -> list[str]:
@@ -83,6 +103,22 @@ class LabelledFiles:
     def unknown_scenes(self, known: Sequence[str]) -> dict[str, int]:
         """Scenes of the test that the model did not learn, and how many texts stand in each."""
         return dict(sorted(Counter(row.scene for row in self.test if row.scene not in known).items()))
+
+
+def _require_known(path: Path, rows: Sequence[LabelledText], known: Collection[str]) -> None:
+    if _names(rows).isdisjoint(known):
+        raise AnnotationError(
+            f"{path}, column intent: training knows none of its labels, {rows[0].intent!r} for one; "
+            "give texts of the labels that are trained on"
+        )
+
+
+def _wordings(rows: Iterable[LabelledText]) -> set[str]:
+    return {wording(free_text(row.text)) for row in rows}
+
+
+def _count_in(rows: Iterable[LabelledText], wordings: Collection[str]) -> int:
+    return sum(wording(free_text(row.text)) in wordings for row in rows)
 
 
 def _names(rows: Iterable[LabelledText]) -> set[str]:
@@ -106,25 +142,28 @@ def read_texts(path: Path) -> list[str]:
         ValueError: the file is not UTF-8, or holds no text.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        with path.open(encoding="utf-8-sig") as lines:
+            texts = [line.rstrip("\n") for line in lines if line.strip()]
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} {where_not_utf8(path)}") from error
-    texts = [line for line in lines if line.strip()]
     if not texts:
         raise ValueError(f"{path}: holds no text; give texts, one a line, or leave it out")
     return texts
 
 
-def require_apart(report: Path, model_dir: Path | None, teacher: Path | None, read: Sequence[Path]) -> None:
-    """Refuse to write where something is read, or the report into the model's folder.
+def require_apart(
+    report: Path, pictures: Path, model_dir: Path | None, teacher: Path | None, read: Sequence[Path]
+) -> None:
+    """Refuse to write where something is read, or report and pictures into the model's folder.
 
     Raises:
-        ValueError: one would take the place of an input, or the report would lie in the model's folder.
+        ValueError: one would take the place of an input, or report or pictures would lie in the model's folder.
     """
     for file in read:
         if file.exists() and report.exists() and file.samefile(report):
             raise ValueError(f"{report}: is read, and the report would take its place; name another file")
-    if model_dir is not None and report.resolve().is_relative_to(model_dir.resolve()):
-        raise ValueError(f"{report}: the folder {model_dir} is for the model alone; name a file in another one")
+    for written in (report, pictures):
+        if model_dir is not None and written.resolve().is_relative_to(model_dir.resolve()):
+            raise ValueError(f"{written}: the folder {model_dir} is for the model alone; name a file in another one")
     if model_dir is not None and teacher is not None and model_dir.resolve() == teacher.resolve():
         raise ValueError(f"{model_dir}: is the teacher, and its student would take its place; name another folder")

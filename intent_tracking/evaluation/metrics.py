@@ -237,14 +237,24 @@ def outcome_calibration(
     if not rows:
         return None
     bought = np.array([o for o, _ in rows], dtype=bool)
-    stated = np.array([p for _, p in rows])
-    found = reliability_bins(stated, bought)
+    return decision_calibration(np.array([p for _, p in rows]), bought, temperature=temperature)
+
+
+def decision_calibration(
+    stated: Floats, true: NDArray[np.bool_], bins: int = CALIBRATION_BINS, *, temperature: float | None = None
+) -> CalibrationFigures:
+    """Calibration of probabilities of yes or no against what is true, both [N] or [N, K]; `count` is N.
+
+    With the `temperature` that they were made at, the error without it is given too: the probabilities are sigmoids, of
+    which p at T is p^T / (p^T + (1 - p)^T) at 1. `brier` is 0..1.
+    """
+    found = reliability_bins(stated.ravel(), true.ravel(), bins)
     before = None
     if temperature is not None:
         yes, no = stated**temperature, (1.0 - stated) ** temperature
-        before = expected_calibration_error(reliability_bins(yes / (yes + no), bought))
-    brier = float(((stated - bought) ** 2).mean())
-    return CalibrationFigures(expected_calibration_error(found), before, brier, len(rows), found)
+        before = expected_calibration_error(reliability_bins((yes / (yes + no)).ravel(), true.ravel(), bins))
+    brier = float(((stated - true) ** 2).mean())
+    return CalibrationFigures(expected_calibration_error(found), before, brier, len(stated), found)
 
 
 def scope_figures(truth: Sequence[str], predicted: Sequence[str]) -> ScopeFigures:

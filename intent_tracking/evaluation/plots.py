@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from datetime import date
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -142,87 +141,4 @@ def slices(figures: Sequence[SliceFigures]) -> Figure:
     axes.set_xlim(0, 1.02)
     axes.invert_yaxis()
     axes.legend(frameon=False, fontsize=8.5, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2)
-    return picture
-
-
-def _drifted(drift: bool, enough: bool) -> bool:
-    return drift and enough
-
-
-def _calm(drift: bool, enough: bool) -> bool:
-    return enough and not drift
-
-
-def drift_timeline(
-    windows: Sequence[tuple[date, int, int, bool, bool]],
-    retrained: Sequence[date] = (),
-    *,
-    min_columns: int,
-) -> Figure:
-    """Columns that drifted, day by day.
-
-    `windows` holds (day, drifted columns, measured columns, drift verdict, enough samples); `retrained` the days on
-    which a retraining was asked for.
-    """
-    picture = style.figure(9.4, 3.9)
-    axes = picture.add_subplot()
-    place = {day: i for i, (day, *_) in enumerate(windows)}
-    top = max([measured for _, _, measured, _, _ in windows], default=1)
-    kinds = (
-        (style.RED, "drift", _drifted),
-        (style.BLUE, "no drift", _calm),
-    )
-    for colour, name, belongs in kinds:
-        rows = [(place[d], drifted) for d, drifted, _, drift, enough in windows if belongs(drift, enough)]
-        if rows:
-            axes.bar([x for x, _ in rows], [max(y, 0.12) for _, y in rows], color=colour, width=0.7, label=name)
-    few = [place[d] for d, _, _, _, enough in windows if not enough]
-    if few:
-        axes.plot(few, [0.35] * len(few), "x", color=style.QUIET, label="too few samples")
-    axes.axhline(min_columns - 0.5, color=style.QUIET, linestyle=(0, (4, 4)), linewidth=1)
-    for number, day in enumerate(d for d in retrained if d in place):
-        axes.axvline(place[day] + 0.5, color=style.GREEN, linewidth=2, label=None if number else "retraining asked for")
-    style.dress(
-        axes,
-        "Drift, day by day",
-        "",
-        f"drifted columns of {top}",
-        f"dashed: {min_columns} columns make a drift, or one that moves far",
-    )
-    axes.set_ylim(0, top + 0.5)
-    step = max(1, len(windows) // 12)
-    axes.set_xticks(range(0, len(windows), step), [f"{windows[i][0]:%d %b}" for i in range(0, len(windows), step)])
-    axes.grid(visible=False, axis="x")
-    axes.legend(frameon=False, fontsize=8.5, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=4)
-    return picture
-
-
-def before_after(
-    figures: Mapping[str, Mapping[str, tuple[float, float, float]]],
-    *,
-    title: str = "Before and after the drift",
-) -> Figure:
-    """Bars that compare models over situations.
-
-    `figures[situation][model]` is (macro-F1, low, high); each situation holds the same models, in the same order.
-    """
-    situations = list(figures)
-    models = list(figures[situations[0]])
-    picture = style.figure(2.2 + 2.1 * len(situations), 4.4)
-    axes = picture.add_subplot()
-    width = 0.8 / len(models)
-    for number, model in enumerate(models):
-        x = np.arange(len(situations)) + (number - (len(models) - 1) / 2) * width
-        found = [figures[situation][model] for situation in situations]
-        value = np.array([f[0] for f in found])
-        spread = np.array([[max(f[0] - f[1], 0.0), max(f[2] - f[0], 0.0)] for f in found]).T
-        axes.bar(x, value, width=width * 0.92, color=style.SERIES[number % len(style.SERIES)], label=drawable(model))
-        axes.errorbar(x, value, yerr=spread, fmt="none", ecolor=style.INK, elinewidth=1, capsize=3)
-        for left, f in zip(x, found, strict=True):
-            axes.text(left, 0.02, f"{f[0]:.3f}", ha="center", color="white", fontsize=8.5, fontweight="bold")
-    style.dress(axes, title, "", "macro-F1", "bars: 95% bootstrap intervals")
-    axes.set_xticks(range(len(situations)), [drawable(s) for s in situations])
-    axes.set_ylim(0, 1.02)
-    axes.grid(visible=False, axis="x")
-    axes.legend(frameon=False, fontsize=8.5, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return picture

@@ -97,14 +97,17 @@ class EvaluationReport:
     """All figures of one model on one set of examples. A figure that the examples cannot give is None.
 
     `in_scope_accuracy` counts a rejected in-scope example as wrong: with `out_of_scope` it shows both sides of the
-    threshold. `micro_left_out` says in words why there are no micro curves, None where there are. `rejects` says in
-    words what the model calls out of scope, None where its calibration is not given. `validation` is what calibration
-    found on validation data. `pictures` maps a picture's name to its file name, beside the report.
+    threshold. They and `abstention` are of what the model serves, also where a rejection does not count as an answer.
+    `micro_f1` is of sets of labels, None of single ones. `micro_left_out` says in words why there are no micro curves,
+    None where there are. `rejects` says in words what the model calls out of scope, None where its calibration is not
+    given. `validation` is what calibration found on validation data. `pictures` maps a picture's name to its file name,
+    beside the report.
     """
 
     count: int
     accuracy: Interval
     macro_f1: Interval
+    micro_f1: float | None
     classes: tuple[ClassFigures, ...]
     confusion: Confusion
     roc_auc_macro: float | None
@@ -228,6 +231,7 @@ def evaluate_predictions(
     kept: float | None = None,
     calibration: Calibration | None = None,
     multi_label: bool = False,
+    rejection_counted: bool = True,
     most_micro_cells: int = curves.MOST_MICRO_CELLS,
 ) -> EvaluationReport:
     """Compare predictions with the labels of the examples.
@@ -242,13 +246,17 @@ def evaluate_predictions(
         calibration: the artifact's, for the calibration error before it, its figures on validation and what it rejects.
         multi_label: the model gives sets of labels. Then an answer is right where its set is, macro-F1, classes, curves
             and calibration are of single labels, and the confusion is one of sets.
+        rejection_counted: a rejection is the answer `oos`; else the best label is judged all the same. Of sets it is
+            an answer in any case, the empty one.
         most_micro_cells: pairs of a text and a label over which micro curves are drawn; with more they are left out.
 
     Raises:
         EvaluationError: a prediction is missing, or no example is labelled.
     """
     labelled, answers, truth = _labelled(examples, predictions)
-    predicted = [p.label for p in answers]
+    served = [p.label for p in answers]
+    best = served if multi_label else [p.intents[0].name if p.intents else OUT_OF_SCOPE_LABEL for p in answers]
+    predicted = served if rejection_counted else best
     if multi_label:
         unknown = sorted({name for intent in truth for name in names_in(intent)} - set(labels))
         every = [*labels, *unknown]
@@ -272,15 +280,17 @@ def evaluate_predictions(
     }
     is_out = [t == OUT_OF_SCOPE_LABEL for t in truth]
     rejected = [p.out_of_scope for p in answers]
-    right = [bool(p.intents) and replace(p, out_of_scope=False).label == t for p, t in zip(answers, truth, strict=True)]
+    # Only a set can be right where nothing is in scope: the empty one.
+    right = [b == t and (multi_label or not out) for b, t, out in zip(best, truth, is_out, strict=True)]
     scope = curves.scope_curves(is_out, [-p.familiarity for p in answers], rejected)
     outcomes = _outcomes(examples)
     buys = [p.purchase_probability for p in predictions]
-    in_scope = [t == p for t, p in zip(truth, predicted, strict=True) if t != OUT_OF_SCOPE_LABEL]
+    in_scope = [t == p for t, p in zip(truth, served, strict=True) if t != OUT_OF_SCOPE_LABEL]
     report = EvaluationReport(
         count=len(truth),
         accuracy=metrics.bootstrap(cells, metrics.accuracy_of),
         macro_f1=metrics.bootstrap(cells, mean_f1),
+        micro_f1=label_sets.micro_f1(cells, answered) if multi_label else None,
         classes=classes,
         confusion=Confusion.of(cells, answered),
         roc_auc_macro=roc.macro.area if roc else None,
@@ -289,7 +299,7 @@ def evaluate_predictions(
         average_precision_micro=pr.micro.area if pr and pr.micro else None,
         micro_left_out=(
             f"{roc.cells:,} pairs of a text and a label, more than {most_micro_cells:,}, are too many for one curve"
-            if roc and roc.micro is None
+            if roc and roc.cells > most_micro_cells
             else None
         ),
         calibration=calibrated(truth, answers, labels, temperature=calibration.temperature if calibration else None),
@@ -299,7 +309,7 @@ def evaluate_predictions(
         validation=_validation(calibration),
         in_scope_accuracy=sum(in_scope) / len(in_scope) if in_scope else None,
         rejects=calibration.rejects(multi_label=multi_label) if calibration else None,
-        out_of_scope=metrics.scope_figures(truth, predicted),
+        out_of_scope=metrics.scope_figures(truth, served),
         out_of_scope_auc=scope.roc.area if scope else None,
         abstention=abstention_curve([p.familiarity for p in answers], right, rejected),
         spans=_spans(labelled, answers),

@@ -6,25 +6,39 @@ import csv
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from difflib import get_close_matches
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from intent_tracking.events.contract import Scene
 from intent_tracking.modeling.multi_label import names_in
 from intent_tracking.modeling.prediction import LABEL_SEPARATOR, OUT_OF_SCOPE_LABEL
 from intent_tracking.sessions.vocabulary import scene_token
 from intent_tracking.tables import where_not_utf8
+from intent_tracking.text.cleaning import MAX_CHARACTERS, clean
+from intent_tracking.text.language import Language
 
 REQUIRED_COLUMNS = ("text", "intent")
 OPTIONAL_COLUMNS = ("scene", "language", "slots")
-# How like the name of a column another must be to pass for a slip of the pen: `slot`, `labguage`, not `source`.
+# How like a name another must be to pass for a slip of the pen: `slot`, `labguage`, not `source`.
 _ALIKE = 0.8
+# The same for names of several words: `eventId`, `sesion_id`, not `session`, `event_kind` or `annotated_by`.
+_ALIKE_LONG = 0.9
 
 
 class AnnotationError(ValueError):
@@ -71,33 +85,75 @@ def _label(intent: str) -> str:
     return intent.strip()
 
 
-def _scene(scene: str) -> str:
-    scene_token(scene)
-    return scene
+def _scene(written: str | None) -> str | None:
+    scene = (written or "").strip()
+    if scene:
+        scene_token(scene)
+    return scene or None
+
+
+def _language(written: str) -> Language | None:
+    """The language of a tag: one such as `zh-CN` or `en_GB` names a country too."""
+    spoken = re.split("[-_]", written.strip().lower())[0]
+    if spoken not in ("", "en", "zh"):
+        raise ValueError(f"{written!r} is no tag of en or zh")
+    return "zh" if spoken == "zh" else "en" if spoken == "en" else None
+
+
+def _worded(text: str | None) -> str | None:
+    """`text` as it was written; None where the model would read no words: one of invisible characters has none."""
+    # What cleaning leaves of a text, `free_text` never takes away altogether.
+    return text if text and clean(text) else None
+
+
+# The records of a file have the same few lists of names.
+@lru_cache(maxsize=256)
+def _misspelt(given: tuple[str, ...], known: tuple[str, ...]) -> str | None:
+    """What is wrong with a name that is nearly one of `known` that is not given: nobody would read it."""
+    absent = [name for name in known if name not in given]
+    for name in given:
+        for meant in [] if name in known else absent:
+            if get_close_matches(name.strip().lower(), [meant], 1, _ALIKE_LONG if "_" in meant else _ALIKE):
+                return f"{name!r} would not be read; name it {meant}, or less like it"
+    return None
 
 
 class Annotation(BaseModel):
     """One label: of the message `event_id`, of the session `session_id`, or of a free utterance `text`.
 
     With an `event_id`, `text` may repeat the message as it was written; slots are offsets in it. Without slots nobody
-    has looked for any, an empty list says that there are none. Several intents are written `a|b`, in any order.
+    has looked for any, an empty list says that there are none. Several intents are written `a|b`, in any order. An
+    empty language or scene, and a text without words, are as if they were not given. Other fields are left alone,
+    unless they are nearly named as one of these.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     event_id: str | None = None
     session_id: str | None = None
-    text: str | None = None
+    text: Annotated[str | None, AfterValidator(_worded)] = None
     intent: Annotated[str, AfterValidator(_label)]
-    language: Literal["en", "zh"] | None = None
-    scene: Annotated[str, AfterValidator(_scene)] | None = None
+    language: Language | None = None
+    scene: Annotated[str | None, AfterValidator(_scene)] = None
     slots: Annotated[tuple[Slot, ...], AfterValidator(_apart)] | None = None
     annotated_at: Annotated[datetime, AfterValidator(_in_utc)]
 
+    @model_validator(mode="before")
+    @classmethod
+    def _is_spelt_well(cls, record: Any) -> Any:
+        if isinstance(record, Mapping) and (misspelt := _misspelt(tuple(map(str, record)), tuple(cls.model_fields))):
+            raise ValueError(f"field {misspelt}")
+        return record
+
+    @field_validator("language", mode="before")
+    @classmethod
+    def _without_country(cls, written: Any) -> Any:
+        return _language(written) if isinstance(written, str) else written
+
     @model_validator(mode="after")
     def _points_at_something(self) -> Self:
-        if self.event_id is None and self.session_id is None and not self.text:
-            raise ValueError("give `event_id`, `session_id` or `text`")
+        if self.event_id is None and self.session_id is None and self.text is None:
+            raise ValueError("give `event_id`, `session_id` or `text`, one with words")
         return self
 
 
@@ -134,7 +190,7 @@ class LabelledText(BaseModel):
     text: str
     intent: str
     scene: str = Scene.CUSTOMER_SERVICE
-    language: Literal["en", "zh"] | None = None
+    language: Language | None = None
     slots: tuple[Slot, ...] | None = None
 
 
@@ -151,38 +207,28 @@ def read_labelled_csv(path: Path) -> list[LabelledText]:
     if not path.is_file():
         raise AnnotationError(f"{path}: is no file; give a CSV with the columns text,intent")
     rows: list[LabelledText] = []
-    read = 0
+    # A record may have several lines, and empty ones before it: it is named by its first one.
+    line = 1
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            missing = [name for name in REQUIRED_COLUMNS if name not in (reader.fieldnames or ())]
-            if missing:
-                found = ",".join(reader.fieldnames or ()) or "nothing"
-                # A spreadsheet of a country with decimal commas writes them so.
-                remedy = "name it so" if ";" not in found and "\t" not in found else "separate the columns by commas"
-                raise AnnotationError(f"{path} line 1: column {missing[0]!r} is missing (found {found}); {remedy}")
-            known = (*REQUIRED_COLUMNS, *OPTIONAL_COLUMNS)
-            absent = [name for name in OPTIONAL_COLUMNS if name not in (reader.fieldnames or ())]
-            for name in reader.fieldnames or ():
-                alike = [] if name in known else get_close_matches(name.strip().lower(), absent, 1, _ALIKE)
-                if alike:
-                    raise AnnotationError(
-                        f"{path} line 1: column {name!r} would not be read; name it {alike[0]}, or less like it"
-                    )
-            twice = [name for name, count in Counter(reader.fieldnames or ()).items() if count > 1 and name in known]
-            if twice:
-                raise AnnotationError(f"{path} line 1: column {twice[0]!r} stands there twice; leave one of them")
-            for row in reader:
-                read = reader.reader.line_num
-                # A record may have several lines: it is named by its first one.
-                further = sum(cell.count("\n") for cell in row.values() if isinstance(cell, str))
-                rows.append(_labelled(row, path, read - further))
+            reader = csv.reader(file, strict=True)
+            header = next(reader, [])
+            _check_header(header, path)
+            line = reader.line_num + 1
+            for cells in reader:
+                if cells:
+                    rows.append(_labelled(header, cells, f"{path} line {line}"))
+                line = reader.line_num + 1
     except UnicodeDecodeError as error:
         raise AnnotationError(f"{path} {where_not_utf8(path)}") from error
     except csv.Error as error:
-        raise AnnotationError(
-            f"{path} line {read + 1}: not readable as CSV: {error}; is a quote there not closed, or not doubled?"
-        ) from error
+        remedy = "is a quote there not closed, or not doubled?"
+        # The limit is not raised: it is one for the whole process, and of so long a text little would be read.
+        if "field limit" in str(error):
+            remedy = (
+                f"is a quote there not closed? If not, shorten the text: the model reads {MAX_CHARACTERS} characters"
+            )
+        raise AnnotationError(f"{path} line {line}: not readable as CSV: {error}; {remedy}") from error
     if not rows:
         raise AnnotationError(f"{path}: has no rows under its header; give labelled texts")
     return rows
@@ -191,28 +237,42 @@ def read_labelled_csv(path: Path) -> list[LabelledText]:
 _SLOTS = TypeAdapter(Annotated[tuple[Slot, ...], AfterValidator(_apart)])
 
 
-def _labelled(row: dict[str, str | None], path: Path, line: int) -> LabelledText:
-    where = f"{path} line {line}"
-    if None in row or any(row.get(name) is None for name in REQUIRED_COLUMNS):
+def _check_header(header: list[str], path: Path) -> None:
+    missing = [name for name in REQUIRED_COLUMNS if name not in header]
+    if missing:
+        found = ",".join(header) or "nothing"
+        # A spreadsheet of a country with decimal commas writes them so.
+        remedy = "name it so" if ";" not in found and "\t" not in found else "separate the columns by commas"
+        raise AnnotationError(f"{path} line 1: column {missing[0]!r} is missing (found {found}); {remedy}")
+    known = (*REQUIRED_COLUMNS, *OPTIONAL_COLUMNS)
+    if misspelt := _misspelt(tuple(header), known):
+        raise AnnotationError(f"{path} line 1: column {misspelt}")
+    twice = [name for name, count in Counter(header).items() if count > 1 and name in known]
+    if twice:
+        raise AnnotationError(f"{path} line 1: column {twice[0]!r} stands there twice; leave one of them")
+
+
+def _labelled(header: list[str], cells: list[str], where: str) -> LabelledText:
+    row = dict(zip(header, cells, strict=False))
+    if len(cells) > len(header) or any(name not in row for name in REQUIRED_COLUMNS):
         raise AnnotationError(f"{where}: has not as many cells as the header; quote texts that hold commas")
-    text, intent = (row["text"] or "").strip(), (row["intent"] or "").strip()
-    if not text:
-        raise AnnotationError(f"{where}, column text: is empty; remove the line or give the text")
-    broken = [name for name in (*REQUIRED_COLUMNS, *OPTIONAL_COLUMNS) if "\0" in (row.get(name) or "")]
+    broken = [name for name in (*REQUIRED_COLUMNS, *OPTIONAL_COLUMNS) if "\0" in row.get(name, "")]
     if broken:
         raise AnnotationError(f"{where}, column {broken[0]}: holds a NUL byte; save the file as text in UTF-8")
-    scene, language, slots = ((row.get(name) or "").strip() for name in OPTIONAL_COLUMNS)
+    cell = row["text"]
+    text = cell.strip()
+    if _worded(text) is None:
+        raise AnnotationError(f"{where}, column text: is empty; remove the line or give the text")
+    slots = row.get("slots", "").strip()
     column = "intent"
     try:
-        intent = _label(intent)
+        intent = _label(row["intent"])
         column = "scene"
-        scene = _scene(scene or Scene.CUSTOMER_SERVICE)
+        scene = _scene(row.get("scene")) or Scene.CUSTOMER_SERVICE
+        column = "language"
+        language = _language(row.get("language", ""))
     except ValueError as error:
         raise AnnotationError(f"{where}, column {column}: {error}") from error
-    # A tag such as `zh-CN` or `en_GB` names a country too.
-    spoken = re.split("[-_]", language.lower())[0]
-    if spoken not in ("", "en", "zh"):
-        raise AnnotationError(f"{where}, column language: {language!r} is no tag of en or zh")
     marked: tuple[Slot, ...] | None = None
     if slots:
         try:
@@ -222,7 +282,6 @@ def _labelled(row: dict[str, str | None], path: Path, line: int) -> LabelledText
             raise AnnotationError(
                 f'{where}, column slots: {first}; write JSON such as [{{"name": "order_id", "start": 3, "end": 9}}]'
             ) from error
-    cell = row["text"] or ""
     too_long = [slot for slot in marked or () if slot.end > len(cell)]
     if too_long:
         raise AnnotationError(
@@ -232,7 +291,7 @@ def _labelled(row: dict[str, str | None], path: Path, line: int) -> LabelledText
         text=text,
         intent=intent,
         scene=scene,
-        language="zh" if spoken == "zh" else "en" if spoken == "en" else None,
+        language=language,
         slots=None if marked is None else _within(marked, len(cell) - len(cell.lstrip()), len(text)),
     )
 

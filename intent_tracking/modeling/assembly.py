@@ -52,13 +52,14 @@ def assemble(
 def _config(
     dataset: TokenizedDataset, encoder: Any, base_vocabulary: int, dropout: float, adapter_width: int
 ) -> ModelConfig:
+    train = dataset.split("train")
     return ModelConfig(
         encoder=allowed_config(encoder.config.to_dict(), dataset.info.base_encoder),
         base_vocabulary=base_vocabulary,
         max_tokens=dataset.info.max_tokens,
         intent_classes=dataset.labels.intent_classes,
         tags=dataset.labels.tag_count,
-        outcome=dataset.table["outcome"].null_count < len(dataset.table),
+        outcome=train["outcome"].null_count < len(train),
         features=dataset.info.features,
         dropout=dropout,
         scenes=dataset.info.scenes,

@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 
 from intent_tracking.artifact import verify
 from intent_tracking.modeling.augmentation import Augmentation, augmented_examples
-from intent_tracking.modeling.encoder import find_encoder
+from intent_tracking.modeling.encoder import find_encoder, positions_of
 from intent_tracking.modeling.examples import EXAMPLE_SCHEMA
 from intent_tracking.modeling.label_names import name_examples
 from intent_tracking.modeling.labels import IGNORED, LabelSet
@@ -48,7 +48,7 @@ FEWEST_TOKENS = 32
 class DatasetInfo(BaseModel):
     """What a tokenized dataset was made from; the content of `dataset.json`.
 
-    `scenes` are those that the model tells apart, a champion's first; empty where the examples come from one.
+    `scenes` are those that the model is trained in, a champion's first.
     `layers` is given for a student: so many of the parent's layers are kept.
     """
 
@@ -207,12 +207,13 @@ def prepare_dataset(
     known_scenes: tuple[str, ...] = ()
     was_multi_label = False
     if champion is None:
-        tokenizer = Tokenizer.from_file(str(find_encoder(base_encoder).tokenizer_file))
+        base = find_encoder(base_encoder)
+        tokenizer, encoder = Tokenizer.from_file(str(base.tokenizer_file)), base.config()
     else:
         manifest = verify(champion)
         parent, base_encoder = manifest.version, manifest.base_encoder or base_encoder
         config = load_config(champion)
-        known_scenes = config.scenes
+        known_scenes, encoder = config.scenes, config.encoder
         tokenizer = load_tokenizer(champion, config.max_tokens).vocabulary
         known = load_labels(champion)
         was_multi_label = known.multi_label
@@ -226,7 +227,7 @@ def prepare_dataset(
     special = tuple(dict.fromkeys((*SPECIAL_TOKENS, *scene_tokens)))
     wide = SessionTokenizer(extend_vocabulary(tokenizer, train["text"].to_pylist(), special), MOST_TOKENS)
     lengths = [len(entry.ids) for entry in wide.encode_each(train["text"].to_pylist())]
-    fitted = wide.with_max_tokens(choose_max_tokens(lengths))
+    fitted = wide.with_max_tokens(min(choose_max_tokens(lengths), positions_of(encoder)))
     info = DatasetInfo(
         base_encoder=base_encoder,
         parent=parent,

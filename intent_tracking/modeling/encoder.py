@@ -25,6 +25,8 @@ PACKAGED_SHA256 = {
 }
 WITH_POOLER = frozenset({"bert", "roberta", "xlm-roberta", "mpnet"})
 SUPPORTED = WITH_POOLER | {"distilbert", "electra"}
+_USUAL_POSITIONS = 512
+_POSITIONS_FROM_PADDING = frozenset({"roberta", "xlm-roberta", "mpnet"})
 # transformers has no fused attention for MPNet: its scores take a bias for relative positions.
 _NO_FUSED_ATTENTION = frozenset({"mpnet"})
 # Nothing else of a config.json reaches transformers: some of its keys name code to run or places to fetch from.
@@ -195,6 +197,12 @@ def shape_of(config: Mapping[str, Any]) -> tuple[int, int]:
         ("n_layers", "dim") if config["model_type"] == "distilbert" else ("num_hidden_layers", "hidden_size")
     )
     return int(config[layers]), int(config[hidden])
+
+
+def positions_of(config: Mapping[str, Any]) -> int:
+    """Tokens that `config` has positions for; RoBERTa and its kin count them from behind the padding token's id on."""
+    taken = int(config.get("pad_token_id") or 0) + 1 if config["model_type"] in _POSITIONS_FROM_PADDING else 0
+    return int(config.get("max_position_embeddings", _USUAL_POSITIONS)) - taken
 
 
 def attend_for(encoder: Any, device: torch.device, *, bf16: bool) -> None:

@@ -94,8 +94,9 @@ class LabelSet(BaseModel):
         Args:
             spans: character offsets of the tokens.
             word_starts: whether a token begins a word.
-            slots: (name, start, end) in characters; a word belongs to the slot that its first token overlaps. None:
-                nobody has marked this text, so that it teaches nothing.
+            slots: (name, start, end) in characters; a word belongs to the slot that its first token overlaps, and a
+                word within which a slot begins teaches nothing. None: nobody has marked this text, so that all of it
+                teaches nothing.
             utterance: what was marked, (start, end) in characters: earlier words of a session were not looked at.
             stretches: places of the tokens that are one piece of the text each; a slot begins anew in each, and a token
                 in none, of a word that was cut through, is ignored. None: all are one.
@@ -111,10 +112,16 @@ class LabelSet(BaseModel):
                 continue
             begin = 2 * self.key_information.index(name) + 1
             for stretch in pieces:
-                inside = False
+                inside, word = False, None
                 for place in stretch:
                     left, right = spans[place]
-                    if tags[place] != IGNORED and left < end and right > start:
+                    word = place if word_starts[place] else word
+                    if not (left < end and right > start):
+                        continue
+                    if tags[place] != IGNORED:
                         tags[place] = begin + 1 if inside else begin
                         inside = True
+                    elif word is not None and tags[word] == 0:
+                        # It begins within a word, which is no slot and not free of one either.
+                        tags[word] = IGNORED
         return tags

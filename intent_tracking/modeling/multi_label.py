@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from intent_tracking.modeling.prediction import LABEL_SEPARATOR, OUT_OF_SCOPE_LABEL
-from intent_tracking.modeling.scores import mean_f1
+from intent_tracking.modeling.scores import mean_f1, micro_f1
 
 FloatArray = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
@@ -58,17 +58,6 @@ def choose_thresholds(probabilities: FloatArray, truth: BoolArray) -> tuple[floa
     )
 
 
-def answer_scores(truth: Sequence[str], answers: Sequence[Sequence[str]], labels: Sequence[str]) -> dict[str, float]:
-    """`label_set_scores` of annotations `a|b` and the labels answered; what `labels` lacks cannot be right."""
-    wanted = [names_in(intent) for intent in truth]
-    every = (*labels, *sorted({name for names in wanted for name in names} - set(labels)))
-
-    def matrix(sets: Iterable[Sequence[str]]) -> BoolArray:
-        return np.array([[name in names for name in every] for names in sets], dtype=bool).reshape(-1, len(every))
-
-    return label_set_scores(matrix(wanted), matrix(answers))
-
-
 def _best_threshold(probabilities: FloatArray, truth: BoolArray) -> float:
     """Midway between the last probability that counts and the first that does not, where F1 is highest; 0.5 if none."""
     if not truth.any():
@@ -90,9 +79,9 @@ def label_set_scores(truth: BoolArray, chosen: BoolArray) -> dict[str, float]:
     A label occurs where it is true or chosen, as in `scores.macro_f1`.
     """
     right = (truth & chosen).sum(0)
-    total = truth.sum(0) + chosen.sum(0)
+    occurs = truth.sum(0) + chosen.sum(0)
     return {
         "accuracy": float((truth == chosen).all(1).mean()),
-        "macro_f1": mean_f1(right, total) if total.any() else 0.0,
-        "micro_f1": float(2 * right.sum() / total.sum()) if total.sum() else 1.0,
+        "macro_f1": mean_f1(right, occurs) if occurs.any() else 0.0,
+        "micro_f1": micro_f1(right, occurs),
     }

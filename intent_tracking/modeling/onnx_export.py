@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -115,19 +115,36 @@ def float_graph(model: IntentModel) -> bytes:
         torch.full((2, len(config.features)), torch.nan),
         torch.tensor([0, len(config.scenes)]),
     )
+    return exported(_Outputs(model, present).eval(), model.encoder, example, INPUTS, axes)
+
+
+def exported(
+    network: torch.nn.Module,
+    encoder: Any,
+    example: tuple[torch.Tensor, ...],
+    inputs: Sequence[str],
+    axes: Mapping[str, Mapping[int, str]],
+) -> bytes:
+    """`network`, of which `encoder` is a part, as a serialised ONNX model.
+
+    Args:
+        example: one value of each input.
+        inputs: their names.
+        axes: the axes of inputs and outputs that may have any size, by name; what is no input is an output, in order.
+    """
     buffer = io.BytesIO()
-    with plain_attention(model.encoder), warnings.catch_warnings(), torch.no_grad():
+    with plain_attention(encoder), warnings.catch_warnings(), torch.no_grad():
         # The exporter that writes ONNX in a second announces that another is now the default, and warns of each Python
         # condition that it follows; tests compare its graphs with the model in sizes that it did not see.
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            _Outputs(model, present).eval(),
+            network,
             example,
             buffer,  # type: ignore[arg-type]
             dynamo=False,
             opset_version=OPSET,
-            input_names=list(INPUTS),
-            output_names=names,
+            input_names=list(inputs),
+            output_names=[name for name in axes if name not in inputs],
             dynamic_axes=axes,
         )
     return buffer.getvalue()

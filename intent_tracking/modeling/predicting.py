@@ -23,6 +23,8 @@ IntArray = npt.NDArray[np.int64]
 Features = Mapping[str, float | None]
 # Up to here the best are looked for one by one.
 _FEW = 8
+# Texts whose tokens are held at a time: of a whole file they would take gigabytes.
+_BLOCK = 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,15 +156,24 @@ class PredictionPipeline:
             raise ValueError(f"{len(inputs)} inputs but {len(features)} rows of features; give one row for each input")
         if batch_size < 1:
             raise ValueError(f"batch_size={batch_size}: must be at least 1")
+        given = [None] * len(inputs) if features is None else features
+        made: list[Prediction] = []
+        for first in range(0, len(inputs), _BLOCK):
+            block = slice(first, first + _BLOCK)
+            made += self._predict_block(inputs[block], given[block], batch_size, top_k)
+        return made
+
+    def _predict_block(
+        self, inputs: Sequence[ModelInput], features: Sequence[Features | None], batch_size: int, top_k: int | None
+    ) -> list[Prediction]:
         encoded = self.tokenizer.encode([entry.text for entry in inputs])
         predictions: dict[int, Prediction] = {}
         lengths = [len(entry.ids) for entry in encoded]
         for batch in batches_by_length(lengths, batch_size, self.backend.run_tokens):
             ids, mask = pad([encoded[place].ids for place in batch])
             rows = np.full((len(batch), len(self.feature_names)), np.nan, dtype=np.float32)
-            if features is not None:
-                for row, place in enumerate(batch):
-                    rows[row] = self._feature_row(features[place])
+            for row, place in enumerate(batch):
+                rows[row] = self._feature_row(features[place])
             outputs = self.backend.run(
                 ids, mask, rows, scene_ids([inputs[place].scene for place in batch], self.scenes)
             )

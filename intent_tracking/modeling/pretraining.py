@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shutil
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -21,6 +22,7 @@ from torch.nn import functional
 
 from intent_tracking.modeling.adaptation import Adaptation, AdaptationProgress, AdaptationRecipe, AdaptedEncoder
 from intent_tracking.modeling.batching import plan_pass
+from intent_tracking.modeling.board import Board
 from intent_tracking.modeling.checkpoint import (
     WorkState,
     newest_step,
@@ -31,12 +33,20 @@ from intent_tracking.modeling.checkpoint import (
     snapshot,
     trainable,
 )
-from intent_tracking.modeling.encoder import ADAPTATION_FILE, allowed_config, attend_for, find_encoder, load_encoder
+from intent_tracking.modeling.encoder import (
+    ADAPTATION_FILE,
+    allowed_config,
+    attend_for,
+    find_encoder,
+    load_encoder,
+    positions_of,
+)
 from intent_tracking.modeling.hardware import choose_device, has_fast_bf16
 from intent_tracking.modeling.masking import MaskingTable, guessable, mask_token, mask_words
 from intent_tracking.modeling.model import SplitEmbedding, extend_rows
 from intent_tracking.modeling.predicting import pad
 from intent_tracking.modeling.tokenization import SessionTokenizer, added_rows, extend_vocabulary
+from intent_tracking.modeling.training_result import TrainingDivergedError
 from intent_tracking.sessions.vocabulary import SPECIAL_TOKENS
 from intent_tracking.settings import Device
 from intent_tracking.tables import atomic_directory, require_replaceable
@@ -112,6 +122,7 @@ def adapt_encoder(
     Raises:
         ValueError: there are fewer than 32 different texts.
         EncoderError: the base encoder cannot be had.
+        TrainingDivergedError: a loss is not a number any more.
         FileExistsError: `target_dir` holds anything else than an adapted encoder.
     """
     began = time.monotonic()
@@ -152,7 +163,8 @@ class _Adapter:
         self._base = base = find_encoder(base_encoder)
         vocabulary = Tokenizer.from_file(str(base.tokenizer_file))
         entries = (*SPECIAL_TOKENS, mask_token(vocabulary))
-        self._tokenizer = SessionTokenizer(extend_vocabulary(vocabulary, texts, entries), _MAX_TOKENS)
+        most = min(_MAX_TOKENS, positions_of(base.config()))
+        self._tokenizer = SessionTokenizer(extend_vocabulary(vocabulary, texts, entries), most)
         # Arrays alone are kept of a text, about a kilobyte; its encoding and its words as objects would be twenty.
         self._ids: list[npt.NDArray[np.int64]] = []
         self._word_starts: list[npt.NDArray[np.bool_]] = []
@@ -203,10 +215,8 @@ class _Adapter:
     def run(
         self, work_dir: Path | None, checkpoint_seconds: float, progress: Callable[[AdaptationProgress], None] | None
     ) -> None:
-        from torch.utils.tensorboard import SummaryWriter
-
         state, recipe = self._state, self._recipe
-        board = SummaryWriter(str(work_dir / "tensorboard"), purge_step=state.step) if work_dir is not None else None
+        board = Board(None if work_dir is None else work_dir / "tensorboard", state.step)
         lengths = list(map(len, self._ids))
         always = [True] * len(lengths)
         saved = reported = time.monotonic()
@@ -222,9 +232,13 @@ class _Adapter:
                     state.losses.append(masked)
                     now = time.monotonic()
                     state.seconds = now - began
-                    if board is not None:
-                        board.add_scalar("adaptation/masked_loss", masked, state.step)
-                        board.add_scalar("adaptation/contrast_loss", contrast, state.step)
+                    if not math.isfinite(masked + contrast):
+                        raise TrainingDivergedError(
+                            f"adaptation diverged: the losses of step {state.step:,} are {masked} and {contrast}; take "
+                            f"a learning rate below {recipe.learning_rate:g}"
+                        )
+                    board.write("adaptation/masked_loss", masked, state.step)
+                    board.write("adaptation/contrast_loss", contrast, state.step)
                     if work_dir is not None and now - saved >= checkpoint_seconds:
                         self._checkpoint(work_dir / "checkpoints")
                         saved = time.monotonic()
@@ -235,8 +249,7 @@ class _Adapter:
                         self._stopped = "finished" if state.step == self._steps else "time"
                         break
         finally:
-            if board is not None:
-                board.close()
+            board.close()
 
     def _done(self) -> float:
         """Share of the way that is behind us, by steps or by the time to read in, whichever is more."""

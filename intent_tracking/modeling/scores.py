@@ -1,4 +1,4 @@
-"""Macro-F1 and the area under the ROC curve, each defined once: of reports and gates, and what passes are chosen by."""
+"""F1 over labels and the area under the ROC curve, each defined once: of reports, gates and the choice of passes."""
 
 from __future__ import annotations
 
@@ -34,6 +34,11 @@ def mean_f1(right: npt.NDArray[np.number], occurs: npt.NDArray[np.number]) -> fl
     """
     present = occurs > 0
     return float((2.0 * right[present] / occurs[present]).mean()) if present.any() else float("nan")
+
+
+def micro_f1(right: npt.NDArray[np.number], occurs: npt.NDArray[np.number]) -> float:
+    """F1 over the decisions on all labels together; 1 where none occurs. Arguments as in `mean_f1`."""
+    return float(2 * right.sum() / occurs.sum()) if occurs.any() else 1.0
 
 
 def f1_of_true_labels(truth: Counts, predicted: Counts) -> tuple[npt.NDArray[np.float64], Counts]:

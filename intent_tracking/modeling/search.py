@@ -34,7 +34,7 @@ from intent_tracking.modeling.search_result import (
     recipe_of,
 )
 from intent_tracking.modeling.training import fine_tune
-from intent_tracking.modeling.training_result import Progress
+from intent_tracking.modeling.training_result import Progress, TrainingDivergedError
 from intent_tracking.modeling.validation import scores_of
 from intent_tracking.settings import Device
 from intent_tracking.tables import atomic_write_text
@@ -232,9 +232,12 @@ class _Search:
 
     def _measure_default(self) -> Recipe:
         # Trained before the study knows of it: only then is it certain what the default is.
-        result = self._train(self._folder / "0", None, lambda progress: self._say(0, training=progress))
+        try:
+            result = self._train(self._folder / "0", None, lambda progress: self._say(0, training=progress))
+        except TrainingDivergedError as error:
+            raise SearchError(f"the default recipe: {error}") from error
         if not math.isfinite(result.score):
-            raise SearchError("the default recipe diverged, or nothing of the validation split is labelled: no score")
+            raise SearchError("nothing of the validation split is labelled: the trials have no score")
         space = search_space(result.recipe)
         self._study.add_trial(
             optuna.create_trial(
@@ -276,16 +279,15 @@ class _Search:
             self._say(place, ended="pruned")
         except torch.OutOfMemoryError as error:
             self._fail(trial, place, f"out of memory on the device: {error}")
+        except TrainingDivergedError as error:
+            self._fail(trial, place, str(error))
         else:
             trial.set_user_attr("spent", [len(result.history), result.seconds])
             # A pass may have ended between its report and the kill; the others are compared with this trial.
             for tenth, reached in result.curve(scores).items():
                 trial.report(reached, tenth)
-            if math.isfinite(result.score):
-                self._study.tell(trial, result.score)
-                self._say(place, ended=f"{result.score:.4f}")
-            else:
-                self._fail(trial, place, "the training diverged: its validation score is not a number")
+            self._study.tell(trial, result.score)
+            self._say(place, ended=f"{result.score:.4f}")
 
     def _fail(self, trial: optuna.Trial, place: int, why: str) -> None:
         trial.set_user_attr("error", why)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import warnings
 from collections.abc import Sequence
 from typing import Final
 
@@ -14,7 +12,7 @@ from torch import nn
 
 from intent_tracking.modeling.encoder import BaseEncoder, load_encoder
 from intent_tracking.modeling.onnx_backend import OnnxBackend
-from intent_tracking.modeling.onnx_export import OPSET, plain_attention
+from intent_tracking.modeling.onnx_export import exported
 from intent_tracking.modeling.predicting import FloatArray, batches_by_length, pad
 from intent_tracking.modeling.quantising import NetworkInput, input_ranges, quantised
 
@@ -73,7 +71,9 @@ def sentence_graph(base: BaseEncoder, texts: Sequence[str]) -> bytes:
     model = _Sentences(load_encoder(base)).eval()
     tokenizer = _tokenizer(base.tokenizer_file.read_text(encoding="utf-8"))
     with quantised(model, input_ranges(model, _measured(tokenizer, texts))):
-        return _exported(model)
+        example = (torch.tensor([[3, 4, 5, 6], [4, 5, 1, 1]]), torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]]))
+        axes = {"ids": {0: "batch", 1: "length"}, "mask": {0: "batch", 1: "length"}, "pooled": {0: "batch"}}
+        return exported(model, model.encoder, example, ("ids", "mask"), axes)
 
 
 def _measured(tokenizer: Tokenizer, texts: Sequence[str]) -> list[NetworkInput]:
@@ -95,26 +95,6 @@ class _Sentences(nn.Module):
         states = self.encoder(input_ids=ids, attention_mask=mask).last_hidden_state
         weights = mask.unsqueeze(-1).to(states.dtype)
         return nn.functional.normalize((states * weights).sum(1) / weights.sum(1), dim=-1)
-
-
-def _exported(model: nn.Module) -> bytes:
-    buffer = io.BytesIO()
-    example = (torch.tensor([[3, 4, 5, 6], [4, 5, 1, 1]]), torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]]))
-    axes = {"ids": {0: "batch", 1: "length"}, "mask": {0: "batch", 1: "length"}, "pooled": {0: "batch"}}
-    with plain_attention(model.encoder), warnings.catch_warnings(), torch.no_grad():
-        # See `onnx_export.float_graph`.
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            model,
-            example,
-            buffer,  # type: ignore[arg-type]
-            dynamo=False,
-            opset_version=OPSET,
-            input_names=["ids", "mask"],
-            output_names=["pooled"],
-            dynamic_axes=axes,
-        )
-    return buffer.getvalue()
 
 
 def _tokenizer(content: str) -> Tokenizer:

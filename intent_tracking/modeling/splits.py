@@ -145,14 +145,14 @@ class Sample:
         return frozenset(name for _, name in self._kept)
 
 
-def words_of(text: str) -> str:
-    """What texts share that differ in letter case and blanks alone: to a model they are one text."""
+def wording(text: str) -> str:
+    """What rendered texts share that differ in letter case and blanks alone: to a model they are one text."""
     return " ".join(text.casefold().split())
 
 
 def split_utterance(text: str, seed: int) -> Split:
     """Split an utterance that belongs to no shopper: by its words, so that a text stands on one side only."""
-    place = share(seed, "utterance", words_of(text))
+    place = share(seed, "utterance", wording(text))
     if place < HELD_OUT_UTTERANCES:
         return "test"
     return "validation" if place < 2 * HELD_OUT_UTTERANCES else "train"

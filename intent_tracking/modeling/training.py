@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -45,7 +46,7 @@ from intent_tracking.modeling.packing import why_padded
 from intent_tracking.modeling.processes import Processes, join
 from intent_tracking.modeling.recipe import Recipe, choose_recipe
 from intent_tracking.modeling.stepping import Stepper
-from intent_tracking.modeling.training_result import Progress, TrainingResult
+from intent_tracking.modeling.training_result import Progress, TrainingDivergedError, TrainingResult
 from intent_tracking.modeling.validation import chance_of, pooled_texts, run_split, scores_of
 from intent_tracking.settings import Device
 
@@ -99,6 +100,7 @@ def fine_tune(
 
     Raises:
         ValueError: nothing in the training split is labelled, or the device is not there.
+        TrainingDivergedError: the loss is not a number any more.
         WorkerFinished: at the end, in every process but process 0.
     """
     keep_freed_memory()
@@ -320,6 +322,11 @@ class _Trainer:
         first = self._state.step - len(self._losses) + 1
         for step, loss in enumerate(self._losses, start=first):
             value = float(loss)
+            if not math.isfinite(value):
+                raise TrainingDivergedError(
+                    f"training diverged: the loss of step {step:,} is {value}; take a learning rate below "
+                    f"{self._recipe.learning_rate:g}"
+                )
             self._state.loss_sum += value
             board.write("train/loss", value, step)
         self._losses.clear()

@@ -11,6 +11,10 @@ from intent_tracking.modeling.recipe import Recipe
 from intent_tracking.modeling.validation import SplitOutputs
 
 
+class TrainingDivergedError(ValueError):
+    """The loss is not a number any more: nothing that is worth keeping can come of this training."""
+
+
 @dataclass(frozen=True)
 class Progress:
     """Where a training stands, for displays and metadata; `rate` is the share of the peak learning rate."""

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from intent_tracking.artifact import ArtifactError, verify, write_manifest
 from intent_tracking.cli import app
 from intent_tracking.evaluation.evaluate import evaluate_command
-from intent_tracking.evaluation.labelled_files import unknown_labels
+from intent_tracking.evaluation.labelled_files import read_texts, unknown_labels
 from intent_tracking.evaluation.predict import predict_command
 from intent_tracking.evaluation.training_time import cut_short
 from intent_tracking.inference import IntentPredictor
@@ -30,6 +30,7 @@ from intent_tracking.modeling.encoder import EncoderError
 from intent_tracking.modeling.export import train_artifact
 from intent_tracking.modeling.loading import load_config, load_model
 from intent_tracking.modeling.recipe import Recipe
+from intent_tracking.modeling.training_result import TrainingDivergedError
 from intent_tracking.sessions.render import render_utterance
 from tests.fakes.tiny_encoder import labelled, tiny_encoder, tiny_examples
 
@@ -123,7 +124,7 @@ def test_a_model_that_has_not_seen_all_of_its_texts_is_told_of(encoder: Path, tm
     # The file is its own test.
     assert found["seen_in_train"] == size
     # One step of as many as the texts and their copies take.
-    assert found["training"]["passes"] == round(1 / math.ceil(4 * size / found["recipe"]["batch_size"]), 3) < 1
+    assert found["training"]["passes"] == pytest.approx(1 / math.ceil(4 * size / found["recipe"]["batch_size"]))
     assert "--max-seconds" in str(cut_short(found["training"]))
 
 
@@ -165,6 +166,10 @@ def test_the_labels_of_the_test_decide_nothing(calibrated: Path) -> None:
     assert rejection["out_of_scope_recall"] == said[-len(FOREIGN) :].count("oos") / len(FOREIGN)
     kept = [label == row.intent for label, row in zip(said, (*ROWS[::2], *FOREIGN), strict=True)]
     assert rejection["accuracy"] == sum(kept) / len(kept)
+    # The figures that the pictures show, and those beside the words that say what is rejected.
+    assert found["details"]["abstention"]["answered"] == pytest.approx(1 - rejection["rejected"])
+    assert found["details"]["out_of_scope"]["recall"] == rejection["out_of_scope_recall"]
+    assert found["details"]["in_scope_accuracy"] == rejection["in_scope_accuracy"]
 
 
 def test_labels_that_training_does_not_know_are_counted() -> None:
@@ -194,7 +199,8 @@ def test_a_report_of_sets_says_one_thing(encoder: Path, tmp_path: Path) -> None:
     assert found["rejection"]["rejected"] > 0
     assert found["rejection"]["counted"] is True
     for name in ("accuracy", "macro_f1"):
-        assert found[name] == pytest.approx(found["label_sets"][name])
+        assert found[name] == found["label_sets"][name]
+    assert found["label_sets"]["micro_f1"] == found["details"]["micro_f1"]
     assert found["rejection"]["accuracy"] == found["accuracy"]
 
 
@@ -245,6 +251,64 @@ def test_a_place_where_nothing_can_be_written_is_refused_before_anything_is_read
         evaluate_command(nothing, nothing, None, targets["report"], model_dir=targets["model"])
 
 
+def test_a_file_in_the_place_of_the_pictures_is_named_before_anything_is_read(tmp_path: Path) -> None:
+    """It ended the command after the training, whose model was lost."""
+    (tmp_path / "report_pictures").touch()
+    nothing = tmp_path / "missing.csv"
+    with pytest.raises(OSError, match=r"report_pictures: is a file where the folder of the pictures should be"):
+        evaluate_command(nothing, nothing, None, tmp_path / "report.json")
+
+
+def test_a_model_is_kept_in_the_folder_that_one_stands_in(
+    encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--model .` had no name for the version, and could not be written after the training."""
+    (tmp_path / "mine").mkdir()
+    train = _csv(tmp_path / "train.csv", ROWS[1::2])
+    monkeypatch.chdir(tmp_path / "mine")
+    recipe = RECIPE.model_copy(update={"epochs": 1})
+    evaluate_command(
+        train, train, None, tmp_path / "r.json",
+        base_encoder=str(encoder), device="cpu", recipe=recipe, model_dir=Path(),
+    )  # fmt: skip
+    assert verify(tmp_path / "mine").version == "mine"
+
+
+def test_a_training_that_diverges_is_an_error(encoder: Path, tmp_path: Path) -> None:
+    """Its weights were not numbers, its answers the first label, and it was kept as finished."""
+    train = _csv(tmp_path / "train.csv", ROWS[1::2])
+    recipe = RECIPE.model_copy(update={"learning_rate": 1e36})
+    with pytest.raises(TrainingDivergedError, match=r"the loss of step .* is nan; take a learning rate below 1e\+36"):
+        evaluate_command(
+            train, train, None, tmp_path / "r.json",
+            base_encoder=str(encoder), device="cpu", recipe=recipe, model_dir=tmp_path / "model",
+        )  # fmt: skip
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_validation_file_that_judges_nothing_is_refused_and_texts_that_stand_elsewhere_are_counted(
+    encoder: Path, tmp_path: Path
+) -> None:
+    """Of labels that training lacks it chose nothing, and of the test what the test then was of, without a word."""
+    train, test = _csv(tmp_path / "train.csv", ROWS[1::2]), _csv(tmp_path / "test.csv", ROWS[::2])
+    other = _csv(tmp_path / "dev.csv", [LabelledText(text="where is it", intent="Track")])
+    with pytest.raises(AnnotationError, match=r"dev\.csv, column intent: training knows none of its labels, 'Track'"):
+        evaluate_command(train, test, other, tmp_path / "r.json", base_encoder="absent")
+    # What the validation file alone knows is no label of the model.
+    _csv(other, [*ROWS[1:4:2], LabelledText(text="where is it", intent="Track")])
+    with pytest.raises(AnnotationError, match=r"test\.csv, column intent: training knows none"):
+        evaluate_command(
+            train, _csv(tmp_path / "test.csv", [LabelledText(text="is it", intent="Track")]), other, tmp_path / "r.json"
+        )
+    _csv(test, [*ROWS[::2], ROWS[1]])
+    recipe = RECIPE.model_copy(update={"epochs": 1})
+    found = evaluate_command(
+        train, test, other, tmp_path / "r.json", base_encoder=str(encoder), device="cpu", recipe=recipe
+    )
+    assert found["seen_in_train"] == 1
+    assert found["dev"] == {"unknown_labels": {"Track": 1}, "seen_in_train": 2, "seen_in_test": 1}
+
+
 def test_nothing_that_is_read_is_written_over(encoder: Path, artifact: Path, tmp_path: Path) -> None:
     """`--report train.csv` left a report where the labels had been."""
     train = _csv(tmp_path / "train.csv", ROWS[1::2])
@@ -255,6 +319,8 @@ def test_nothing_that_is_read_is_written_over(encoder: Path, artifact: Path, tmp
     assert train.read_bytes() == labels
     with pytest.raises(ValueError, match=r"the folder .* is for the model alone"):
         evaluate_command(train, train, None, tmp_path / "m" / "r.json", model_dir=tmp_path / "m", **files)
+    with pytest.raises(ValueError, match=r"r_pictures: the folder .* is for the model alone"):
+        evaluate_command(train, train, None, tmp_path / "r.json", model_dir=tmp_path / "r_pictures", **files)
     with pytest.raises(ValueError, match="is the teacher, and its student would take its place"):
         evaluate_command(train, train, None, tmp_path / "r.json", model_dir=artifact, teacher=artifact, **files)
     assert verify(artifact, kind="intent_model")
@@ -284,6 +350,8 @@ def test_texts_to_read_are_texts(tmp_path: Path) -> None:
     (tmp_path / "empty.txt").write_text("\n \n")
     with pytest.raises(ValueError, match=r"empty\.txt: holds no text"):
         evaluate_command(train, train, None, tmp_path / "r.json", unlabelled=tmp_path / "empty.txt")
+    (tmp_path / "lines.txt").write_text("one\u2028text\x0bin a line\r\n\nanother \n", encoding="utf-8")
+    assert read_texts(tmp_path / "lines.txt") == ["one\u2028text\x0bin a line", "another "]
 
 
 def test_a_student_takes_no_other_encoder(artifact: Path, tmp_path: Path) -> None:

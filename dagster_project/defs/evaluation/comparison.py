@@ -19,6 +19,7 @@ from intent_tracking.evaluation.faithfulness import Faithfulness, deletion_curve
 from intent_tracking.evaluation.gate import GateDecision, GatePolicy, decide
 from intent_tracking.evaluation.metrics import EvaluationError
 from intent_tracking.evaluation.model_card import CardFacts, write_model_card
+from intent_tracking.evaluation.predict import scene_for
 from intent_tracking.evaluation.report import EvaluationReport, evaluate_predictions, write_report
 from intent_tracking.inference import IntentPredictor
 from intent_tracking.modeling.dataset import fingerprint
@@ -84,10 +85,10 @@ def cases_for(
     return written + behavioural.label_free_cases(((t, language) for t, language in texts if t), tokens=tokens)
 
 
-def reader(directory: Path) -> Callable[[str], tuple[int, ...]]:
-    """What the model in `directory` reads of an utterance, as token ids."""
+def reader(directory: Path, scene: str) -> Callable[[str], tuple[int, ...]]:
+    """What the model in `directory` reads of an utterance in `scene`, as token ids."""
     tokenizer = load_tokenizer(directory, load_config(directory).max_tokens)
-    return lambda text: tuple(tokenizer.encode([render_utterance(text).text])[0].ids)
+    return lambda text: tuple(tokenizer.encode([render_utterance(text, scene).text])[0].ids)
 
 
 def compare(settings: Settings, version: str, policy: GatePolicy) -> Comparison:
@@ -128,8 +129,10 @@ def compare(settings: Settings, version: str, policy: GatePolicy) -> Comparison:
         calibration=challenger.calibration,
         multi_label=challenger.labels.multi_label,
     )
-    cases = cases_for(labels, held_out, settings.home / behaviour_cases.CASES_FILE, reader(settings.models / version))
-    behaviour = behavioural.run(challenger, labels, cases, languages=held_out["language"].to_pylist())
+    scene = scene_for(None, challenger.scenes)
+    read = reader(settings.models / version, scene)
+    cases = cases_for(labels, held_out, settings.home / behaviour_cases.CASES_FILE, read)
+    behaviour = behavioural.run(challenger, labels, cases, scene=scene, languages=held_out["language"].to_pylist())
     faithfulness = explanations_of(challenger, held_out)
     drawn = {"behaviour": behavioural.picture(folder, behaviour)}
     if faithfulness is not None:

@@ -46,6 +46,27 @@ def test_too_many_scores_have_no_micro_curve() -> None:
     assert [found.group for found in curves.group_curves(truth, scores, LABELS, scenes, 59)] == ["search"]
 
 
+def test_micro_means_are_of_one_scale() -> None:
+    """The scores of `oos` are no probabilities: in one order with them what errs nowhere had an AP of .917."""
+    truth = ["a", "b", "oos", "oos"]
+    scores = np.array([[0.4, 0.2, 0.5], [0.1, 0.7, 0.45], [0.3, 0.3, 0.65], [0.2, 0.35, 0.55]])
+    labels, scenes = ("a", "b", "oos"), ["cart"] * 4
+    roc, pr = curves.roc_curves(truth, scores, labels), curves.precision_recall_curves(truth, scores, labels)
+    assert roc is not None
+    assert pr is not None
+    assert roc.micro is not None
+    assert pr.micro is not None
+    assert [found.label for found in pr.by_label] == ["a", "b", "oos"]
+    assert (pr.macro.area, pr.micro.area) == (1.0, 1.0)
+    assert (roc.macro.area, roc.micro.area, roc.cells) == (1.0, 1.0, 8)
+    (group,) = curves.group_curves(truth, scores, labels, scenes)
+    assert (group.roc.area, group.precision_recall.area) == (1.0, 1.0)
+    alone = curves.roc_curves(truth, scores[:, 2:], ["oos"])
+    assert alone is not None
+    assert (alone.micro, alone.cells) == (None, 0)
+    assert curves.group_curves(truth, scores[:, 2:], ["oos"], scenes) == ()
+
+
 def test_a_set_is_one_more_name_where_it_is_a_label() -> None:
     """A text of `a|b` counted for `a` and for `b` although the model could give it neither of the two rightly."""
     truth, scores = ["a", "b", "a|b"], np.array([[0.9, 0.1, 0.0], [0.1, 0.9, 0.0], [0.5, 0.5, 0.0]])
@@ -79,6 +100,7 @@ def test_curves_stay_small_and_inside_the_square() -> None:
 def test_purchase_auc_needs_both_outcomes_and_skips_unknown_ones() -> None:
     assert curves.outcome_auc([True, False, None, False], [0.9, 0.2, 0.99, math.nan]) == 1.0
     assert curves.outcome_auc([True, True], [0.4, 0.5]) is None
+    assert curves.outcome_auc([True, False], [0.5, 0.5]) == 0.5
 
 
 def test_each_scene_has_the_micro_curves_of_its_own_examples() -> None:

@@ -61,6 +61,36 @@ def test_a_perfect_model_of_sets_has_perfect_figures() -> None:
     assert unknown.accuracy.value == pytest.approx(40 / 41)
 
 
+def test_an_empty_set_is_an_answer() -> None:
+    """Where no label was true one was forced on the text all the same: a perfect model had a full accuracy of .8."""
+    truth = [SETS[place % 5] for place in range(40)]
+    answers = [_given(intent) for intent in truth]
+    report = evaluate_predictions(_table(truth), answers, LABELS, multi_label=True)
+    assert report.abstention is not None
+    assert (report.accuracy.value, report.abstention.full_accuracy, report.abstention.aurc) == (1.0, 1.0, 0.0)
+    assert (report.abstention.answered, report.abstention.answered_accuracy) == (pytest.approx(0.8), 1.0)
+    missed = evaluate_predictions(_table(truth), [_given("oos")] * 40, LABELS, multi_label=True)
+    assert missed.abstention is not None
+    assert missed.accuracy.value == missed.abstention.full_accuracy == pytest.approx(0.2)
+    assert missed.abstention.answered_accuracy is None
+
+
+def test_an_answer_is_scored_by_label_and_an_unknown_label_is_never_right() -> None:
+    answers = [_given(intent) for intent in ("a|b", "a", "oos", "oos")]
+    report = evaluate_predictions(_table(["a|b", "b", "oos", "new"]), answers, ("a", "b"), multi_label=True)
+    assert report.accuracy.value == 0.5
+    assert report.micro_f1 == pytest.approx(2 * 2 / (4 + 3))
+    assert report.macro_f1.value == pytest.approx((2 / 3 + 2 / 3 + 0) / 3)
+    assert evaluate_predictions(_table(["a"]), [answer({"a": 1.0})], ("a",)).micro_f1 is None
+
+
+def test_texts_that_have_no_label_and_get_none_have_figures() -> None:
+    """Their macro-F1 was no number, which `evaluate` could not write, after the training."""
+    report = evaluate_predictions(_table(["oos"] * 3), [_given("oos")] * 3, LABELS, multi_label=True)
+    assert (report.accuracy.value, report.micro_f1) == (1.0, 1.0)
+    assert (report.macro_f1.value, report.macro_f1.low, report.macro_f1.high) == (0.0, 0.0, 0.0)
+
+
 def test_figures_of_single_labels_equal_scikit_learn() -> None:
     random = np.random.default_rng(0)
     truth, said = (list(random.choice(SETS, 200)) for _ in range(2))
@@ -68,6 +98,7 @@ def test_figures_of_single_labels_equal_scikit_learn() -> None:
     cells = cells_of(truth, said, sets)
     true, said_of = (label_sets.membership(side, LABELS) for side in (truth, said))
     assert label_sets.macro_f1_over(sets)(*cells) == pytest.approx(f1_score(true, said_of, average="macro"))
+    assert label_sets.micro_f1(cells, sets) == pytest.approx(f1_score(true, said_of, average="micro"))
     precision, recall, f1, support = precision_recall_fscore_support(true, said_of)
     for place, found in enumerate(label_sets.class_figures(cells, sets, LABELS)):
         wanted = (precision[place], recall[place], f1[place], support[place])
@@ -83,7 +114,7 @@ def test_macro_f1_of_a_resample_is_that_of_its_examples(rows: list[tuple[str, st
     occurs = true.sum(axis=0) + answered.sum(axis=0)
     wanted = 2.0 * (true & answered).sum(axis=0)[occurs > 0] / occurs[occurs > 0]
     found = label_sets.macro_f1_over([*SETS])(cells.truth, cells.predicted, drawn)
-    assert found == pytest.approx(wanted.mean() if len(wanted) else np.nan, nan_ok=True)
+    assert found == pytest.approx(wanted.mean() if len(wanted) else 0.0)
 
 
 def test_hundreds_of_sets_are_resampled_in_moments() -> None:

@@ -1,6 +1,5 @@
 """What the pictures show: the names, figures and points that a reader looks for, not only that a file was written."""
 
-from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -246,19 +245,3 @@ def test_a_character_without_a_glyph_is_written_as_its_code_and_never_as_a_blank
     assert style.drawable(f"order {private}") == "order \\ue123"
     assert style.drawable("track_order → oos") == "track_order → oos"
     assert style.drawable("under $5") == r"under \$5"
-
-
-def test_the_drift_timeline_shows_windows_of_every_kind() -> None:
-    windows = [(date(2026, 1, 1) + timedelta(days=i), i % 4, 16, i % 4 > 1, i != 3) for i in range(30)]
-    picture = plots.drift_timeline(windows, [date(2026, 1, 9)], min_columns=2)
-    named = {text.get_text() for text in picture.axes[0].get_legend().get_texts()}
-    assert named == {"drift", "no drift", "too few samples", "retraining asked for"}
-
-
-def test_before_and_after_compares_models() -> None:
-    figures = {
-        "before": {"v1": (0.8, 0.75, 0.85), "v2": (0.79, 0.75, 0.83)},
-        "after": {"v1": (0.6, 0.55, 0.65), "v2": (0.8, 0.77, 0.83)},
-    }
-    shown = style.texts(plots.before_after(figures))
-    assert {"before", "after", "v1", "v2", "0.800", "0.790", "0.600"} <= set(shown)

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from intent_tracking.evaluation import confusion_plots, metrics, plots, style
+from intent_tracking.evaluation import confusion_plots, curve_plots, metrics, plots, style
 from intent_tracking.evaluation.metrics import EvaluationError
 from intent_tracking.evaluation.report import Confusion, evaluate_predictions
 from intent_tracking.modeling.prediction import KeyInformation, Prediction
@@ -80,6 +80,23 @@ def test_the_report_holds_every_figure_the_examples_can_give(tmp_path: Path) -> 
     }
 
 
+def test_what_describes_the_rejection_is_of_what_is_served_where_it_does_not_count(tmp_path: Path) -> None:
+    """With each rejection taken back its pictures said that none is, beside the threshold that rejects a fifth."""
+    table, predictions = _examples()
+    served = evaluate_predictions(table, predictions, LABELS, tmp_path / "counted")
+    found = evaluate_predictions(table, predictions, LABELS, tmp_path / "not", rejection_counted=False)
+    assert found.accuracy.value == pytest.approx(served.accuracy.value - 12 / 60)
+    assert "oos" not in {answer for _, answer, _ in found.confusion.cells}
+    assert found.abstention == served.abstention
+    assert found.abstention is not None
+    assert found.accuracy.value == pytest.approx(found.abstention.full_accuracy)
+    assert found.abstention.answered == pytest.approx(48 / 60)
+    assert (found.in_scope_accuracy, found.out_of_scope) == (served.in_scope_accuracy, served.out_of_scope)
+    assert any("threshold: 80.0% answered" in text for text in style.texts(curve_plots.abstention(found.abstention)))
+    for picture in ("abstention.png", "out_of_scope.png"):
+        assert (tmp_path / "not" / picture).read_bytes() == (tmp_path / "counted" / picture).read_bytes()
+
+
 def test_the_learning_curve_of_a_report_marks_the_pass_that_is_kept(tmp_path: Path) -> None:
     table, predictions = _examples()
     history = [(1, 2.0, 0.7), (2, 1.0, 0.6)]
@@ -135,7 +152,7 @@ def test_micro_curves_over_too_many_scores_are_left_out_and_the_report_says_so()
     table, predictions = _examples()
     report = evaluate_predictions(table, predictions, LABELS, most_micro_cells=100)
     assert report.micro_left_out is not None
-    assert "240 pairs of a text and a label, more than 100" in report.micro_left_out
+    assert "180 pairs of a text and a label, more than 100" in report.micro_left_out
     assert (report.roc_auc_micro, report.average_precision_micro) == (None, None)
     assert report.roc_auc_macro is not None
     assert [part.value for part in report.slices if part.roc_auc is None] == ["en"]

@@ -30,5 +30,6 @@ def test_a_training_without_time_for_one_pass_is_told_with_the_remedy() -> None:
     training = {"stopped": "time", "passes": 0.63, "max_seconds": 480.0}
     assert "63% of its texts when its 480 s were over" in str(cut_short(training))
     assert "--max-seconds; once through all of them takes about 762 s" in str(cut_short(training))
+    assert "0% of its texts" in str(cut_short({**training, "passes": 1 / 3_125}))
     assert cut_short({**training, "passes": 1.4}) is None
     assert cut_short({**training, "stopped": "finished"}) is None

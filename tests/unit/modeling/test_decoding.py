@@ -47,6 +47,16 @@ def test_tags_mark_the_words_of_a_slot_and_ignore_what_begins_no_word() -> None:
     assert tags == [IGNORED, 1, IGNORED, 2, 0, IGNORED]
 
 
+def test_a_word_within_which_a_slot_begins_teaches_nothing() -> None:
+    """`15` of `iphone15` was lost, and the word taught that it is no slot."""
+    labels = LabelSet.of(["a", "b"], ["size"])
+    spans, starts = [(0, 6), (6, 8), (9, 12)], [True, False, True]
+    assert labels.tag_ids(spans, starts, [("size", 6, 8)], (0, 12)) == [IGNORED, IGNORED, 0]
+    assert labels.tag_ids(spans, starts, [("size", 6, 12)], (0, 12)) == [IGNORED, IGNORED, 1]
+    # Of one that ends within a word, the word is the best that tags of words can say.
+    assert labels.tag_ids(spans, starts, [("size", 0, 6)], (0, 12)) == [1, IGNORED, 0]
+
+
 def test_words_that_nobody_looked_at_teach_nothing() -> None:
     labels = LabelSet.of(["a", "b"], ["colour"])
     spans, starts = [(0, 3), (4, 7), (8, 11)], [True, True, True]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from intent_tracking.modeling.encoder import EncoderError, allowed_config, find_encoder, load_encoder
+from intent_tracking.modeling.encoder import EncoderError, allowed_config, find_encoder, load_encoder, positions_of
 from intent_tracking.settings import PACKAGED_ENCODER
 from tests.fakes.tiny_encoder import tiny_encoder
 
@@ -46,6 +46,19 @@ def test_config_keys_that_name_code_are_left_out(tmp_path: Path) -> None:
     config = find_encoder(str(tiny_encoder(tmp_path))).config()
     assert "auto_map" not in config
     assert "architectures" not in config
+
+
+@pytest.mark.parametrize(
+    ("config", "positions"),
+    [
+        ({"model_type": "bert", "max_position_embeddings": 512, "pad_token_id": 0}, 512),
+        ({"model_type": "roberta", "max_position_embeddings": 514, "pad_token_id": 1}, 512),
+        ({"model_type": "mpnet", "max_position_embeddings": 514, "pad_token_id": 1}, 512),
+        ({"model_type": "distilbert", "max_position_embeddings": 64, "pad_token_id": 0}, 64),
+    ],
+)
+def test_positions_are_those_that_tokens_can_have(config: dict[str, object], positions: int) -> None:
+    assert positions_of(config) == positions
 
 
 def test_other_architectures_are_refused() -> None:

@@ -21,7 +21,6 @@ from intent_tracking.modeling.golden import differences, golden_case
 from intent_tracking.modeling.intent_head import SCALE
 from intent_tracking.modeling.labels import LabelSet
 from intent_tracking.modeling.multi_label import (
-    answer_scores,
     choose_thresholds,
     label_set_matrix,
     label_set_scores,
@@ -87,13 +86,6 @@ def test_scores_agree_with_their_definitions() -> None:
     assert found["micro_f1"] == pytest.approx(sklearn.f1_score(truth, chosen, average="micro"))
     assert found["macro_f1"] == pytest.approx(sklearn.f1_score(truth, chosen, average="macro"))
     assert found["accuracy"] == pytest.approx(sklearn.accuracy_score(truth, chosen))
-
-
-def test_an_answer_is_scored_by_label_and_an_unknown_label_is_never_right() -> None:
-    found = answer_scores(["a|b", "b", "oos", "new"], [("a", "b"), ("a",), (), ()], ("a", "b"))
-    assert found["accuracy"] == 0.5
-    assert found["micro_f1"] == pytest.approx(2 * 2 / (4 + 3))
-    assert found["macro_f1"] == pytest.approx((2 / 3 + 2 / 3 + 0) / 3)
 
 
 def test_calibration_makes_overconfident_labels_mean_what_they_say() -> None:

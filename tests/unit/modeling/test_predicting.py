@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from intent_tracking.modeling import predicting
 from intent_tracking.modeling.predicting import batches_by_length, best_first
 from intent_tracking.modeling.prediction import IntentScore, Prediction, RankedIntents
+from intent_tracking.modeling.tokenization import EncodedText, SessionTokenizer
 from intent_tracking.sessions.render import render_utterance
 from tests.artifacts import TEXTS, tiny_pipeline
 
@@ -60,6 +62,26 @@ def test_predictions_come_in_the_order_given(order: Sequence[int]) -> None:
     for place, found in zip(order, pipeline.predict([inputs[place] for place in order], top_k=2), strict=True):
         assert found.token_count == expected[place].token_count
         assert [score.name for score in found.intents] == [score.name for score in expected[place].intents[:2]]
+
+
+def test_a_file_is_read_a_block_at_a_time_and_keeps_its_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tokens of all texts were held at once, of a large test gigabytes."""
+    pipeline = tiny_pipeline()
+    inputs = [render_utterance(text) for text in 3 * TEXTS]
+    expected = pipeline.predict(inputs)
+    read: list[int] = []
+    encode = SessionTokenizer.encode
+
+    def counted(self: SessionTokenizer, texts: Sequence[str]) -> list[EncodedText]:
+        read.append(len(texts))
+        return encode(self, texts)
+
+    monkeypatch.setattr(SessionTokenizer, "encode", counted)
+    monkeypatch.setattr(predicting, "_BLOCK", 4)
+    for one, other in zip(pipeline.predict(inputs), expected, strict=True):
+        _assert_same(one, other)
+    assert max(read) == 4
+    assert sum(read) == len(inputs)
 
 
 def test_intents_are_numbers_that_read_as_a_sequence() -> None:

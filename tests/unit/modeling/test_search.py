@@ -24,7 +24,7 @@ from intent_tracking.modeling.search_result import (
     read_found_recipe,
     recipe_of,
 )
-from intent_tracking.modeling.training_result import Progress
+from intent_tracking.modeling.training_result import Progress, TrainingDivergedError
 
 pytestmark = pytest.mark.unit
 
@@ -103,7 +103,6 @@ class Trainer:
         self.begun: list[tuple[str, Recipe]] = []
         self.dies_in: dict[str, int] = {}
         self.breaks_in: dict[str, Exception] = {}
-        self.diverges_in: set[str] = set()
         self.is_silent = False
 
     def __call__(self, work: Path, recipe: Recipe | None, report: Callable[[Progress], None]) -> Trained:
@@ -124,9 +123,8 @@ class Trainer:
             if self.is_silent:
                 continue
             report(Progress(epoch, chosen.epochs, epoch, chosen.epochs, 1.0, float(epoch), {"score": score}, 1.0))
-        score = math.nan if work.name in self.diverges_in else best
         history = {epoch: best * epoch / chosen.epochs for epoch in range(1, chosen.epochs + 1)}
-        return Trained(chosen, score, history, float(chosen.epochs))
+        return Trained(chosen, best, history, float(chosen.epochs))
 
 
 def searched(train: Trainer, folder: Path, trials: int, seconds: float | None = None) -> SearchResult:
@@ -153,11 +151,11 @@ def test_what_matters_is_found_where_enough_trials_are_complete(tmp_path: Path) 
 
 def test_where_nothing_beats_the_default_it_is_the_result(tmp_path: Path) -> None:
     train = Trainer()
-    train.diverges_in = {"1", "2"}
+    train.breaks_in = {name: TrainingDivergedError("the loss of step 3 is nan") for name in "12"}
     result = searched(train, tmp_path / "s", 3)
     assert result.found.recipe == DEFAULT
     assert [trial.state for trial in result.trials] == ["complete", "failed", "failed"]
-    assert "not a number" in (result.trials[1].error or "")
+    assert "step 3 is nan" in (result.trials[1].error or "")
 
 
 def test_trials_below_the_median_of_the_others_are_stopped_at_that_tenth(tmp_path: Path) -> None:
@@ -261,8 +259,8 @@ def test_progress_names_the_trial_the_best_so_far_and_how_each_ended(tmp_path: P
 
 def test_a_default_that_diverges_is_an_error(tmp_path: Path) -> None:
     train = Trainer()
-    train.diverges_in = {"0"}
-    with pytest.raises(SearchError, match="default recipe diverged"):
+    train.breaks_in = {"0": TrainingDivergedError("the loss of step 3 is nan")}
+    with pytest.raises(SearchError, match="the default recipe: the loss of step 3 is nan"):
         searched(train, tmp_path / "s", 2)
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,11 +11,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
+from intent_tracking.modeling.annotations import LabelledText
 from intent_tracking.modeling.assembly import assemble
 from intent_tracking.modeling.batching import ExampleArrays, make_batch, plan_pass
 from intent_tracking.modeling.dataset import TokenizedDataset, choose_max_tokens, prepare_dataset
+from intent_tracking.modeling.examples import examples_from_labelled
 from intent_tracking.modeling.export import train_artifact
 from intent_tracking.modeling.intent_head import prototypes_of
 from intent_tracking.modeling.objective import class_weights, loss_of
@@ -30,7 +33,7 @@ from intent_tracking.modeling.validation import (
     pooled_texts,
     scores_of,
 )
-from tests.fakes.tiny_encoder import tiny_encoder, tiny_examples
+from tests.fakes.tiny_encoder import NOON, tiny_encoder, tiny_examples
 
 pytestmark = pytest.mark.unit
 
@@ -370,6 +373,31 @@ def test_recipe_follows_the_data() -> None:
     )
     assert spared.epochs > hurried.epochs
     assert 0.1 <= spared.behaviour_share < 1.0
+
+
+def test_what_only_held_out_examples_have_is_no_head(tmp_path: Path) -> None:
+    """Of outcomes that none of the training examples had, a head with the weights of its start was served."""
+    examples = tiny_examples()
+    held_out = pc.equal(examples["split"], "validation")
+    outcomes = pc.if_else(held_out, True, pa.scalar(None, pa.bool_()))
+    place = examples.column_names.index("outcome")
+    for column, heads in ((outcomes, 0), (pc.invert(held_out), 1)):
+        table = examples.set_column(place, "outcome", column)
+        made = assemble(prepare_dataset(table, str(tiny_encoder(tmp_path))), champion=None, dropout=0.0, seed=0)
+        assert (made.outcome is not None) == bool(heads)
+
+
+def test_texts_are_read_as_far_as_the_encoder_has_positions(tmp_path: Path) -> None:
+    """Longer ones ended the training with the sizes of two tensors."""
+    config = json.loads((tiny_encoder(tmp_path) / "config.json").read_text())
+    weights = load_file(tmp_path / "model.safetensors")
+    name = "bert.embeddings.position_embeddings.weight"
+    save_file(weights | {name: weights[name][:40].clone()}, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 40}))
+    long = [LabelledText(text="where is my red dress " * 20, intent=intent) for intent in ("track", "return") * 8]
+    dataset = prepare_dataset(examples_from_labelled(long, "train", NOON), str(tmp_path))
+    assert dataset.info.max_tokens == 40
+    fine_tune(dataset, work_dir=tmp_path / "work", recipe=RECIPE.model_copy(update={"epochs": 1}), device="cpu")
 
 
 def test_budget_of_tokens_leaves_nearly_all_texts_whole() -> None:
