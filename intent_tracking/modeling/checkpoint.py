@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors.torch import load_file, save_file
 
+from intent_tracking.modeling.dataset import TokenizedDataset
 from intent_tracking.modeling.recipe import Recipe
 from intent_tracking.tables import atomic_directory
 
@@ -74,6 +77,19 @@ class Checkpoint:
     weights: dict[str, torch.Tensor]
     optimizer: dict[str, torch.Tensor]
     best: dict[str, torch.Tensor]
+
+
+def key_of(dataset: TokenizedDataset, recipe: Recipe | None, seed: int, max_seconds: float | None) -> str:
+    """Names the work of a training: a checkpoint of other data, labels, tokens or choices must not be continued."""
+    parts: list[Any] = [
+        dataset.info.model_dump(mode="json"),
+        dataset.labels.model_dump(mode="json"),
+        dataset.tokenizer.vocabulary_size,
+        None if recipe is None else recipe.identity(),
+        seed,
+        max_seconds,
+    ]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def save_step(folder: Path, state: WorkState, **tensors: dict[str, torch.Tensor]) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import math
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -22,6 +21,7 @@ from intent_tracking.modeling.checkpoint import (
     Checkpoint,
     EpochFigures,
     TrainingState,
+    key_of,
     load_checkpoint,
     optimizer_tensors,
     restore,
@@ -118,6 +118,31 @@ def fine_tune(
     return trainer.result("time" if "time" in ends else ends[0])
 
 
+def _default_recipe(
+    dataset: TokenizedDataset,
+    train: ExampleArrays,
+    sure: Sequence[bool],
+    device: torch.device,
+    champion: Path | None,
+    max_seconds: float | None,
+) -> Recipe:
+    start = load_config(champion).encoder if champion else find_encoder(dataset.info.base_encoder).config()
+    layers, hidden = shape_of(start)
+    return choose_recipe(
+        len(train),
+        len(dataset.labels.intents),
+        train.lengths,
+        bf16=has_fast_bf16(device),
+        n_labelled=train.labelled(len(dataset.labels.intents)),
+        warm_start=champion is not None and dataset.info.layers is None,
+        versions=dataset.info.versions,
+        max_seconds=max_seconds,
+        doubtful=[not each for each in sure],
+        tokens_per_second=expected_tokens_per_second(device, layers, hidden),
+        hidden=hidden,
+    )
+
+
 class _Trainer:
     def __init__(
         self,
@@ -143,7 +168,7 @@ class _Trainer:
         self._train = ExampleArrays.of(dataset.split("train"), features, dataset.info.scenes, labels.set_size)
         self._validation = ExampleArrays.of(dataset.split("validation"), features, dataset.info.scenes, labels.set_size)
         self._sure = (self._train.weights >= 1.0).tolist()
-        key = _key(dataset, recipe, self._seed, max_seconds)
+        key = key_of(dataset, recipe, self._seed, max_seconds)
         found = load_checkpoint(self._checkpoints, key)
         agreed = int(processes.agree_on(-1 if found is None else found.state.step))
         if agreed != (-1 if found is None else found.state.step):
@@ -152,21 +177,7 @@ class _Trainer:
                 "give all processes the same folder"
             )
         if found is None:
-            start = load_config(champion).encoder if champion else find_encoder(dataset.info.base_encoder).config()
-            layers, hidden = shape_of(start)
-            chosen = recipe or choose_recipe(
-                len(self._train),
-                len(labels.intents),
-                self._train.lengths,
-                bf16=has_fast_bf16(device),
-                n_labelled=self._train.labelled(len(labels.intents)),
-                warm_start=champion is not None and dataset.info.layers is None,
-                versions=dataset.info.versions,
-                max_seconds=max_seconds,
-                doubtful=[not sure for sure in self._sure],
-                tokens_per_second=expected_tokens_per_second(device, layers, hidden),
-                hidden=hidden,
-            )
+            chosen = recipe or _default_recipe(dataset, self._train, self._sure, device, champion, max_seconds)
             # How fast a device is is measured: the processes may have found different recipes.
             chosen = Recipe.model_validate_json(processes.agree(chosen.model_dump_json()))
             self._state = TrainingState(key=key, recipe=chosen)
@@ -401,16 +412,3 @@ class _Trainer:
             tokens_per_second=sum(of_run.tokens for of_run in states) / max(self.seconds, 1e-9),
             stopped=stopped,
         )
-
-
-def _key(dataset: TokenizedDataset, recipe: Recipe | None, seed: int, max_seconds: float | None) -> str:
-    """Names the work: a checkpoint of other data, labels, tokens or choices must not be continued."""
-    parts: list[Any] = [
-        dataset.info.model_dump(mode="json"),
-        dataset.labels.model_dump(mode="json"),
-        dataset.tokenizer.vocabulary_size,
-        None if recipe is None else recipe.identity(),
-        seed,
-        max_seconds,
-    ]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
