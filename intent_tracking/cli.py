@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -240,6 +241,9 @@ def evaluate(
     if seen := found["seen_in_train"]:
         words = _count(seen, "text stands", "texts stand")
         typer.secho(f"{test}: {words} in {train} word for word; the figures count them", err=True, fg="yellow")
+    for text, labels in islice(found["conflicts"]["some"].items(), 1):
+        words = _count(found["conflicts"]["texts"], "text has", "texts have")
+        typer.secho(f"{train}: {words} several labels, {text!r} for one: {', '.join(labels)}", err=True, fg="yellow")
     for words in _about_dev(dev, train, test, found["dev"]):
         typer.secho(words, err=True, fg="yellow")
     training, planned = found["training"], found["recipe"]["epochs"]

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 # Labelled files carry no times: a fixed one keeps the dataset's fingerprint a function of the files.
 _MOMENT = datetime(1970, 1, 1, tzinfo=UTC)
+_CONFLICTS_SHOWN = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -289,6 +290,7 @@ def _about_files(files: LabelledFiles, predictor: IntentPredictor, lost: Counter
         "unknown_labels": unknown_labels(files.truth, labels.class_names(), multi_label=labels.multi_label),
         "unknown_scenes": files.unknown_scenes(predictor.scenes),
         "seen_in_train": files.seen_in_train,
+        "conflicts": {"texts": len(files.conflicts), "some": dict(islice(files.conflicts.items(), _CONFLICTS_SHOWN))},
         "dev": None if files.about_dev is None else asdict(files.about_dev),
         "slots_left_out": dict(lost),
     }

@@ -41,13 +41,15 @@ class LabelledFiles:
         dev: of the validation file; without one, what is held back.
         test: of the test file.
         seen_in_train: test texts that the model reads as it reads one of the training file.
-        about_dev: the same of a validation file, beside the test too; None without such a file.
+        conflicts: texts that have several labels in the training file, as the model reads them, and those labels.
+        about_dev: what is wrong with the validation file; None without one.
     """
 
     train: list[LabelledText]
     dev: list[LabelledText]
     test: list[LabelledText]
     seen_in_train: int
+    conflicts: dict[str, list[str]]
     about_dev: AboutDev | None
 
     @classmethod
@@ -71,18 +73,19 @@ class LabelledFiles:
             )
         known = {*taught, *_names(train_rows)}
         _require_known(test, test_rows, {OUT_OF_SCOPE_LABEL, *known})
-        seen = _wordings(train_rows)
+        seen = _labels_by_wording(train_rows)
+        conflicts = {text: sorted(labels) for text, labels in seen.items() if len(labels) > 1}
         seen_in_train = _count_in(test_rows, seen)
         if dev is None:
-            return cls(*hold_back(train_rows, seed), test_rows, seen_in_train, None)
+            return cls(*hold_back(train_rows, seed), test_rows, seen_in_train, conflicts, None)
         dev_rows = read_labelled_csv(dev)
         _require_known(dev, dev_rows, known)
         about_dev = AboutDev(
             unknown_labels([row.intent for row in dev_rows], sorted(known)),
             _count_in(dev_rows, seen),
-            _count_in(dev_rows, _wordings(test_rows)),
+            _count_in(dev_rows, _labels_by_wording(test_rows)),
         )
-        return cls(train_rows, dev_rows, test_rows, seen_in_train, about_dev)
+        return cls(train_rows, dev_rows, test_rows, seen_in_train, conflicts, about_dev)
 
     @property
     def truth(self) -> list[str]:
@@ -113,8 +116,11 @@ def _require_known(path: Path, rows: Sequence[LabelledText], known: Collection[s
         )
 
 
-def _wordings(rows: Iterable[LabelledText]) -> set[str]:
-    return {wording(free_text(row.text)) for row in rows}
+def _labels_by_wording(rows: Iterable[LabelledText]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for row in rows:
+        found.setdefault(wording(free_text(row.text)), set()).add(row.intent)
+    return found
 
 
 def _count_in(rows: Iterable[LabelledText], wordings: Collection[str]) -> int:

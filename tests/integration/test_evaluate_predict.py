@@ -301,11 +301,13 @@ def test_a_validation_file_that_judges_nothing_is_refused_and_texts_that_stand_e
             train, _csv(tmp_path / "test.csv", [LabelledText(text="is it", intent="Track")]), other, tmp_path / "r.json"
         )
     _csv(test, [*ROWS[::2], ROWS[1]])
+    _csv(train, [*ROWS[1::2], LabelledText(text=ROWS[1].text.upper(), intent="cancel")])
     recipe = RECIPE.model_copy(update={"epochs": 1})
     found = evaluate_command(
         train, test, other, tmp_path / "r.json", base_encoder=str(encoder), device="cpu", recipe=recipe
     )
     assert found["seen_in_train"] == 1
+    assert found["conflicts"] == {"texts": 1, "some": {ROWS[1].text: ["cancel", "track"]}}
     assert found["dev"] == {"unknown_labels": {"Track": 1}, "seen_in_train": 2, "seen_in_test": 1}
 
 
