@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -282,8 +283,8 @@ def _count(number: int, one: str, many: str) -> str:
     return f"{number:,} {one if number == 1 else many}"
 
 
-def _texts(lines: Iterable[bytes], not_utf8: list[int]) -> Iterator[str]:
-    """Each line that holds more than blanks; of those that are not UTF-8 the number alone goes into `not_utf8`."""
+def _texts(lines: Iterable[bytes], numbers: deque[int], not_utf8: list[int]) -> Iterator[str]:
+    """Each line that holds more than blanks, its number into `numbers`; of others than UTF-8 into `not_utf8` alone."""
     blank = 0
     for number, line in enumerate(lines, start=1):
         try:
@@ -293,6 +294,7 @@ def _texts(lines: Iterable[bytes], not_utf8: list[int]) -> Iterator[str]:
             not_utf8.append(number)
             continue
         if text:
+            numbers.append(number)
             yield text
         else:
             blank += 1
@@ -315,9 +317,9 @@ def predict(
     ] = None,
     top_k: Annotated[int, typer.Option(min=1, help="Intents to list for each text.")] = 5,
 ) -> None:
-    """Read texts, one a line, and write one JSON object a line.
+    """Read texts, one a line, and write one JSON object a line, with the `line` that it answers.
 
-    A line that is not UTF-8 is named, and the status is then 2; all others are answered.
+    A blank line has no answer. A line that is not UTF-8 is named, and the status is then 2; all others are answered.
     """
     import orjson
 
@@ -327,9 +329,10 @@ def predict(
         from intent_tracking.evaluation.predict import predict_command
 
         device = load_settings().device
-        not_utf8: list[int] = []
-        for answer in predict_command(model, _texts(lines, not_utf8), scene=scene, device=device, top_k=top_k):
-            typer.echo(orjson.dumps(answer).decode())
+        numbers, not_utf8 = deque[int](), list[int]()
+        texts = _texts(lines, numbers, not_utf8)
+        for answer in predict_command(model, texts, scene=scene, device=device, top_k=top_k):
+            typer.echo(orjson.dumps({"line": numbers.popleft(), **answer}).decode())
         if not_utf8:
             raise ValueError(
                 f"{_count(len(not_utf8), 'line is', 'lines are')} not UTF-8, line {not_utf8[0]} is the first: "

@@ -140,7 +140,8 @@ def test_lines_in_another_encoding_are_named_and_all_others_answered(artifact: P
     texts = b"track my parcel\n" + "où est-il\n".encode("latin-1") + b"\n" + "退货".encode("gbk") + b"\nreturn it\n"
     done = CliRunner().invoke(app, ["predict", "--model", str(artifact)], input=texts)
     assert done.exit_code == 2
-    assert [json.loads(line)["text"] for line in done.stdout.splitlines()] == ["track my parcel", "return it"]
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(answer["line"], answer["text"]) for answer in answers] == [(1, "track my parcel"), (5, "return it")]
     assert "line 2 is not UTF-8 and has no answer" in done.stderr
     assert "2 lines are not UTF-8, line 2 is the first" in done.stderr
 
