@@ -10,9 +10,9 @@ import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from itertools import islice
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -22,6 +22,7 @@ from intent_tracking.datasets.commands import datasets_app
 from intent_tracking.events.simulator.commands import simulate_command
 
 if TYPE_CHECKING:
+    from intent_tracking.modeling.adaptation import AdaptationProgress
     from intent_tracking.modeling.training_result import Progress as TrainingProgress
 
 app = typer.Typer(
@@ -172,7 +173,7 @@ def evaluate(
             "more for over 10,000 texts or long ones, and as much again for --unlabelled).",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
 ) -> None:
     """Fine-tune on labelled text, score on other labelled text, write figures and pictures."""
@@ -208,6 +209,18 @@ def evaluate(
                 begun = of
                 typer.echo(f"evaluate: {words}  step {progress.step}/{progress.steps}", err=True)
 
+        def read(progress: AdaptationProgress) -> None:
+            nonlocal begun
+            words = f"reading unlabelled texts  loss {progress.masked_loss:.3f}"
+            bar.update(task, total=progress.steps, completed=progress.step, description=words)
+            tenth = 10 * progress.step // progress.steps
+            if lines and tenth != begun:
+                begun = tenth
+                typer.echo(f"evaluate: {words}  step {progress.step}/{progress.steps}", err=True)
+
+        def remark(words: str) -> None:
+            bar.console.print(words, style="yellow", markup=False, highlight=False, soft_wrap=True)
+
         if teacher is not None and base_encoder is not None:
             raise ValueError("--base-encoder: a student stands on its teacher's encoder; leave one of the two out")
         found = evaluate_command(
@@ -226,27 +239,9 @@ def evaluate(
             teacher=teacher,
             layers=layers,
             progress=trained,
+            reading=read,
+            remark=remark,
         )
-    for label, count in found["unknown_labels"].items():
-        typer.secho(
-            f"{test}: training knows no label {label!r}, which {_count(count, 'text has', 'texts have')}",
-            err=True,
-            fg="yellow",
-        )
-    for scene, count in found["unknown_scenes"].items():
-        typer.secho(
-            f"{test}: training knows no scene {scene!r}, where {_count(count, 'text stands', 'texts stand')}",
-            err=True,
-            fg="yellow",
-        )
-    if seen := found["seen_in_train"]:
-        words = _count(seen, "text stands", "texts stand")
-        typer.secho(f"{test}: {words} in {train} word for word; the figures count them", err=True, fg="yellow")
-    for text, labels in islice(found["conflicts"]["some"].items(), 1):
-        words = _count(found["conflicts"]["texts"], "text has", "texts have")
-        typer.secho(f"{train}: {words} several labels, {text!r} for one: {', '.join(labels)}", err=True, fg="yellow")
-    for words in _about_dev(dev, train, test, found["dev"]):
-        typer.secho(words, err=True, fg="yellow")
     training, planned = found["training"], found["recipe"]["epochs"]
     if (short := cut_short(training)) is not None:
         typer.secho(f"evaluate: {short}", err=True, fg="yellow")
@@ -263,20 +258,18 @@ def evaluate(
             if training["stopped"] == "time"
             else ""
         )
+        + (
+            f"  (time for {training['runs']} of {found['recipe']['runs']} trainings)"
+            if training["runs"] < found["recipe"]["runs"]
+            else ""
+        )
+        + (
+            "  (the time to read unlabelled texts was over before all were read)"
+            if (found["adaptation"] or {}).get("stopped") == "time"
+            else ""
+        )
         + f"  {found['seconds']:.0f} s  {found['tokens_per_second']:.0f} tokens/s  -> {report}"
     )
-
-
-def _about_dev(dev: Path | None, train: Path, test: Path, about: dict[str, Any] | None) -> Iterator[str]:
-    if about is None:
-        return
-    for label, count in about["unknown_labels"].items():
-        texts = _count(count, "text has", "texts have")
-        yield f"{dev}: training knows no label {label!r}, which {texts}: they judge nothing"
-    if seen := about["seen_in_train"]:
-        yield f"{dev}: {_count(seen, 'text stands', 'texts stand')} in {train}: what was learned by heart judges itself"
-    if seen := about["seen_in_test"]:
-        yield f"{dev}: {_count(seen, 'text stands', 'texts stand')} in {test}: what is chosen on them is tested on them"
 
 
 def _count(number: int, one: str, many: str) -> str:
@@ -285,7 +278,9 @@ def _count(number: int, one: str, many: str) -> str:
 
 def _texts(lines: Iterable[bytes], numbers: deque[int], not_utf8: list[int]) -> Iterator[str]:
     """Each line that holds more than blanks, its number into `numbers`; of others than UTF-8 into `not_utf8` alone."""
-    blank = 0
+    from intent_tracking.text.cleaning import clean
+
+    blank = number = 0
     for number, line in enumerate(lines, start=1):
         try:
             text = line.decode("utf-8").removeprefix("\ufeff").strip()
@@ -293,11 +288,13 @@ def _texts(lines: Iterable[bytes], numbers: deque[int], not_utf8: list[int]) -> 
             typer.echo(f"predict: line {number} is not UTF-8 and has no answer", err=True)
             not_utf8.append(number)
             continue
-        if text:
+        if clean(text):
             numbers.append(number)
             yield text
         else:
             blank += 1
+    if not number:
+        typer.echo("predict: there is no line to answer", err=True)
     if blank:
         typer.echo(f"predict: {_count(blank, 'blank line has', 'blank lines have')} no answer", err=True)
 
@@ -331,7 +328,8 @@ def predict(
         device = load_settings().device
         numbers, not_utf8 = deque[int](), list[int]()
         texts = _texts(lines, numbers, not_utf8)
-        for answer in predict_command(model, texts, scene=scene, device=device, top_k=top_k):
+        remark = partial(typer.secho, err=True, fg="yellow")
+        for answer in predict_command(model, texts, scene=scene, device=device, top_k=top_k, remark=remark):
             typer.echo(orjson.dumps({"line": numbers.popleft(), **answer}).decode())
         if not_utf8:
             raise ValueError(
@@ -363,9 +361,10 @@ def explain(
     import orjson
 
     from intent_tracking.settings import load_settings
+    from intent_tracking.text.cleaning import clean
 
     with _errors_in_words("explain"):
-        if not text.strip():
+        if not clean(text):
             raise ValueError("--text is empty: give what the shopper wrote")
         from intent_tracking.evaluation.explanations import explain_command
 

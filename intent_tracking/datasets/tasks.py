@@ -59,8 +59,11 @@ def export(rows: UtteranceSet, folder: Path) -> dict[Path, int]:
     """Write `train.csv`, `dev.csv` and `test.csv` (a split without rows is not written); returns rows by path.
 
     Raises:
-        DatasetError: the folder has a file of a split that these rows lack: it would pass for one of theirs.
+        DatasetError: the folder is a file, or has a file of a split that these rows lack: it would pass for one of
+            theirs.
     """
+    if folder.exists() and not folder.is_dir():
+        raise DatasetError(f"{folder}: is a file; name a folder")
     for split in SPLITS:
         other = folder / f"{split}.csv"
         if other.exists() and not rows.split(split):

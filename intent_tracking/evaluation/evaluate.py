@@ -14,7 +14,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from intent_tracking.evaluation.labelled_files import LabelledFiles, read_texts, require_apart, unknown_labels
+from intent_tracking.evaluation.labelled_files import LabelledFiles, read_texts, remarks, require_apart, unknown_labels
 from intent_tracking.evaluation.training_time import about_tokens, default_seconds
 from intent_tracking.modeling.prediction import OUT_OF_SCOPE_LABEL
 from intent_tracking.settings import PACKAGED_ENCODER, Device
@@ -22,6 +22,7 @@ from intent_tracking.tables import atomic_write_text, require_writable
 
 if TYPE_CHECKING:
     from intent_tracking.inference import IntentPredictor, Prediction
+    from intent_tracking.modeling.adaptation import AdaptationProgress
     from intent_tracking.modeling.export import TrainedArtifact
     from intent_tracking.modeling.recipe import Recipe
     from intent_tracking.modeling.training_result import Progress, TrainingResult
@@ -65,6 +66,8 @@ def evaluate_command(
     teacher: Path | None = None,
     layers: int | None = None,
     progress: Callable[[Progress], None] | None = None,
+    reading: Callable[[AdaptationProgress], None] | None = None,
+    remark: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Fine-tune on `train`, choose and calibrate on `dev`, score on `test`, and write `report` and pictures beside it.
 
@@ -94,6 +97,8 @@ def evaluate_command(
         teacher: artifact to distil into a smaller model; it stands on the teacher's encoder, not on `base_encoder`.
         layers: of the teacher's that the smaller model keeps; None: half of them.
         progress: called during training.
+        reading: called while the encoder reads `unlabelled`.
+        remark: told, before anything is trained, what is amiss with the files.
 
     Returns:
         The content of the report.
@@ -118,7 +123,8 @@ def evaluate_command(
     from intent_tracking.modeling.examples import examples_from_labelled, model_inputs
     from intent_tracking.modeling.export import train_artifact
     from intent_tracking.modeling.hardware import choose_device
-    from intent_tracking.modeling.loading import load_labels
+    from intent_tracking.modeling.labels import LabelSet
+    from intent_tracking.modeling.loading import load_config, load_labels
     from intent_tracking.modeling.pretraining import adapt_encoder
     from intent_tracking.sessions.render import render_utterance
 
@@ -138,13 +144,21 @@ def evaluate_command(
     given = [file for file in (train, test, dev, unlabelled) if file is not None]
     require_apart(report, pictures, model_dir, teacher, given)
     require_writable(report)
-    taught: Sequence[str] = ()
+    if pictures.is_dir():
+        require_writable(pictures / "report.json")
+    taught: LabelSet | None = None
+    scenes: tuple[str, ...] = ()
     if teacher is not None:
         verify(teacher)
-        taught = load_labels(teacher).class_names()
+        taught, scenes = load_labels(teacher), load_config(teacher).scenes
     began = time.monotonic()
     files = LabelledFiles.read(train, test, dev, seed=seed, taught=taught)
     further = [] if unlabelled is None else read_texts(unlabelled)
+    if remark is not None:
+        intents = [*(row.intent for row in files.train), *(() if taught is None else taught.class_names())]
+        labels = LabelSet.of(intents, (), multi_label=taught is not None and taught.multi_label)
+        for words in remarks(files, train, test, dev, labels, {*scenes, *(row.scene for row in files.train)}):
+            remark(words)
     if max_seconds is None and recipe is None and choose_device(device).type == "cpu":
         in_a_pass = [*(row.text for row in files.train), *(further if teacher is not None else ())]
         max_seconds = default_seconds(len(files.train), (1 + augment) * about_tokens(in_a_pass))
@@ -174,6 +188,7 @@ def evaluate_command(
                 seed=seed,
                 max_seconds=None if max_seconds is None else max_seconds / 2,
                 device=device,
+                progress=reading,
             )
             if max_seconds is not None:
                 # To prepare long texts may take more than its half: something is left to learn the labels.
@@ -206,6 +221,7 @@ def evaluate_command(
         # Of sets of labels the empty one is an answer like any other, whether or not training shows it.
         knows = predictor.labels.multi_label or predictor.labels.out_of_scope_class or files.names_out_of_scope
         answered = _Answered(predictor, predictions, bool(knows), time.monotonic() - started)
+    earlier = _pictures_in(pictures)
     figures = evaluate_predictions(
         held_out,
         answered.predictions,
@@ -223,6 +239,7 @@ def evaluate_command(
         **_about_training(trained, time_to_train),
         "prediction_texts_per_second": round(len(predictions) / max(answered.seconds, 1e-9), 1),
         **_about_files(files, predictor, lost),
+        "unlabelled": len(further) - left_out,
         "augmentation": {"times": augment, **(augmentation or Augmentation()).model_dump()} if augment else None,
         "adaptation": None if adapted is None else adapted.adaptation.model_dump() | {"texts_left_out": left_out},
         "seed": seed,
@@ -230,7 +247,19 @@ def evaluate_command(
         "details": figures,
     }
     atomic_write_text(report, json.dumps(content, ensure_ascii=False, indent=2) + "\n")
+    for name in earlier - set(figures["pictures"].values()):
+        (pictures / name).unlink(missing_ok=True)
     return content
+
+
+def _pictures_in(folder: Path) -> set[str]:
+    """Files that an earlier evaluation drew in `folder`, by its report there."""
+    try:
+        drawn = json.loads((folder / "report.json").read_text(encoding="utf-8"))["pictures"].values()
+        return {name for name in drawn if Path(name).name == name}
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+        # Whatever else lies there is not ours to remove.
+        return set()
 
 
 def _learning_curve(training: TrainingResult) -> list[tuple[float, float, float]]:
@@ -238,7 +267,7 @@ def _learning_curve(training: TrainingResult) -> list[tuple[float, float, float]
     passes: list[tuple[float, float, float]] = [
         (entry.epoch + 1, entry.loss, entry.scores.get("score", math.nan)) for entry in training.history
     ]
-    between = [run * training.recipe.epochs + 0.5 for run in range(1, training.recipe.runs)]
+    between = [run * training.recipe.epochs + 0.5 for run in range(1, training.runs)]
     return sorted([*passes, *((place, math.nan, math.nan) for place in between)])
 
 
@@ -269,6 +298,7 @@ def _about_training(trained: TrainedArtifact, max_seconds: float | None) -> dict
         "training_seconds": round(training.seconds, 3),
         "tokens_per_second": round(training.tokens_per_second, 1),
         "training": {
+            "runs": training.runs,
             "steps": training.steps,
             "best_epoch": training.best_epoch,
             "stopped": training.stopped,
@@ -288,6 +318,7 @@ def _about_files(files: LabelledFiles, predictor: IntentPredictor, lost: Counter
     return {
         "examples": {"train": len(files.train), "dev": len(files.dev), "test": len(files.test)},
         "unknown_labels": unknown_labels(files.truth, labels.class_names(), multi_label=labels.multi_label),
+        "unknown_slots": files.unknown_slots,
         "unknown_scenes": files.unknown_scenes(predictor.scenes),
         "seen_in_train": files.seen_in_train,
         "conflicts": {"texts": len(files.conflicts), "some": dict(islice(files.conflicts.items(), _CONFLICTS_SHOWN))},

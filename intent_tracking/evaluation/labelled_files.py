@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,10 @@ from intent_tracking.modeling.prediction import OUT_OF_SCOPE_LABEL
 from intent_tracking.modeling.splits import wording
 from intent_tracking.sessions.render import free_text
 from intent_tracking.tables import where_not_utf8
+from intent_tracking.text.cleaning import clean
+
+# Of names that are amiss.
+_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -53,12 +57,14 @@ class LabelledFiles:
     about_dev: AboutDev | None
 
     @classmethod
-    def read(cls, train: Path, test: Path, dev: Path | None, *, seed: int, taught: Iterable[str] = ()) -> LabelledFiles:
+    def read(
+        cls, train: Path, test: Path, dev: Path | None, *, seed: int, taught: LabelSet | None = None
+    ) -> LabelledFiles:
         """Read the files; without `dev`, `hold_back` decides by `seed` what of `train` validates.
 
         Args:
             train, test, dev: CSV files with the columns `text,intent` and optionally `scene,language,slots`.
-            taught: labels of a teacher, which the files need not show.
+            taught: what a teacher knows, which the files need not show.
 
         Raises:
             AnnotationError: a file is not as described, `train` has nothing to tell apart, or no label of `test` or of
@@ -71,7 +77,7 @@ class LabelledFiles:
             raise AnnotationError(
                 f"{train}, column intent: each row is {train_rows[0].intent!r}; give texts of two labels at least"
             )
-        known = {*taught, *_names(train_rows)}
+        known = {*_names(train_rows), *(() if taught is None else taught.class_names())}
         _require_known(test, test_rows, {OUT_OF_SCOPE_LABEL, *known})
         seen = _labels_by_wording(train_rows)
         conflicts = {text: sorted(labels) for text, labels in seen.items() if len(labels) > 1}
@@ -79,7 +85,8 @@ class LabelledFiles:
         if dev is None:
             return cls(*hold_back(train_rows, seed), test_rows, seen_in_train, conflicts, None)
         dev_rows = read_labelled_csv(dev)
-        _require_known(dev, dev_rows, known)
+        # Texts of no intent tell no pass from another.
+        _require_known(dev, dev_rows, known - {OUT_OF_SCOPE_LABEL})
         about_dev = AboutDev(
             unknown_labels([row.intent for row in dev_rows], sorted(known)),
             _count_in(dev_rows, seen),
@@ -103,9 +110,66 @@ class LabelledFiles:
         [(scene, _)] = Counter(row.scene for row in self.train).most_common(1)
         return scene
 
-    def unknown_scenes(self, known: Sequence[str]) -> dict[str, int]:
+    @property
+    def unknown_slots(self) -> dict[str, int]:
+        """Names of slots of the test that no training text has, and how many texts have each."""
+        known = {slot.name for row in self.train for slot in row.slots or ()}
+        found = Counter(name for row in self.test for name in {slot.name for slot in row.slots or ()})
+        return {name: count for name, count in sorted(found.items()) if name not in known}
+
+    def unknown_scenes(self, known: Collection[str]) -> dict[str, int]:
         """Scenes of the test that the model did not learn, and how many texts stand in each."""
         return dict(sorted(Counter(row.scene for row in self.test if row.scene not in known).items()))
+
+
+def remarks(
+    files: LabelledFiles, train: Path, test: Path, dev: Path | None, labels: LabelSet, scenes: Collection[str]
+) -> Iterator[str]:
+    """What is amiss with the files, though not so much that there could be no training.
+
+    Args:
+        files: what `LabelledFiles.read` gave.
+        train, test, dev: where they lie.
+        labels: that the model will know.
+        scenes: that it will know, too.
+    """
+    if files.conflicts:
+        text, intents = next(iter(files.conflicts.items()))
+        have = _counted(len(files.conflicts), "text has", "texts have")
+        yield f"{train}: {have} several labels, {text!r} for one: {', '.join(intents)}"
+    foreign = unknown_labels(files.truth, labels.class_names(), multi_label=labels.multi_label)
+    for unknown, what in (
+        (foreign, "labels, which cannot be found"),
+        (files.unknown_slots, "names of slots, which cannot be found"),
+        (files.unknown_scenes(scenes), "scenes, which it will not tell from others"),
+    ):
+        if unknown:
+            yield f"{test}: training lacks {what}: {_listed(unknown)}"
+    if files.seen_in_train:
+        stand = _counted(files.seen_in_train, "text stands", "texts stand")
+        yield f"{test}: {stand} in {train} word for word; the figures count them"
+    if files.about_dev is None:
+        return
+    if files.about_dev.unknown_labels:
+        yield f"{dev}: training lacks labels, which judge nothing: {_listed(files.about_dev.unknown_labels)}"
+    for seen, where, why in (
+        (files.about_dev.seen_in_train, train, "what was learned by heart judges itself"),
+        (files.about_dev.seen_in_test, test, "what is chosen on them is tested on them"),
+    ):
+        if seen:
+            yield f"{dev}: {_counted(seen, 'text stands', 'texts stand')} in {where}: {why}"
+
+
+def _counted(number: int, one: str, many: str) -> str:
+    """`1 text has`, `2,000 texts have`."""
+    return f"{number:,} {one if number == 1 else many}"
+
+
+def _listed(names: Mapping[str, int]) -> str:
+    """The names that most texts have, and how many; the others as a number."""
+    often = sorted(names, key=lambda name: -names[name])
+    shown = [f"{name!r} ({_counted(names[name], 'text', 'texts')})" for name in often[:_SHOWN]]
+    return ", ".join(shown) + (f" and {len(often) - _SHOWN:,} others" if len(often) > _SHOWN else "")
 
 
 def _require_known(path: Path, rows: Sequence[LabelledText], known: Collection[str]) -> None:
@@ -149,7 +213,7 @@ def read_texts(path: Path) -> list[str]:
     """
     try:
         with path.open(encoding="utf-8-sig") as lines:
-            texts = [line.rstrip("\n") for line in lines if line.strip()]
+            texts = [line.rstrip("\n") for line in lines if clean(line)]
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} {where_not_utf8(path)}") from error
     if not texts:

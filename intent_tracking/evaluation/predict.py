@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,10 +25,11 @@ def predict_command(
     device: Device = "auto",
     batch_size: int = 64,
     top_k: int = 5,
+    remark: Callable[[str], None] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Predict `texts` in order, a block of 1,024 at a time, as JSON-ready answers.
 
-    `scene` is that of all of them; None: as `scene_for` has it.
+    `scene` is that of all of them; None: as `scene_for` has it. `remark` is told where the model learned others alone.
 
     Raises:
         ArtifactError: `model` is not a whole, unchanged artifact.
@@ -39,6 +40,8 @@ def predict_command(
 
     predictor = IntentPredictor.load(model, device)
     scene = scene_for(scene, predictor.scenes)
+    if remark is not None and scene not in predictor.scenes:
+        remark(f"{model}: learned the scenes {', '.join(predictor.scenes)}; texts of {scene} are none of them")
     source = iter(texts)
     while block := list(islice(source, _BLOCK)):
         inputs = [render_utterance(text, scene) for text in block]

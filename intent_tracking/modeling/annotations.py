@@ -78,6 +78,8 @@ def _apart(slots: tuple[Slot, ...]) -> tuple[Slot, ...]:
 
 def _label(intent: str) -> str:
     """The one way to write a label or several: `b | a` is `a|b`, as predictions write it."""
+    if len(intent.strip().splitlines()) > 1:
+        raise ValueError(f"{intent.strip()!r} has several lines; is a quote there not closed?")
     if not intent.replace(LABEL_SEPARATOR, "").strip():
         raise ValueError("is empty; give a label, `oos` for none of them")
     if LABEL_SEPARATOR in intent:
@@ -278,9 +280,11 @@ def _labelled(header: list[str], cells: list[str], where: str) -> LabelledText:
         try:
             marked = _SLOTS.validate_python(json.loads(slots))
         except (json.JSONDecodeError, ValidationError) as error:
-            first = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error.msg
+            first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": error.msg}
+            place = ".".join(map(str, first["loc"]))
             raise AnnotationError(
-                f'{where}, column slots: {first}; write JSON such as [{{"name": "order_id", "start": 3, "end": 9}}]'
+                f"{where}, column slots: {place}{': ' if place else ''}{first['msg']}; write JSON such as "
+                '[{"name": "order_id", "start": 3, "end": 9}]'
             ) from error
     too_long = [slot for slot in marked or () if slot.end > len(cell)]
     if too_long:

@@ -56,6 +56,8 @@ _UNTRAINED_BEFORE = -1.0
 _TEXTS_OF_A_PROTOTYPE = 32
 # Seconds between two looks at a loss on a GPU, each of which waits for the device, and between two calls of `progress`.
 _LOOK = 0.5
+# A pass that the clock would end earlier does not begin.
+_LEAST_OF_A_PASS = 0.1
 
 
 def fine_tune(
@@ -81,7 +83,8 @@ def fine_tune(
 
     A recipe of several runs trains so often from the same start, each run in an order and with a dropout of its own,
     and takes the mean of their weights, which generalises better than any of them ("model soups", Wortsman et al.
-    2022).
+    2022). Another one begins only where there is time for one as long as the first: the mean of trainings that were cut
+    short is worse than one that was not.
 
     Where torchrun or Accelerate started several processes, each calls this with the same arguments and takes its share
     of every batch; process 0 validates, keeps the time, writes to `work_dir` and returns the model. Any number of
@@ -109,6 +112,9 @@ def fine_tune(
     with torch.random.fork_rng(devices=[processes.device] if processes.device.type == "cuda" else []):
         ends = [trainer.run(checkpoint_seconds, progress)]
         for run in range(1, trainer.recipe.runs):
+            if not trainer.leaves_time_for_another():
+                logger.info("no time for more than %d of %d trainings", run, trainer.recipe.runs)
+                break
             spent, recipe = trainer.seconds, trainer.recipe
             another = _Trainer(dataset, work_dir, champion, recipe, seed, processes, max_seconds, run=run, spent=spent)
             ends.append(another.run(checkpoint_seconds, progress))
@@ -185,9 +191,7 @@ class _Trainer:
             self._state = found.state
             logger.info("training goes on from step %d", self._state.step)
         self._recipe = self._state.recipe
-        # What earlier runs have left is shared evenly by those that are still to come.
-        left = None if max_seconds is None else max(max_seconds - spent, 1e-9)
-        self._max_seconds = None if left is None else left / (self._recipe.runs - run)
+        self._max_seconds = None if max_seconds is None else max(max_seconds - spent, 1e-9)
         self._model = assemble(
             dataset,
             champion=champion,
@@ -307,6 +311,10 @@ class _Trainer:
         """Spent so far on this run and those that it took in."""
         return sum(trainer._state.seconds for trainer in (self, *self._others))
 
+    def leaves_time_for_another(self) -> bool:
+        """Whether a run as long as this one would still end in time."""
+        return self._max_seconds is None or self._max_seconds - self.seconds >= self._state.seconds
+
     def take_in(self, other: _Trainer) -> None:
         """Count the weights of another run, which has ended, for the mean."""
         self._others.append(other)
@@ -314,8 +322,12 @@ class _Trainer:
     def _stopped(self) -> Literal["finished", "no improvement", "time"] | None:
         """Why the training has ended; None: another pass begins, or goes on."""
         state, passed = self._state, bool(self._state.history) and self._state.batch == 0
-        if passed and self._max_seconds is not None and state.seconds >= self._max_seconds:
-            return "time"
+        if passed and self._max_seconds is not None:
+            # What a pass could not get far into is no pass.
+            another = state.epoch < self._recipe.epochs
+            least = _LEAST_OF_A_PASS * state.seconds / state.epoch if another else 0.0
+            if state.seconds + least >= self._max_seconds:
+                return "time"
         if passed and len(self._validation) and state.epoch - 1 - state.best_epoch >= self._recipe.patience:
             return "no improvement"
         return "finished" if state.epoch >= self._recipe.epochs else None
@@ -406,6 +418,7 @@ class _Trainer:
                 for figures in of_run.history
             ),
             best_epoch=state.best_epoch,
+            runs=len(states),
             steps=sum(of_run.step for of_run in states),
             passes=statistics.mean(of_run.step for of_run in states) * self._recipe.epochs / self._steps,
             seconds=self.seconds,

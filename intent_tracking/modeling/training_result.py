@@ -36,6 +36,7 @@ class TrainingResult:
     Attributes:
         model: on the CPU, in evaluation mode, with one plain word table.
         validation: outputs on the validation split at the best pass; None where there is no such split.
+        runs: trainings whose weights' mean the model has; fewer than the recipe's where there was no time for more.
         steps: optimiser steps of all passes.
         passes: over the examples, a mean over runs; a share where the time ended within one.
         seconds: spent training, over all runs of a resumed training, validation included.
@@ -48,6 +49,7 @@ class TrainingResult:
     recipe: Recipe
     history: tuple[EpochFigures, ...]
     best_epoch: int
+    runs: int
     steps: int
     passes: float
     seconds: float
@@ -57,4 +59,4 @@ class TrainingResult:
     @property
     def kept_pass(self) -> int | None:
         """Number, from 1, of the pass whose weights the model has; None: they are a mean of several runs."""
-        return self.best_epoch + 1 if self.recipe.runs == 1 else None
+        return self.best_epoch + 1 if self.runs == 1 else None

@@ -73,6 +73,8 @@ def test_a_split_of_other_data_is_not_left_beside_an_export(tmp_path: Path) -> N
     """Another set's `dev.csv` stayed beside an export without one, and would have judged its training."""
     (tmp_path / "dev.csv").write_text("text,intent\na,b\n")
     row = Utterance(text="hello", intent="greet", language="en")
+    with pytest.raises(DatasetError, match=r"dev\.csv: is a file; name a folder"):
+        export(UtteranceSet(train=(row,), dev=(), test=(row,)), tmp_path / "dev.csv")
     with pytest.raises(DatasetError, match=r"dev\.csv: is of other data"):
         export(UtteranceSet(train=(row,), dev=(), test=(row,)), tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["dev.csv"]

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from intent_tracking.artifact import ArtifactError, verify, write_manifest
 from intent_tracking.cli import app
 from intent_tracking.evaluation.evaluate import evaluate_command
-from intent_tracking.evaluation.labelled_files import read_texts, unknown_labels
+from intent_tracking.evaluation.labelled_files import LabelledFiles, read_texts, remarks, unknown_labels
 from intent_tracking.evaluation.predict import predict_command
 from intent_tracking.evaluation.training_time import cut_short
 from intent_tracking.inference import IntentPredictor
@@ -28,6 +28,7 @@ from intent_tracking.modeling.assembly import assemble
 from intent_tracking.modeling.dataset import prepare_dataset
 from intent_tracking.modeling.encoder import EncoderError
 from intent_tracking.modeling.export import train_artifact
+from intent_tracking.modeling.labels import LabelSet
 from intent_tracking.modeling.loading import load_config, load_model
 from intent_tracking.modeling.recipe import Recipe
 from intent_tracking.modeling.training_result import TrainingDivergedError
@@ -304,9 +305,27 @@ def test_a_validation_file_that_judges_nothing_is_refused_and_texts_that_stand_e
     _csv(test, [*ROWS[::2], ROWS[1]])
     _csv(train, [*ROWS[1::2], LabelledText(text=ROWS[1].text.upper(), intent="cancel")])
     recipe = RECIPE.model_copy(update={"epochs": 1})
+    (tmp_path / "r_pictures").mkdir()
+    (tmp_path / "r_pictures" / "report.json").write_text('{"pictures": {"old": "old.png", "far": "../test.csv"}}')
+    for name in ("old.png", "mine.png"):
+        (tmp_path / "r_pictures" / name).touch()
+    said: list[str] = []
     found = evaluate_command(
-        train, test, other, tmp_path / "r.json", base_encoder=str(encoder), device="cpu", recipe=recipe
-    )
+        train, test, other, tmp_path / "r.json",
+        base_encoder=str(encoder), device="cpu", recipe=recipe, remark=said.append,
+    )  # fmt: skip
+    assert said == [
+        f"{train}: 1 text has several labels, {ROWS[1].text!r} for one: cancel, track",
+        f"{test}: 1 text stands in {train} word for word; the figures count them",
+        f"{other}: training lacks labels, which judge nothing: 'Track' (1 text)",
+        f"{other}: 2 texts stand in {train}: what was learned by heart judges itself",
+        f"{other}: 1 text stands in {test}: what is chosen on them is tested on them",
+    ]
+    # Pictures of an earlier report are not left among the new ones, and nothing else is taken away.
+    drawn = {path.name for path in (tmp_path / "r_pictures").iterdir()}
+    assert "mine.png" in drawn
+    assert "old.png" not in drawn
+    assert test.exists()
     assert found["seen_in_train"] == 1
     assert found["conflicts"] == {"texts": 1, "some": {ROWS[1].text: ["cancel", "track"]}}
     assert found["dev"] == {"unknown_labels": {"Track": 1}, "seen_in_train": 2, "seen_in_test": 1}
@@ -472,6 +491,36 @@ def test_what_the_champion_knows_of_a_label_is_kept(artifact: Path, encoder: Pat
     assert torch.equal(grown.intent.weight[1:], old.intent.weight)
     with pytest.raises(ArtifactError, match="tokenize it again"):
         assemble(dataset, champion=None, dropout=0.1, seed=0)
+
+
+def test_what_the_model_never_learned_is_told(artifact: Path) -> None:
+    ask = ["predict", "--model", str(artifact)]
+    done = CliRunner().invoke(app, [*ask, "--scene", "search"], input="track it\n\u200b\n".encode())
+    assert [json.loads(line)["line"] for line in done.stdout.splitlines()] == [1]
+    assert "learned the scenes customer_service; texts of search are none of them" in done.stderr
+    assert "1 blank line has no answer" in done.stderr
+    assert CliRunner().invoke(app, ask, input=b"track it\n").stderr == ""
+    assert "there is no line to answer" in CliRunner().invoke(app, ask, input=b"").stderr
+
+
+def test_names_that_training_lacks_are_told_with_how_many_texts_have_them(tmp_path: Path) -> None:
+    """A slot that the test spells otherwise could not be found, and its F1 of 0 was told of the model."""
+    renamed = [
+        row.model_copy(update={"slots": tuple(slot.model_copy(update={"name": "COLOUR"}) for slot in row.slots or ())})
+        for row in ROWS[::2]
+    ]
+    many = [LabelledText(text=f"buy {n}", intent=f"label {n}") for n in range(7)]
+    train, test = _csv(tmp_path / "train.csv", ROWS[1::2]), _csv(tmp_path / "test.csv", [*renamed, *many])
+    files = LabelledFiles.read(train, test, None, seed=0)
+    said = list(remarks(files, train, test, None, LabelSet.of(["track", "return", "cancel"], ()), ["search"]))
+    assert said == [
+        f"{test}: training lacks labels, which cannot be found: "
+        + ", ".join(f"'label {n}' (1 text)" for n in range(5))
+        + " and 2 others",
+        f"{test}: training lacks names of slots, which cannot be found: 'COLOUR' ({len(renamed)} texts)",
+        f"{test}: training lacks scenes, which it will not tell from others: "
+        f"'customer_service' ({len(files.test)} texts)",
+    ]
 
 
 def test_predict_command_answers_in_the_words_that_were_given(artifact: Path) -> None:

@@ -78,6 +78,11 @@ def test_blanks_around_a_text_are_no_part_of_its_slots(tmp_path: Path, start: in
         ('text,intent\na,b\n"c,d\ne,f\ng,h\n', "line 3: not readable as CSV: unexpected end of data; is a quote"),
         ("text,intent,slots\na,b,{oops\n", "line 2, column slots"),
         (
+            'text,intent,slots\nabc,b,"[{""label"": ""x"", ""start"": 0, ""end"": 2}]"\n',
+            r"line 2, column slots: 0\.name: Field required",
+        ),
+        ('text,intent\na,"b\nc"\n', "line 2, column intent: 'b.nc' has several lines"),
+        (
             f"text,intent\na,b\n{'a' * 200_000},b\n",
             r"line 3: not readable as CSV: field larger than field limit \(131072\); is a quote there not closed\? "
             "If not, shorten the text: the model reads 2000 characters",
