@@ -201,7 +201,8 @@ def evaluate(
 
         def trained(progress: TrainingProgress) -> None:
             nonlocal begun
-            of = min(progress.epoch + 1, progress.epochs)
+            # The pass of the newest step: the next one may never begin.
+            of = max(1, -(-progress.step * progress.epochs // progress.steps))
             words = f"pass {of}/{progress.epochs}  loss {progress.loss:.3f}"
             bar.update(task, total=progress.steps, completed=progress.step, description=words)
             if lines and of != begun:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from itertools import pairwise
+from typing import TYPE_CHECKING, Literal
 
 from intent_tracking.evaluation import style
 from intent_tracking.evaluation.abstention import AbstentionCurve
@@ -17,6 +19,12 @@ if TYPE_CHECKING:
 NAMED_CURVES = 8
 _DASHES = (0, (5, 2))
 _DOTS = (0, (4, 4))
+# Points of this many of the examples to either side of a place on the axis tell what holds there.
+_NEAR = 0.025
+
+_DrawStyle = Literal["default", "steps-pre"]
+# As average precision sums them: each step is as high as the point at its right end.
+_STEPS: _DrawStyle = "steps-pre"
 
 
 def roc(curves: Curves) -> Figure:
@@ -34,16 +42,17 @@ def precision_recall(curves: Curves) -> Figure:
 def _many(curves: Curves, title: str, x: str, y: str, area: str, *, diagonal: bool) -> Figure:
     picture = style.figure(8.6, 5.6)
     axes = picture.add_subplot()
+    drawn: _DrawStyle = "default" if diagonal else _STEPS
     if diagonal:
         axes.plot([0, 1], [0, 1], color=style.QUIET, linewidth=1, linestyle=_DOTS)
     ranked = sorted(curves.by_label, key=lambda c: (c.area, c.label))
     for curve in ranked[NAMED_CURVES:]:
-        axes.plot(curve.x, curve.y, color=style.QUIET, linewidth=0.6, alpha=0.35)
+        axes.plot(curve.x, curve.y, color=style.QUIET, linewidth=0.6, alpha=0.35, drawstyle=drawn)
     for colour, curve in zip(style.SERIES[2:], ranked[:NAMED_CURVES], strict=False):
-        _one(axes, curve, colour, area)
-    _one(axes, curves.macro, style.BLUE, area, 2.6)
+        _one(axes, curve, colour, area, drawn=drawn)
+    _one(axes, curves.macro, style.BLUE, area, 2.6, drawn=drawn)
     if curves.micro is not None:
-        _one(axes, curves.micro, style.ORANGE, area, 2.6, _DASHES)
+        _one(axes, curves.micro, style.ORANGE, area, 2.6, _DASHES, drawn=drawn)
     rest = len(ranked) - NAMED_CURVES
     note = f"the {NAMED_CURVES} smallest areas are named, the other {rest} are grey" if rest > 0 else ""
     style.dress(axes, title, x, y, note)
@@ -60,9 +69,11 @@ def _one(
     area: str,
     width: float = 1.3,
     line: str | tuple[int, tuple[int, int]] = "-",
+    *,
+    drawn: _DrawStyle = "default",
 ) -> None:
     name = drawable(f"{curve.label}  ({area} {curve.area:.3f})")
-    axes.plot(curve.x, curve.y, color=colour, linewidth=width, linestyle=line, label=name)
+    axes.plot(curve.x, curve.y, color=colour, linewidth=width, linestyle=line, label=name, drawstyle=drawn)
 
 
 def _unit_square(axes: Axes) -> None:
@@ -78,7 +89,7 @@ def by_scene(scenes: Sequence[GroupCurves]) -> Figure:
     for number, scene in enumerate(scenes):
         colour = style.SERIES[number % len(style.SERIES)]
         _one(left, scene.roc, colour, "AUC", 2.0)
-        _one(right, scene.precision_recall, colour, f"n = {scene.count:,}, AP", 2.0)
+        _one(right, scene.precision_recall, colour, f"n = {scene.count:,}, AP", 2.0, drawn=_STEPS)
     note = "all intents of the scene together, one against the rest (micro)"
     style.dress(left, "ROC by scene", "false-positive rate", "true-positive rate", note)
     style.dress(right, "Precision and recall by scene", "recall", "precision", note)
@@ -94,7 +105,7 @@ def out_of_scope(curves: ScopeCurves) -> Figure:
     left, right = picture.subplots(1, 2)
     left.plot([0, 1], [0, 1], color=style.QUIET, linewidth=1, linestyle=_DOTS)
     _one(left, curves.roc, style.BLUE, "AUC", 2.2)
-    _one(right, curves.precision_recall, style.BLUE, "AP", 2.2)
+    _one(right, curves.precision_recall, style.BLUE, "AP", 2.2, drawn=_STEPS)
     told = f"threshold: {curves.recall:.1%} recalled"
     left.plot(
         curves.false_rejections,
@@ -110,7 +121,7 @@ def out_of_scope(curves: ScopeCurves) -> Figure:
     note = f"{curves.roc.support:,} out-of-scope examples against the rest"
     style.dress(left, "Out of scope: ROC", "in-scope examples rejected", "out-of-scope examples recalled", note)
     style.dress(right, "Out of scope: precision and recall", "recall", "precision", note)
-    for axes, corner in ((left, "lower right"), (right, "lower left")):
+    for axes, corner in ((left, "lower right"), (right, "best")):
         _unit_square(axes)
         axes.legend(frameon=False, fontsize=8.5, loc=corner)
     return picture
@@ -138,28 +149,34 @@ def abstention(curve: AbstentionCurve) -> Figure:
         )
         said = f"{reads}, {curve.answered_accuracy:.1%} of it right"
         axes.plot(curve.answered, curve.answered_accuracy, "o", color=style.RED, markersize=8, label=said)
-    for wanted in (0.9, 0.7, 0.5):
-        at = min(range(len(curve.coverage)), key=lambda i: abs(curve.coverage[i] - wanted))
-        axes.annotate(
-            f"familiarity {curve.threshold[at]:.2f}",
-            (curve.coverage[at], curve.accuracy[at]),
-            xytext=(-6, -10),
-            textcoords="offset points",
-            ha="right",
-            fontsize=8,
-            color=style.QUIET,
-        )
     style.dress(
         axes,
         "Abstention: accuracy against coverage",
-        "share of examples answered",
+        "share of examples answered, and the familiarity that it takes",
         "share of the answers that is right",
         f"AURC {curve.aurc:.4f}, best possible {curve.best_aurc:.4f}; everything answered: {reached:.1%} right",
     )
     axes.set_xlim(0, 1.01)
     low = min(*curve.accuracy, reached)
     axes.set_ylim(max(0.0, low - 0.15 * (1 - low) - 0.01), 1 + 0.03 * (1 - low) + 0.002)
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(lambda value, _: f"{value:.0%}" if low < 0.9 else f"{value:.1%}")
-    axes.legend(frameon=False, fontsize=8.5, loc="lower left")
+    shares = [tenth / 10 for tenth in range(0, 11, 2)]
+    axes.set_xticks(shares, [f"{share:.0%}{_familiarity(curve, share) if share else ''}" for share in shares])
+    axes.set_yticks(*_percentages(*axes.get_ylim()))
+    axes.legend(frameon=False, fontsize=8.5, loc="best")
     return picture
+
+
+def _familiarity(curve: AbstentionCurve, share: float) -> str:
+    """A second line for the name of a share answered; empty where no threshold answers about so many."""
+    at = min(range(len(curve.coverage)), key=lambda i: abs(curve.coverage[i] - share))
+    return f"\n{curve.threshold[at]:.3f}" if abs(curve.coverage[at] - share) <= _NEAR else ""
+
+
+def _percentages(low: float, high: float) -> tuple[list[float], list[str]]:
+    """Places on an axis of shares from `low` to `high`, and their names with the decimals that they need."""
+    from matplotlib.ticker import MaxNLocator
+
+    places = [at for at in MaxNLocator(8, steps=[1, 2, 5, 10]).tick_values(low, high).tolist() if low <= at <= high]
+    step = 100 * min((after - before for before, after in pairwise(places)), default=1.0)
+    decimals = max(0, -math.floor(math.log10(step) + 1e-6))
+    return places, [f"{at:.{decimals}%}" for at in places]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +26,8 @@ class Curve:
     """Points of one curve and the area under it.
 
     ROC: `x` false-positive rate, `y` true-positive rate, `area` AUC.
-    Precision-recall: `x` recall, `y` precision, `area` average precision.
+    Precision-recall: `x` recall, `y` precision, `area` average precision: that of steps, each as high as the point at
+    its right end.
     """
 
     label: str
@@ -38,7 +39,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Curves:
-    """The curves of each label that has both positives and negatives, and their means.
+    """The curves of each label that the model knows and that has both positives and negatives, and their means.
 
     `micro` is without `oos`, whose scores are no probabilities (`metrics.score_matrix`): one order of both would mean
     nothing. It is None where the `cells`, pairs of a text and a label, are more than were allowed, or none.
@@ -94,9 +95,9 @@ def _targets(truth: Sequence[str], labels: Sequence[str]) -> Targets:
     return target
 
 
-def _scorable(target: Targets) -> list[int]:
-    positives = target.sum(axis=0)
-    return [i for i in range(target.shape[1]) if 0 < positives[i] < target.shape[0]]
+def _scorable(target: Targets, labels: Sequence[str], unknown: Collection[str]) -> list[int]:
+    positives, unscored = target.sum(axis=0), frozenset(unknown)
+    return [i for i, label in enumerate(labels) if label not in unscored and 0 < positives[i] < target.shape[0]]
 
 
 def _pooled(columns: Sequence[int], labels: Sequence[str]) -> list[int]:
@@ -118,15 +119,23 @@ def _precision_recall(target: Targets, scores: Floats | Scores) -> tuple[Floats,
     return recall[::-1], precision[::-1], float(average_precision_score(target, scores))
 
 
+def _step(at: Floats, x: Floats, y: Floats) -> Floats:
+    """Height of the steps that average precision sums: that of the first point at or right of each place."""
+    height: Floats = y[np.searchsorted(x, at)]
+    return height
+
+
 def _one_against_rest(
     truth: Sequence[str],
     scores: Floats | Scores,
     labels: Sequence[str],
     trace: Callable[[Targets, Floats | Scores], tuple[Floats, Floats, float]],
+    at: Callable[[Floats, Floats, Floats], Floats],
     most_cells: int,
+    unknown: Collection[str],
 ) -> Curves | None:
     target = _targets(truth, labels)
-    columns = _scorable(target)
+    columns = _scorable(target, labels, unknown)
     if not columns:
         return None
     grid = np.linspace(0.0, 1.0, GRID)
@@ -134,7 +143,7 @@ def _one_against_rest(
     found = []
     for i in columns:
         x, y, area = trace(target[:, i], scores[:, i])
-        mean += np.interp(grid, x, y)
+        mean += at(grid, x, y)
         found.append(_thin(x, y, labels[i], area, int(target[:, i].sum())))
     macro = _thin(grid, mean / len(columns), "macro mean", float(np.mean([c.area for c in found])), len(truth))
     pooled, micro = _pooled(columns, labels), None
@@ -146,21 +155,32 @@ def _one_against_rest(
 
 
 def roc_curves(
-    truth: Sequence[str], scores: Floats | Scores, labels: Sequence[str], most_cells: int = MOST_MICRO_CELLS
+    truth: Sequence[str],
+    scores: Floats | Scores,
+    labels: Sequence[str],
+    most_cells: int = MOST_MICRO_CELLS,
+    *,
+    unknown: Collection[str] = (),
 ) -> Curves | None:
     """One-versus-rest ROC curves; None where no label has both positives and negatives.
 
     `scores` is `[examples, labels]`; of more than `most_cells` of them there is no micro curve. The macro curve is the
-    mean true-positive rate at each false-positive rate.
+    mean true-positive rate at each false-positive rate. Those of `labels` that the model does not know, `unknown`, are
+    named by texts alone: without a score they have no curve and are in no mean.
     """
-    return _one_against_rest(truth, scores, labels, _roc, most_cells)
+    return _one_against_rest(truth, scores, labels, _roc, np.interp, most_cells, unknown)
 
 
 def precision_recall_curves(
-    truth: Sequence[str], scores: Floats | Scores, labels: Sequence[str], most_cells: int = MOST_MICRO_CELLS
+    truth: Sequence[str],
+    scores: Floats | Scores,
+    labels: Sequence[str],
+    most_cells: int = MOST_MICRO_CELLS,
+    *,
+    unknown: Collection[str] = (),
 ) -> Curves | None:
     """One-versus-rest precision-recall curves, as `roc_curves` gives ROC curves."""
-    return _one_against_rest(truth, scores, labels, _precision_recall, most_cells)
+    return _one_against_rest(truth, scores, labels, _precision_recall, _step, most_cells, unknown)
 
 
 def group_curves(
@@ -169,18 +189,20 @@ def group_curves(
     labels: Sequence[str],
     groups: Sequence[str | None],
     most_cells: int = MOST_MICRO_CELLS,
+    *,
+    unknown: Collection[str] = (),
 ) -> tuple[GroupCurves, ...]:
     """The micro curves of each group of examples, such as a scene, over the labels but `oos` that occur in it.
 
     A group in which no such label has both positives and negatives, or with more than `most_cells` scores, is left
-    out.
+    out; `unknown` is as in `roc_curves`.
     """
     found = []
     for group in sorted({g for g in groups if g is not None}):
         rows = [i for i, g in enumerate(groups) if g == group]
         own = [truth[i] for i in rows]
         target = _targets(own, labels)
-        columns = _pooled(_scorable(target), labels)
+        columns = _pooled(_scorable(target, labels, unknown), labels)
         if not columns or len(rows) * len(columns) > most_cells:
             continue
         flat = target[:, columns].ravel(), scores[np.ix_(rows, columns)].ravel()

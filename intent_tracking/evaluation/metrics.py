@@ -78,7 +78,8 @@ class CalibrationFigures:
     """How far a stated probability is from how often it comes true.
 
     `ece`: expected calibration error; `ece_before`: the same with the temperature taken back, None where it is not
-    known. `brier`: squared error, 0..2 for intents (all classes), 0..1 for the purchase.
+    known or 1, which changes nothing. `brier`: squared error, 0..2 for intents (all classes), 0..1 for the purchase.
+    `count` is of examples; the bins count what is stated about them, of label sets a decision on each label.
     """
 
     ece: float
@@ -210,6 +211,7 @@ def calibration_figures(
     rows = [(place[t], p) for t, p in zip(truth, predictions, strict=True) if t in place]
     if not rows:
         return None
+    power = None if temperature == 1.0 else temperature
     stated, plain, right, brier = [], [], [], 0.0
     for start in range(0, len(rows), block := max(1, _CELLS_AT_ONCE // len(known))):
         targets = np.array([target for target, _ in rows[start : start + block]])
@@ -218,8 +220,9 @@ def calibration_figures(
         every = np.column_stack([scores, np.clip(1.0 - scores.sum(axis=1), 0.0, 1.0)])
         stated.append(scores.max(axis=1))
         right.append(scores.argmax(axis=1) == targets)
-        if temperature is not None:
-            raised = np.where(every > _ROUNDING, every, 0.0) ** temperature
+        if power is not None:
+            # Of the labels none is too small to count: thousands of them, raised to less than 1, are much together.
+            raised = np.column_stack([scores, np.where(every[:, -1] > _ROUNDING, every[:, -1], 0.0)]) ** power
             plain.append(raised[:, :-1].max(axis=1) / raised.sum(axis=1))
         every[np.arange(len(targets)), targets] -= 1.0
         brier += float((every**2).sum())
@@ -250,7 +253,7 @@ def decision_calibration(
     """
     found = reliability_bins(stated.ravel(), true.ravel(), bins)
     before = None
-    if temperature is not None:
+    if temperature is not None and temperature != 1.0:
         yes, no = stated**temperature, (1.0 - stated) ** temperature
         before = expected_calibration_error(reliability_bins((yes / (yes + no)).ravel(), true.ravel(), bins))
     brier = float(((stated - true) ** 2).mean())

@@ -34,12 +34,16 @@ def calibration(
         top.plot([b.confidence, b.confidence], [b.confidence, b.accuracy], color=style.ORANGE, linewidth=5, alpha=0.35)
     top.plot([b.confidence for b in filled], [b.accuracy for b in filled], "o-", color=style.BLUE, linewidth=1.8)
     before = "" if figures.ece_before is None else f" ({figures.ece_before:.3f} before the temperature)"
+    stating = sum(b.count for b in figures.bins)
+    # Of label sets each text has a decision on each label.
+    several = stating != figures.count
+    counted = f"{figures.count:,} texts, {stating:,} decisions" if several else f"{figures.count:,} examples"
     style.dress(
         top,
         title,
         "",
         came_true,
-        f"ECE {figures.ece:.3f}{before}, Brier {figures.brier:.3f}, {figures.count:,} examples; dashed: perfect",
+        f"ECE {figures.ece:.3f}{before}, Brier {figures.brier:.3f}, {counted}; dashed: perfect",
     )
     top.set_ylim(0, 1.03)
     width = figures.bins[0].high - figures.bins[0].low
@@ -49,7 +53,7 @@ def calibration(
         width=width * 0.9,
         color=style.BLUE,
     )
-    style.dress(bottom, "", stated, "examples")
+    style.dress(bottom, "", stated, "decisions" if several else "examples")
     bottom.set_xlim(0, 1)
     return picture
 
@@ -58,10 +62,12 @@ def learning_curve(history: Sequence[tuple[float, float, float]], kept: float | 
     """Training loss and validation score by pass, from (pass, loss, score); NaN where none was measured: a gap.
 
     The score is the one that chooses the pass (`modeling.validation.scores_of`): the mean F1 of single intents that
-    are true, the micro-F1 of sets of them, and without intents that of another head.
+    are true, the micro-F1 of sets of them, and without intents that of another head. Without one there is no
+    axis for it.
 
     Args:
-        history: passes as counted by the reader, from 1; one that is no whole number only makes a gap.
+        history: passes as counted by the reader, from 1; one that is no whole number only makes a gap, between two
+            trainings.
         kept: the pass of `history` whose weights were kept, which need not have the highest score; None: no mark.
     """
     from matplotlib.ticker import MaxNLocator
@@ -69,27 +75,34 @@ def learning_curve(history: Sequence[tuple[float, float, float]], kept: float | 
     picture = style.figure(7.6, 4.6)
     axes = picture.add_subplot()
     steps = [step for step, _, _ in history]
-    (loss,) = axes.plot(
+    drawn = axes.plot(
         steps, [loss for _, loss, _ in history], color=style.ORANGE, linewidth=2, marker="o", markersize=3
     )
-    style.dress(axes, "Learning curve", "pass", "training loss")
+    between = _between_trainings(steps)
+    note = f"{len(between) + 1} trainings" if between else ""
+    if between and kept is None:
+        note += ", the mean of their weights is kept"
+    style.dress(axes, "Learning curve", "pass", "training loss", note)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axes.set_xlim(min(steps) - 0.5, max(steps) + 0.5)
+    passes = [step for step in steps if step == int(step)]
+    axes.set_xlim(min(passes) - 0.5, max(passes) + 0.5)
     axes.set_ylim(bottom=0)
-    other = axes.twinx()
-    (score,) = other.plot(
-        steps, [score for _, _, score in history], color=style.BLUE, linewidth=2, marker="o", markersize=3
-    )
-    other.set_ylim(0, 1.12)
+    for place in between:
+        axes.axvline(place, color=style.QUIET, linewidth=1, zorder=1)
+    scores = [score for _, _, score in history]
+    scored = not all(map(math.isnan, scores))
+    if scored:
+        other = axes.twinx()
+        drawn += other.plot(steps, scores, color=style.BLUE, linewidth=2, marker="o", markersize=3)
+        other.set_ylim(0, 1.12)
+        other.set_ylabel("validation score", color=style.INK, fontsize=9.5)
+        other.tick_params(length=0, labelsize=8.5, colors=style.INK)
+        other.spines[:].set_visible(False)
     if kept is not None:
-        _mark(other, kept, next((score for step, _, score in history if step == kept), math.nan))
-    other.set_ylabel("validation score", color=style.INK, fontsize=9.5)
-    other.tick_params(length=0, labelsize=8.5, colors=style.INK)
-    for side in ("top", "right", "left", "bottom"):
-        other.spines[side].set_visible(False)
+        _mark(other if scored else axes, kept, next((score for step, _, score in history if step == kept), math.nan))
     axes.legend(
-        [loss, score],
-        ["training loss", "validation score"],
+        drawn,
+        ["training loss", "validation score"][: len(drawn)],
         frameon=False,
         fontsize=8.5,
         loc="lower right",
@@ -97,6 +110,12 @@ def learning_curve(history: Sequence[tuple[float, float, float]], kept: float | 
         ncols=2,
     )
     return picture
+
+
+def _between_trainings(steps: Sequence[float]) -> list[float]:
+    """Gaps that have passes on both sides: where time ran out, further trainings were planned and not made."""
+    passes = [step for step in steps if step == int(step)]
+    return [step for step in steps if step != int(step) and min(passes) < step < max(passes)]
 
 
 def _mark(axes: Axes, kept: float, score: float) -> None:

@@ -271,10 +271,11 @@ def evaluate_predictions(
         cells = metrics.cells_of(truth, predicted, answered)
         classes = metrics.class_figures(cells, every)
     scores = metrics.score_matrix(answers, every)
-    roc = curves.roc_curves(truth, scores, every, most_micro_cells)
-    pr = curves.precision_recall_curves(truth, scores, every, most_micro_cells)
+    asked = (truth, scores, every)
+    roc = curves.roc_curves(*asked, most_micro_cells, unknown=unknown)
+    pr = curves.precision_recall_curves(*asked, most_micro_cells, unknown=unknown)
     groups = {
-        column: curves.group_curves(truth, scores, every, labelled.column(column).to_pylist(), most_micro_cells)
+        column: curves.group_curves(*asked, labelled.column(column).to_pylist(), most_micro_cells, unknown=unknown)
         for column in SLICES
         if column in labelled.column_names
     }
@@ -352,7 +353,8 @@ def _draw(
     if report.abstention is not None:
         drawn["abstention"] = curve_plots.abstention(report.abstention)
     if report.calibration is not None:
-        drawn["calibration"] = plots.calibration(report.calibration)
+        of_sets = {"stated": "probability of a label", "came_true": "share that has it"}
+        drawn["calibration"] = plots.calibration(report.calibration, **(of_sets if report.micro_f1 is not None else {}))
     if report.outcome_calibration is not None:
         drawn["purchase_calibration"] = plots.calibration(
             report.outcome_calibration, "Reliability of the purchase probability", "probability", "share that bought"

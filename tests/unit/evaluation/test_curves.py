@@ -86,6 +86,40 @@ def test_a_label_that_never_or_always_occurs_has_no_curve() -> None:
     assert curves.roc_curves(["a", "a"], scores[:2], LABELS) is None
 
 
+def test_a_label_that_the_model_does_not_know_has_no_curve_and_is_in_no_mean() -> None:
+    """Its one constant score was drawn as a curve, with an area of a half in the macro mean."""
+    truth, scores = _noisy()
+    more, wider = [*truth, "new", "a|new"], np.zeros((302, 5))
+    wider[:300, :3] = scores
+    labels, known = (*LABELS, "new", "a|new"), LABELS
+    told, scenes = ("new", "a|new"), ["cart"] * 302
+    for curves_of in (curves.roc_curves, curves.precision_recall_curves):
+        found = curves_of(more, wider, labels, unknown=told)
+        assert found is not None
+        assert tuple(c.label for c in found.by_label) == known
+        assert found.macro.area == pytest.approx(np.mean([c.area for c in found.by_label]))
+        assert found.cells == 302 * 3
+        # To a model of single labels the unknown set is no text of `a`.
+        assert found.by_label[0].support == truth.count("a")
+        assert found.micro is not None
+        (group,) = curves.group_curves(more, wider, labels, scenes, unknown=told)
+        assert found.micro.area in (group.roc.area, group.precision_recall.area)
+    assert curves.roc_curves(["a", "new"], wider[:2, :2], ("a", "new"), unknown=("a", "new")) is None
+
+
+@pytest.mark.parametrize(("count", "positive"), [(20, 0.3), (300, 0.05), (5000, 0.2)])
+def test_the_steps_of_a_precision_recall_curve_enclose_its_average_precision(count: int, positive: float) -> None:
+    """Straight lines between few points enclosed another area than the one that was written beside them."""
+    generator = np.random.default_rng(count)
+    hit = generator.random(count) < positive
+    high = generator.normal(size=count) + hit
+    truth, scores = ["a" if one else "b" for one in hit], np.stack([high, -high], axis=1)
+    found = curves.precision_recall_curves(truth, scores, ["a", "b"])
+    assert found is not None
+    for curve in (*found.by_label, found.macro):
+        assert np.dot(np.diff(curve.x), curve.y[1:]) == pytest.approx(curve.area, abs=0.01)
+
+
 def test_curves_stay_small_and_inside_the_square() -> None:
     truth, scores = _noisy(3000)
     roc = curves.roc_curves(truth, scores, LABELS)

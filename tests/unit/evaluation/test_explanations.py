@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from intent_tracking.evaluation import style
 from intent_tracking.evaluation.explanations import as_html, draw, explain_command
 from intent_tracking.evaluation.predict import scene_for
 from intent_tracking.modeling.explaining import explain
@@ -65,6 +68,46 @@ def test_the_page_marks_the_words_that_decide_and_shows_no_markup_of_the_text() 
     assert "&amp;</mark>" in page
     strong = [part for part in page.split("<mark")[1:] if ",0.75)" in part]
     assert [part.split("</mark>")[0].split(">")[1] for part in strong] == ["cancel"]
+
+
+REJECTED = "the weather is nice today"
+
+
+@pytest.mark.parametrize(
+    ("asked", "by"), [(None, "best label: bargain"), ("cancel_order", "label asked for: cancel_order")]
+)
+def test_the_headline_says_that_a_text_is_rejected(asked: str | None, by: str, tmp_path: Path) -> None:
+    """The JSON alone said it: page and picture named the best label as if it were the answer."""
+    entry, model = render_utterance(REJECTED), KeywordPredictor()
+    explanation, (answer,) = explain(model, entry, asked), model.predict([entry])
+    page = as_html(explanation, answer)
+    assert f"<h3>out of scope; explained by the {by} (20%)</h3>" in page
+    draw(tmp_path / "rejected.png", explanation, answer)
+    draw(tmp_path / "not.png", explanation)
+    assert (tmp_path / "rejected.png").read_bytes() != (tmp_path / "not.png").read_bytes()
+    known = render_utterance(TEXT)
+    assert "<h3>cancel_order (" in as_html(explain(model, known), model.predict([known])[0])
+
+
+def test_a_rejected_text_is_told_to_the_page_of_the_command(tmp_path: Path) -> None:
+    page = tmp_path / "why.html"
+    tiny_artifact(tmp_path / "m2", "m2", out_of_scope_threshold=1.0)
+    assert explain_command(tmp_path / "m2", TEXT, html=page, device="cpu")["out_of_scope"] is True
+    assert "out of scope; explained by the best label: " in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "text", ["please cancel " + "x" * 3000, "please cancel it now " * 90, "请帮我取消订单，" * 150]
+)
+def test_a_long_word_or_run_is_broken_within_the_width_of_the_picture(text: str, tmp_path: Path) -> None:
+    """One word of 3,000 characters made a picture of 13,013 pixels by 356."""
+    entry, model = render_utterance(text), KeywordPredictor()
+    explanation = explain(model, entry)
+    long = replace(explanation, intent="a_very_long_name_of_an_intent_" * 6)
+    draw(tmp_path / "long.png", long, replace(model.predict([entry])[0], out_of_scope=True))
+    width, height = np.frombuffer((tmp_path / "long.png").read_bytes()[16:24], ">u4")
+    assert width < 8.4 * style.DPI
+    assert height > 3 * style.DPI
 
 
 def test_pictures_are_the_same_every_time_in_both_languages(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from intent_tracking.evaluation import confusion_plots, curve_plots, plots, style
 from intent_tracking.evaluation.abstention import abstention_curve
-from intent_tracking.evaluation.curves import group_curves, roc_curves, scope_curves
+from intent_tracking.evaluation.curves import group_curves, precision_recall_curves, roc_curves, scope_curves
 from intent_tracking.evaluation.metrics import CalibrationFigures
 from intent_tracking.evaluation.report import Confusion
 from intent_tracking.modeling.calibration import reliability_bins
@@ -178,6 +178,64 @@ def test_the_threshold_is_a_point_on_the_out_of_scope_and_abstention_pictures() 
     assert any(f"AURC {curve.aurc:.4f}" in text.get_text() for text in axes.texts)
 
 
+def test_precision_and_recall_are_drawn_as_the_steps_that_average_precision_sums() -> None:
+    """Lines that were drawn straight from point to point enclosed .55 where the legend said .100."""
+    generator = np.random.default_rng(3)
+    truth, scores = ["a", "b"] * 10, generator.random((20, 2))
+    found = precision_recall_curves(truth, scores, ["a", "b"])
+    assert found is not None
+    scope = scope_curves([one == "a" for one in truth], list(scores[:, 0]), [False] * 20)
+    assert scope is not None
+    pictures = (
+        curve_plots.precision_recall(found).axes[0],
+        curve_plots.by_scene(group_curves(truth, scores, ["a", "b"], ["cart"] * 20)).axes[1],
+        curve_plots.out_of_scope(scope).axes[1],
+    )
+    for axes in pictures:
+        named = [line for line in axes.lines if "AP " in str(line.get_label())]
+        assert named
+        for line in named:
+            steps = line.get_path().vertices  # as drawn
+            area = float(str(line.get_label()).split("AP ")[1].rstrip(")"))
+            assert np.trapezoid(steps[:, 1], steps[:, 0]) == pytest.approx(area, abs=0.015)
+
+
+@pytest.mark.parametrize(("right", "decimals"), [(0.5, 0), (0.87, 0), (0.96, 0), (0.985, 1)])
+def test_the_axes_of_abstention_name_the_places_that_they_mark(right: float, decimals: int) -> None:
+    """Ticks at 97.5% and 92.5% were named 98% and 92%; notes on familiarity lay over the names of the axis."""
+    generator = np.random.default_rng(1)
+    familiar = generator.random(800)
+    curve = abstention_curve(list(familiar), list(generator.random(800) < right), [False] * 800)
+    assert curve is not None
+    axes = curve_plots.abstention(curve).axes[0]
+    named = [tick.get_text() for tick in axes.get_yticklabels()]
+    assert [float(name.rstrip("%")) for name in named] == pytest.approx(list(100 * axes.get_yticks()))
+    assert {len(name.rstrip("%").partition(".")[2]) for name in named} == {decimals}
+    below = [tick.get_text() for tick in axes.get_xticklabels()]
+    assert [name.split("\n")[0] for name in below] == ["0%", "20%", "40%", "60%", "80%", "100%"]
+    for name, share in zip(below[1:], (0.2, 0.4, 0.6, 0.8, 1.0), strict=True):
+        assert float(name.split("\n")[1]) == pytest.approx(np.quantile(familiar, 1 - share), abs=0.02)
+    assert not any("familiarity" in text.get_text() for text in axes.texts)
+
+
+def test_a_share_that_no_threshold_answers_has_no_familiarity() -> None:
+    curve = abstention_curve([0.5] * 4, [True, False, True, True], [False] * 4)
+    assert curve is not None
+    below = [tick.get_text() for tick in curve_plots.abstention(curve).axes[0].get_xticklabels()]
+    assert below == ["0%", "20%", "40%", "60%", "80%", "100%\n0.500"]
+
+
+def test_the_reliability_picture_of_label_sets_counts_decisions() -> None:
+    """Above an axis of examples that held over 1,000 it said "150 examples"."""
+    bins = reliability_bins(np.array([0.3, 0.3, 0.9, 0.8]), np.array([True, False, True, False]))
+    top, bottom = plots.calibration(CalibrationFigures(0.1, None, 0.2, 2, bins)).axes
+    assert any("2 texts, 4 decisions" in text.get_text() for text in top.texts)
+    assert bottom.get_ylabel() == "decisions"
+    top, bottom = plots.calibration(CalibrationFigures(0.1, None, 0.2, 4, bins)).axes
+    assert any(", 4 examples;" in text.get_text() for text in top.texts)
+    assert bottom.get_ylabel() == "examples"
+
+
 def test_the_reliability_picture_says_both_errors_and_draws_the_filled_bins() -> None:
     bins = reliability_bins(np.array([0.3, 0.3, 0.9]), np.array([True, False, True]))
     axes = plots.calibration(CalibrationFigures(0.123, 0.456, 0.2, 3, bins)).axes[0]
@@ -206,6 +264,31 @@ def test_the_learning_curve_marks_nothing_where_it_is_not_told_which_pass_is_kep
 
 def test_a_pass_that_is_kept_without_a_score_is_marked_without_one() -> None:
     assert "kept: pass 2" in style.texts(plots.learning_curve([(1, 2.0, float("nan")), (2, 1.0, float("nan"))], 2))
+
+
+GAP = float("nan")
+REPEATED = [(1, 2.0, 0.7), (2, 1.0, 0.8), (2.5, GAP, GAP), (3, 2.1, 0.6), (4.5, GAP, GAP), (5, 2.0, 0.7), (6, 1.0, 0.8)]
+
+
+def test_the_learning_curve_of_several_trainings_parts_them_and_says_what_is_kept() -> None:
+    """Three trainings looked like one that started anew twice, of which no pass was kept."""
+    picture = plots.learning_curve(REPEATED)
+    assert "3 trainings, the mean of their weights is kept" in style.texts(picture)
+    parts = [line.get_xdata() for line in picture.axes[0].lines[1:]]
+    assert [list(set(places)) for places in parts] == [[2.5], [4.5]]
+    # The time was up after the first of them.
+    cut = plots.learning_curve([*REPEATED[:2], *(row for row in REPEATED if row[0] in (2.5, 4.5))])
+    assert not any("trainings" in text for text in style.texts(cut))
+    assert len(cut.axes[0].lines) == 1
+    assert cut.axes[0].get_xlim() == (0.5, 2.5)
+
+
+@pytest.mark.parametrize("kept", [None, 2])
+def test_without_a_validation_score_there_is_no_axis_for_it(kept: int | None) -> None:
+    picture = plots.learning_curve([(step, loss, GAP) for step, loss, _ in HISTORY], kept)
+    (axes,) = picture.axes
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["training loss"]
+    assert not any("score" in text for text in style.texts(picture))
 
 
 @pytest.mark.parametrize("passes", [1, 2, 3, 12])

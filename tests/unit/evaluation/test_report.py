@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from intent_tracking.evaluation import confusion_plots, curve_plots, metrics, plots, style
 from intent_tracking.evaluation.metrics import EvaluationError
@@ -122,6 +123,20 @@ def test_an_intent_that_the_model_lacks_counts_as_wrong_and_is_named() -> None:
     assert report.unknown_labels == ("subscribe_and_save",)
     assert report.calibration is not None
     assert report.calibration.count == 1
+
+
+def test_curves_are_of_the_labels_that_the_model_knows() -> None:
+    """A label that nobody scores had areas of its own, of a half and of its share, in both macro means."""
+    table, predictions = _examples()
+    unknown = pa.table({"intent": [*table["intent"].to_pylist(), "new", "bargain|purchase"]})
+    answers = [*predictions, *[sure("bargain", LABELS, 0.4)] * 2]
+    labels = (*LABELS, "oos")
+    scores = metrics.score_matrix(answers, labels)
+    target = np.array([[intent == label for label in labels] for intent in unknown["intent"].to_pylist()])
+    report = evaluate_predictions(unknown, answers, LABELS)
+    assert report.unknown_labels == ("bargain|purchase", "new")
+    assert report.roc_auc_macro == pytest.approx(roc_auc_score(target, scores, average="macro"))
+    assert report.average_precision_macro == pytest.approx(average_precision_score(target, scores, average="macro"))
 
 
 def test_rows_without_an_intent_are_left_out_of_the_intent_figures() -> None:
