@@ -176,7 +176,7 @@ def _percentages(low: float, high: float) -> tuple[list[float], list[str]]:
     """Places on an axis of shares from `low` to `high`, and their names with the decimals that they need."""
     from matplotlib.ticker import MaxNLocator
 
-    places = [at for at in MaxNLocator(8, steps=[1, 2, 5, 10]).tick_values(low, high).tolist() if low <= at <= high]
+    places = [float(at) for at in MaxNLocator(8, steps=[1, 2, 5, 10]).tick_values(low, high) if low <= at <= high]
     step = 100 * min((after - before for before, after in pairwise(places)), default=1.0)
     decimals = max(0, -math.floor(math.log10(step) + 1e-6))
     return places, [f"{at:.{decimals}%}" for at in places]

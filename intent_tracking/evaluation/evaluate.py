@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from intent_tracking.modeling.adaptation import AdaptationProgress
     from intent_tracking.modeling.export import TrainedArtifact
     from intent_tracking.modeling.recipe import Recipe
-    from intent_tracking.modeling.training_result import Progress, TrainingResult
+    from intent_tracking.modeling.training_result import Progress
 
 # Labelled files carry no times: a fixed one keeps the dataset's fingerprint a function of the files.
 _MOMENT = datetime(1970, 1, 1, tzinfo=UTC)
@@ -227,7 +227,7 @@ def evaluate_command(
         answered.predictions,
         trained.manifest.labels,
         pictures,
-        history=_learning_curve(trained.training),
+        history=trained.training.learning_curve,
         kept=trained.training.kept_pass,
         calibration=trained.calibration,
         multi_label=predictor.labels.multi_label,
@@ -260,15 +260,6 @@ def _pictures_in(folder: Path) -> set[str]:
     except (OSError, ValueError, KeyError, AttributeError, TypeError):
         # Whatever else lies there is not ours to remove.
         return set()
-
-
-def _learning_curve(training: TrainingResult) -> list[tuple[float, float, float]]:
-    """Pass, loss and score of each; each run of several is a curve of its own, between them nothing is drawn."""
-    passes: list[tuple[float, float, float]] = [
-        (entry.epoch + 1, entry.loss, entry.scores.get("score", math.nan)) for entry in training.history
-    ]
-    between = [run * training.recipe.epochs + 0.5 for run in range(1, training.runs)]
-    return sorted([*passes, *((place, math.nan, math.nan) for place in between)])
 
 
 def _figures(figures: dict[str, Any], files: LabelledFiles, answered: _Answered) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -55,6 +56,13 @@ class TrainingResult:
     seconds: float
     tokens_per_second: float
     stopped: Literal["finished", "no improvement", "time"]
+
+    @property
+    def learning_curve(self) -> tuple[tuple[float, float, float], ...]:
+        """Pass, from 1, loss and validation score of each, NaN without one; a row of NaN parts two runs."""
+        passes = [(one.epoch + 1.0, one.loss, one.scores.get("score", math.nan)) for one in self.history]
+        between = [(run * self.recipe.epochs + 0.5, math.nan, math.nan) for run in range(1, self.runs)]
+        return tuple(sorted([*passes, *between]))
 
     @property
     def kept_pass(self) -> int | None:

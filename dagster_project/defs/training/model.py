@@ -2,9 +2,10 @@
 
 import hashlib
 import json
+import math
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -124,11 +125,11 @@ class LearningHistory:
     """The passes of a training.
 
     Attributes:
-        passes: number, from 1, training loss and validation score of each; empty where the training left none.
+        passes: as `TrainingResult.learning_curve`; empty where the training left none.
         kept: number of the pass whose weights the model has; None: they are a mean of several runs, or nobody knows.
     """
 
-    passes: tuple[tuple[int, float, float], ...] = ()
+    passes: tuple[tuple[float, float, float], ...] = ()
     kept: int | None = None
 
 
@@ -140,16 +141,16 @@ def learning_history(work: Path) -> LearningHistory:
     found = json.loads(file.read_text(encoding="utf-8"))
     # Trainings of before did not say which pass is kept.
     passes, kept = (found["passes"], found["kept"]) if isinstance(found, dict) else (found, None)
-    return LearningHistory(tuple((number, loss, score) for number, loss, score in passes), kept)
+    return LearningHistory(
+        tuple((number, *(math.nan if value is None else value for value in figures)) for number, *figures in passes),
+        kept,
+    )
 
 
 def _learning_curve(trained: TrainedArtifact, folder: Path) -> Path | None:
-    training = trained.training
-    history = LearningHistory(
-        tuple((one.epoch + 1, one.loss, one.scores["score"]) for one in training.history if "score" in one.scores),
-        training.kept_pass,
-    )
-    atomic_write_text(folder / HISTORY_FILE, json.dumps(asdict(history)) + "\n")
+    history = LearningHistory(trained.training.learning_curve, trained.training.kept_pass)
+    passes = [[None if math.isnan(value) else value for value in row] for row in history.passes]
+    atomic_write_text(folder / HISTORY_FILE, json.dumps({"passes": passes, "kept": history.kept}) + "\n")
     if not history.passes:
         return None
     return folder / style.save(plots.learning_curve(history.passes, history.kept), folder, "learning_curve")

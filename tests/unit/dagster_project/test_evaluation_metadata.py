@@ -34,6 +34,10 @@ def test_the_learning_history_is_read_back_or_empty(tmp_path: Path) -> None:
     assert learning_history(tmp_path) == LearningHistory()
     (tmp_path / HISTORY_FILE).write_text(json.dumps({"passes": passes, "kept": 2}))
     assert learning_history(tmp_path) == LearningHistory(passes, kept=2)
+    # Between two runs of a training nothing was learned.
+    (tmp_path / HISTORY_FILE).write_text(json.dumps({"passes": [[1, 2.0, None]], "kept": None}))
+    [(number, loss, score)] = learning_history(tmp_path).passes
+    assert (number, loss, math.isnan(score)) == (1, 2.0, True)
     # Written before the file said which pass is kept.
     (tmp_path / HISTORY_FILE).write_text(json.dumps(passes))
     assert learning_history(tmp_path) == LearningHistory(passes)

@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from intent_tracking.artifact import MANIFEST, sha256_of
 from intent_tracking.evaluation import style
 from intent_tracking.evaluation.explanations import as_html, draw, explain_command
 from intent_tracking.evaluation.predict import scene_for
+from intent_tracking.modeling.calibration import Calibration
 from intent_tracking.modeling.explaining import explain
 from intent_tracking.sessions.render import render_utterance
 from tests.artifacts import tiny_artifact
@@ -91,8 +93,12 @@ def test_the_headline_says_that_a_text_is_rejected(asked: str | None, by: str, t
 
 def test_a_rejected_text_is_told_to_the_page_of_the_command(tmp_path: Path) -> None:
     page = tmp_path / "why.html"
-    tiny_artifact(tmp_path / "m2", "m2", out_of_scope_threshold=1.0)
-    assert explain_command(tmp_path / "m2", TEXT, html=page, device="cpu")["out_of_scope"] is True
+    model = tmp_path / "m2"
+    made = tiny_artifact(model, "m2")
+    (model / "calibration.json").write_text(Calibration(out_of_scope_threshold=1.0).model_dump_json())
+    files = {**made.files, "calibration.json": sha256_of(model / "calibration.json")}
+    (model / MANIFEST).write_text(made.model_copy(update={"files": files}).model_dump_json())
+    assert explain_command(model, TEXT, html=page, device="cpu")["out_of_scope"] is True
     assert "out of scope; explained by the best label: " in page.read_text(encoding="utf-8")
 
 

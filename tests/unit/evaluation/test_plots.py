@@ -205,7 +205,7 @@ def test_the_axes_of_abstention_name_the_places_that_they_mark(right: float, dec
     """Ticks at 97.5% and 92.5% were named 98% and 92%; notes on familiarity lay over the names of the axis."""
     generator = np.random.default_rng(1)
     familiar = generator.random(800)
-    curve = abstention_curve(list(familiar), list(generator.random(800) < right), [False] * 800)
+    curve = abstention_curve(list(familiar), list(familiar > 1 - right), [False] * 800)
     assert curve is not None
     axes = curve_plots.abstention(curve).axes[0]
     named = [tick.get_text() for tick in axes.get_yticklabels()]

@@ -228,6 +228,8 @@ def test_a_run_is_repeated_only_where_there_is_time_for_all_of_it(dataset: Token
     recipe = RECIPE.model_copy(update={"epochs": 2, "runs": 2})
     whole = fine_tune(dataset, work_dir=tmp_path / "whole", recipe=recipe, device="cpu", max_seconds=600)
     assert (whole.stopped, whole.passes, whole.runs, whole.kept_pass) == ("finished", 2.0, 2, None)
+    assert [number for number, *_ in whole.learning_curve] == [1, 2, 2.5, 3, 4]
+    assert np.isnan(whole.learning_curve[2][1:]).all()
     endless = RECIPE.model_copy(update={"epochs": 10_000, "patience": 10_000, "runs": 2})
     cut = fine_tune(dataset, work_dir=tmp_path / "cut", recipe=endless, device="cpu", max_seconds=1.0)
     assert cut.stopped == "time"
