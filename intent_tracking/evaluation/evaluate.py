@@ -14,11 +14,11 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from intent_tracking.evaluation.labelled_files import LabelledFiles, read_texts, remarks, require_apart, unknown_labels
+from intent_tracking.evaluation.labelled_files import LabelledFiles, read_texts, remarks, require_places, unknown_labels
 from intent_tracking.evaluation.training_time import about_tokens, default_seconds
 from intent_tracking.modeling.prediction import OUT_OF_SCOPE_LABEL
 from intent_tracking.settings import PACKAGED_ENCODER, Device
-from intent_tracking.tables import atomic_write_text, require_writable
+from intent_tracking.tables import atomic_write_text
 
 if TYPE_CHECKING:
     from intent_tracking.inference import IntentPredictor, Prediction
@@ -135,17 +135,9 @@ def evaluate_command(
         # The name is the model's version, which `.` is not.
         model_dir = model_dir.resolve()
         require_place(model_dir, INTENT_MODEL)
-        require_writable(model_dir)
     pictures = report.parent / f"{report.stem}_pictures"
-    if report.is_dir():
-        raise OSError(f"{report}: is a folder; name a file in a folder that is yours")
-    if pictures.exists() and not pictures.is_dir():
-        raise OSError(f"{pictures}: is a file where the folder of the pictures should be; give the report another name")
     given = [file for file in (train, test, dev, unlabelled) if file is not None]
-    require_apart(report, pictures, model_dir, teacher, given)
-    require_writable(report)
-    if pictures.is_dir():
-        require_writable(pictures / "report.json")
+    require_places(report, pictures, model_dir, teacher, given)
     taught: LabelSet | None = None
     scenes: tuple[str, ...] = ()
     if teacher is not None:

@@ -14,7 +14,7 @@ from intent_tracking.modeling.multi_label import names_in
 from intent_tracking.modeling.prediction import OUT_OF_SCOPE_LABEL
 from intent_tracking.modeling.splits import wording
 from intent_tracking.sessions.render import free_text
-from intent_tracking.tables import where_not_utf8
+from intent_tracking.tables import require_writable, where_not_utf8
 from intent_tracking.text.cleaning import clean
 
 # Of names that are amiss.
@@ -221,14 +221,19 @@ def read_texts(path: Path) -> list[str]:
     return texts
 
 
-def require_apart(
+def require_places(
     report: Path, pictures: Path, model_dir: Path | None, teacher: Path | None, read: Sequence[Path]
 ) -> None:
-    """Refuse to write where something is read, or report and pictures into the model's folder.
+    """Refuse places where nothing can be written, where something is read, or in the model's folder.
 
     Raises:
-        ValueError: one would take the place of an input, or report or pictures would lie in the model's folder.
+        OSError: nothing can be written there.
+        ValueError: what is written would take the place of what is read, or stand in the model's folder.
     """
+    if report.is_dir():
+        raise OSError(f"{report}: is a folder; name a file in a folder that is yours")
+    if pictures.exists() and not pictures.is_dir():
+        raise OSError(f"{pictures}: is a file where the folder of the pictures should be; give the report another name")
     for file in read:
         if file.exists() and report.exists() and file.samefile(report):
             raise ValueError(f"{report}: is read, and the report would take its place; name another file")
@@ -237,3 +242,6 @@ def require_apart(
             raise ValueError(f"{written}: the folder {model_dir} is for the model alone; name a file in another one")
     if model_dir is not None and teacher is not None and model_dir.resolve() == teacher.resolve():
         raise ValueError(f"{model_dir}: is the teacher, and its student would take its place; name another folder")
+    for target in (model_dir, report, pictures / "report.json" if pictures.is_dir() else None):
+        if target is not None:
+            require_writable(target)
