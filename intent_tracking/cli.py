@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -191,33 +189,31 @@ def evaluate(
         _errors_in_words("evaluate"),
         Progress(*columns, console=Console(stderr=True), disable=quiet) as bar,
     ):
-        from intent_tracking.evaluation.evaluate import evaluate_command
+        from intent_tracking.evaluation.evaluate import evaluate_command, summary
         from intent_tracking.evaluation.training_time import cut_short
         from intent_tracking.modeling.encoder import configured_encoder
 
         task = bar.add_task("reading", total=None)
         lines = not quiet and not bar.console.is_terminal
-        begun = 0
+        begun = ""
+
+        def show(part: str, loss: float, step: int, steps: int) -> None:
+            nonlocal begun
+            words = f"{part}  loss {loss:.3f}"
+            bar.update(task, total=steps, completed=step, description=words)
+            if lines and part != begun:
+                # In the log of a job a bar shows nothing before it ends.
+                begun = part
+                typer.echo(f"evaluate: {words}  step {step}/{steps}", err=True)
 
         def trained(progress: TrainingProgress) -> None:
-            nonlocal begun
             # The pass of the newest step: the next one may never begin.
             of = max(1, -(-progress.step * progress.epochs // progress.steps))
-            words = f"pass {of}/{progress.epochs}  loss {progress.loss:.3f}"
-            bar.update(task, total=progress.steps, completed=progress.step, description=words)
-            if lines and of != begun:
-                # In the log of a job a bar shows nothing before it ends.
-                begun = of
-                typer.echo(f"evaluate: {words}  step {progress.step}/{progress.steps}", err=True)
+            show(f"pass {of}/{progress.epochs}", progress.loss, progress.step, progress.steps)
 
         def read(progress: AdaptationProgress) -> None:
-            nonlocal begun
-            words = f"reading unlabelled texts  loss {progress.masked_loss:.3f}"
-            bar.update(task, total=progress.steps, completed=progress.step, description=words)
-            tenth = 10 * progress.step // progress.steps
-            if lines and tenth != begun:
-                begun = tenth
-                typer.echo(f"evaluate: {words}  step {progress.step}/{progress.steps}", err=True)
+            tenths = 10 * progress.step // progress.steps
+            show(f"reading unlabelled texts, {tenths}/10", progress.masked_loss, progress.step, progress.steps)
 
         def remark(words: str) -> None:
             bar.console.print(words, style="yellow", markup=False, highlight=False, soft_wrap=True)
@@ -243,61 +239,9 @@ def evaluate(
             reading=read,
             remark=remark,
         )
-    training, planned = found["training"], found["recipe"]["epochs"]
-    if (short := cut_short(training)) is not None:
+    if (short := cut_short(found["training"])) is not None:
         typer.secho(f"evaluate: {short}", err=True, fg="yellow")
-    oos, rejection, spans = found.get("out_of_scope_recall"), found["rejection"], found["details"]["spans"]
-    typer.echo(
-        f"accuracy {found['accuracy']:.4f}  macro-F1 {found['macro_f1']:.4f}"
-        + (f"  key information F1 {spans['f1']:.4f}" if spans is not None else "")
-        + (f"  out-of-scope recall {oos:.4f}" if oos is not None else "")
-        + ("" if found["examples"]["dev"] else "  (too few texts a label to hold any back: not calibrated)")
-        + ("" if rejection["counted"] else f"  (served, it rejects {rejection['rejected']:.1%}:")
-        + ("" if rejection["counted"] else f" accuracy {rejection['accuracy']:.4f})")
-        + (
-            f"  (the time was over after {training['passes']:.1f} of {planned} passes)"
-            if training["stopped"] == "time"
-            else ""
-        )
-        + (
-            f"  (time for {training['runs']} of {found['recipe']['runs']} trainings)"
-            if training["runs"] < found["recipe"]["runs"]
-            else ""
-        )
-        + (
-            "  (the time to read unlabelled texts was over before all were read)"
-            if (found["adaptation"] or {}).get("stopped") == "time"
-            else ""
-        )
-        + f"  {found['seconds']:.0f} s  {found['tokens_per_second']:.0f} tokens/s  -> {report}"
-    )
-
-
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number:,} {one if number == 1 else many}"
-
-
-def _texts(lines: Iterable[bytes], numbers: deque[int], not_utf8: list[int]) -> Iterator[str]:
-    """Each line that holds more than blanks, its number into `numbers`; of others than UTF-8 into `not_utf8` alone."""
-    from intent_tracking.text.cleaning import clean
-
-    blank = number = 0
-    for number, line in enumerate(lines, start=1):
-        try:
-            text = line.decode("utf-8").removeprefix("\ufeff").strip()
-        except UnicodeDecodeError:
-            typer.echo(f"predict: line {number} is not UTF-8 and has no answer", err=True)
-            not_utf8.append(number)
-            continue
-        if clean(text):
-            numbers.append(number)
-            yield text
-        else:
-            blank += 1
-    if not number:
-        typer.echo("predict: there is no line to answer", err=True)
-    if blank:
-        typer.echo(f"predict: {_count(blank, 'blank line has', 'blank lines have')} no answer", err=True)
+    typer.echo(f"{summary(found)}  -> {report}")
 
 
 @app.command("predict")
@@ -324,19 +268,14 @@ def predict(
     from intent_tracking.settings import load_settings
 
     with _errors_in_words("predict"), file.open("rb") if file else sys.stdin.buffer as lines:
-        from intent_tracking.evaluation.predict import predict_command
+        from intent_tracking.evaluation.predict import predict_lines
+
+        def remark(words: str) -> None:
+            typer.secho(f"predict: {words}", err=True, fg="yellow")
 
         device = load_settings().device
-        numbers, not_utf8 = deque[int](), list[int]()
-        texts = _texts(lines, numbers, not_utf8)
-        remark = partial(typer.secho, err=True, fg="yellow")
-        for answer in predict_command(model, texts, scene=scene, device=device, top_k=top_k, remark=remark):
-            typer.echo(orjson.dumps({"line": numbers.popleft(), **answer}).decode())
-        if not_utf8:
-            raise ValueError(
-                f"{_count(len(not_utf8), 'line is', 'lines are')} not UTF-8, line {not_utf8[0]} is the first: "
-                "save them as UTF-8"
-            )
+        for answer in predict_lines(model, lines, scene=scene, device=device, top_k=top_k, remark=remark):
+            typer.echo(orjson.dumps(answer).decode())
 
 
 @app.command("explain")

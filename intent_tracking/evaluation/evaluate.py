@@ -7,7 +7,7 @@ import math
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import chain, islice
@@ -242,6 +242,28 @@ def evaluate_command(
     for name in earlier - set(figures["pictures"].values()):
         (pictures / name).unlink(missing_ok=True)
     return content
+
+
+def summary(content: Mapping[str, Any]) -> str:
+    """The content of a report as one line."""
+    training, recipe, rejection = content["training"], content["recipe"], content["rejection"]
+    spans, recall = content["details"]["spans"], content.get("out_of_scope_recall")
+    parts = [f"accuracy {content['accuracy']:.4f}", f"macro-F1 {content['macro_f1']:.4f}"]
+    if spans is not None:
+        parts.append(f"key information F1 {spans['f1']:.4f}")
+    if recall is not None:
+        parts.append(f"out-of-scope recall {recall:.4f}")
+    if not content["examples"]["dev"]:
+        parts.append("(too few texts a label to hold any back: not calibrated)")
+    if not rejection["counted"]:
+        parts.append(f"(served, it rejects {rejection['rejected']:.1%}: accuracy {rejection['accuracy']:.4f})")
+    if training["stopped"] == "time":
+        parts.append(f"(the time was over after {training['passes']:.1f} of {recipe['epochs']} passes)")
+    if training["runs"] < recipe["runs"]:
+        parts.append(f"(time for {training['runs']} of {recipe['runs']} trainings)")
+    if content["adaptation"] is not None and content["adaptation"]["stopped"] == "time":
+        parts.append("(the time to read unlabelled texts was over before all were read)")
+    return "  ".join([*parts, f"{content['seconds']:.0f} s", f"{content['tokens_per_second']:.0f} tokens/s"])
 
 
 def _pictures_in(folder: Path) -> set[str]:

@@ -135,7 +135,7 @@ def remarks(
     """
     if files.conflicts:
         text, intents = next(iter(files.conflicts.items()))
-        have = _counted(len(files.conflicts), "text has", "texts have")
+        have = counted(len(files.conflicts), "text has", "texts have")
         yield f"{train}: {have} several labels, {text!r} for one: {', '.join(intents)}"
     foreign = unknown_labels(files.truth, labels.class_names(), multi_label=labels.multi_label)
     for unknown, what in (
@@ -146,7 +146,7 @@ def remarks(
         if unknown:
             yield f"{test}: training lacks {what}: {_listed(unknown)}"
     if files.seen_in_train:
-        stand = _counted(files.seen_in_train, "text stands", "texts stand")
+        stand = counted(files.seen_in_train, "text stands", "texts stand")
         yield f"{test}: {stand} in {train} word for word; the figures count them"
     if files.about_dev is None:
         return
@@ -157,10 +157,10 @@ def remarks(
         (files.about_dev.seen_in_test, test, "what is chosen on them is tested on them"),
     ):
         if seen:
-            yield f"{dev}: {_counted(seen, 'text stands', 'texts stand')} in {where}: {why}"
+            yield f"{dev}: {counted(seen, 'text stands', 'texts stand')} in {where}: {why}"
 
 
-def _counted(number: int, one: str, many: str) -> str:
+def counted(number: int, one: str, many: str) -> str:
     """`1 text has`, `2,000 texts have`."""
     return f"{number:,} {one if number == 1 else many}"
 
@@ -168,7 +168,7 @@ def _counted(number: int, one: str, many: str) -> str:
 def _listed(names: Mapping[str, int]) -> str:
     """The names that most texts have, and how many; the others as a number."""
     often = sorted(names, key=lambda name: -names[name])
-    shown = [f"{name!r} ({_counted(names[name], 'text', 'texts')})" for name in often[:_SHOWN]]
+    shown = [f"{name!r} ({counted(names[name], 'text', 'texts')})" for name in often[:_SHOWN]]
     return ", ".join(shown) + (f" and {len(often) - _SHOWN:,} others" if len(often) > _SHOWN else "")
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from intent_tracking.evaluation.labelled_files import counted
 from intent_tracking.events.contract import Scene
 from intent_tracking.settings import Device
+from intent_tracking.text.cleaning import clean
 
 if TYPE_CHECKING:
     from intent_tracking.inference import ModelInput, Prediction
@@ -49,6 +52,59 @@ def predict_command(
             block, inputs, predictor.predict(inputs, batch_size=batch_size, top_k=top_k), strict=True
         ):
             yield _answer(text, entry, answer, predictor.version)
+
+
+def predict_lines(
+    model: Path,
+    lines: Iterable[bytes],
+    *,
+    scene: str | None = None,
+    device: Device = "auto",
+    top_k: int = 5,
+    remark: Callable[[str], None],
+) -> Iterator[dict[str, Any]]:
+    """`predict_command` of a file: each answer has the number of its `line`; blank lines have none.
+
+    `remark` is told of lines without an answer.
+
+    Raises:
+        ArtifactError: `model` is not a whole, unchanged artifact.
+        ValueError: neither the contract nor the model knows `scene`; after all answers: some lines are not UTF-8.
+    """
+    read = _Lines(lines, remark)
+    for answer in predict_command(model, read, scene=scene, device=device, top_k=top_k, remark=remark):
+        yield {"line": read.numbers.popleft(), **answer}
+    if read.not_utf8:
+        are = counted(len(read.not_utf8), "line is", "lines are")
+        raise ValueError(f"{are} not UTF-8, line {read.not_utf8[0]} is the first: save them as UTF-8")
+
+
+class _Lines:
+    """The lines that hold words; `numbers` are those that were read and not yet answered."""
+
+    def __init__(self, lines: Iterable[bytes], remark: Callable[[str], None]) -> None:
+        self._lines, self._remark = lines, remark
+        self.numbers: deque[int] = deque()
+        self.not_utf8: list[int] = []
+
+    def __iter__(self) -> Iterator[str]:
+        blank = number = 0
+        for number, line in enumerate(self._lines, start=1):
+            try:
+                text = line.decode("utf-8").removeprefix("\ufeff").strip()
+            except UnicodeDecodeError:
+                self._remark(f"line {number} is not UTF-8 and has no answer")
+                self.not_utf8.append(number)
+                continue
+            if clean(text):
+                self.numbers.append(number)
+                yield text
+            else:
+                blank += 1
+        if not number:
+            self._remark("there is no line to answer")
+        if blank:
+            self._remark(f"{counted(blank, 'blank line has', 'blank lines have')} no answer")
 
 
 def scene_for(asked: str | None, learned: Sequence[str]) -> str:
