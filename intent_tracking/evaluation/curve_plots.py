@@ -127,11 +127,14 @@ def out_of_scope(curves: ScopeCurves) -> Figure:
     return picture
 
 
-def abstention(curve: AbstentionCurve) -> Figure:
-    """Accuracy of what is answered against the share answered, with the model's own threshold on it."""
+def abstention(curve: AbstentionCurve, by: str = "familiarity") -> Figure:
+    """Accuracy of what is answered against the share answered, with the model's own threshold on it.
+
+    `by` names the confidence of the curve.
+    """
     picture = style.figure(7.8, 5.0)
     axes = picture.add_subplot()
-    axes.plot(curve.coverage, curve.accuracy, color=style.BLUE, linewidth=2.2, label="least familiar withheld first")
+    axes.plot(curve.coverage, curve.accuracy, color=style.BLUE, linewidth=2.2, label=f"least {by} withheld first")
     reached = curve.full_accuracy
     axes.plot(
         [share / 200 for share in range(1, 201)],
@@ -152,7 +155,7 @@ def abstention(curve: AbstentionCurve) -> Figure:
     style.dress(
         axes,
         "Abstention: accuracy against coverage",
-        "share of examples answered, and the familiarity that it takes",
+        f"share of examples answered, and the {by} that it takes",
         "share of the answers that is right",
         f"AURC {curve.aurc:.4f}, best possible {curve.best_aurc:.4f}; everything answered: {reached:.1%} right",
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from intent_tracking.settings import Device
-from intent_tracking.tables import atomic_write_text
+from intent_tracking.tables import atomic_write_text, require_writable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -40,12 +40,16 @@ def explain_command(
 
     Raises:
         ArtifactError: `model` is not a whole, unchanged artifact.
+        OSError: `html` or `picture` cannot be written; nothing was loaded then.
         ValueError: the model does not know `intent`, or neither it nor the contract knows `scene`.
     """
     from intent_tracking.evaluation.predict import scene_for
     from intent_tracking.inference import IntentPredictor
     from intent_tracking.sessions.render import free_text_with_offsets, render_utterance
 
+    for target in (html, picture):
+        if target is not None:
+            require_writable(target)
     predictor = IntentPredictor.load(model, device)
     scene = scene_for(scene, predictor.scenes)
     shown = render_utterance(text, scene)

@@ -7,6 +7,7 @@ label is counted from them, so that the figures of a report cannot contradict ea
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,14 +30,16 @@ from intent_tracking.modeling.prediction import Prediction
 
 def membership(sets: Sequence[str], labels: Sequence[str]) -> NDArray[np.int64]:
     """Which of `labels` each set holds, 0 or 1 [sets, labels]; a name that is not among them is left out."""
-    return np.array([[name in held for name in labels] for held in map(names_in, sets)], dtype=np.int64).reshape(
-        len(sets), len(labels)
-    )
+    held = np.zeros((len(sets), len(labels)), dtype=np.int64)
+    place = {label: column for column, label in enumerate(labels)}
+    for row, names in enumerate(map(names_in, sets)):
+        held[row, [place[name] for name in names if name in place]] = 1
+    return held
 
 
 def class_figures(cells: Cells, sets: Sequence[str], labels: Sequence[str]) -> tuple[ClassFigures, ...]:
     """Figures of each label over the texts that have it or were given it, in the order of `labels`."""
-    right, support, said = _by_label(membership(sets, labels), *cells)
+    right, support, said = _by_label(_held(sets, labels), *cells)
     return tuple(figures_of(label, int(right[i]), int(said[i]), int(support[i])) for i, label in enumerate(labels))
 
 
@@ -45,7 +48,7 @@ def macro_f1_over(sets: Sequence[str]) -> Figure:
 
     It is 0 where none occurs, as in `modeling.multi_label.label_set_scores`.
     """
-    held = membership(sets, _names(sets))
+    held = _held(sets, _names(sets))
 
     def figure(truth: Counts, predicted: Counts, counts: Counts) -> float:
         right, support, said = _by_label(held, truth, predicted, counts)
@@ -57,7 +60,7 @@ def macro_f1_over(sets: Sequence[str]) -> Figure:
 
 def micro_f1(cells: Cells, sets: Sequence[str]) -> float:
     """F1 over the decisions on all labels together; 1 where no text has a label and none was given one."""
-    right, support, said = _by_label(membership(sets, _names(sets)), *cells)
+    right, support, said = _by_label(_held(sets, _names(sets)), *cells)
     return scores.micro_f1(right, support + said)
 
 
@@ -65,12 +68,27 @@ def _names(sets: Sequence[str]) -> list[str]:
     return sorted({name for each in sets for name in names_in(each)})
 
 
-def _by_label(
-    held: NDArray[np.int64], truth: Counts, predicted: Counts, counts: Counts
-) -> tuple[Counts, Counts, Counts]:
+def _held(sets: Sequence[str], labels: Sequence[str]) -> Any:
+    """`membership` as a sparse matrix: a set holds few of a thousand labels, and a bootstrap counts them 500 times."""
+    from scipy.sparse import csr_matrix
+
+    return csr_matrix(membership(sets, labels))
+
+
+def _by_label(held: Any, truth: Counts, predicted: Counts, counts: Counts) -> tuple[Counts, Counts, Counts]:
     """For each label the texts that have it and were given it, that have it, and that were given it."""
     true, given = held[truth], held[predicted]
-    return counts @ (true & given), counts @ true, counts @ given
+    return counts @ true.multiply(given), counts @ true, counts @ given
+
+
+def certainty(predictions: Sequence[Prediction], labels: Sequence[str]) -> NDArray[np.float64]:
+    """How probable the whole set of each prediction is, its labels taken as independent [predictions].
+
+    The empty set is an answer like another: it is as sure as every label is sure not to hold.
+    """
+    stated = score_matrix(predictions, labels).astype(np.float64)
+    held = membership([prediction.label for prediction in predictions], labels).astype(bool)
+    return np.asarray(np.where(held, stated, 1.0 - stated).prod(axis=1))
 
 
 def calibration_figures(

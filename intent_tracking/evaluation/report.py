@@ -97,7 +97,8 @@ class EvaluationReport:
     """All figures of one model on one set of examples. A figure that the examples cannot give is None.
 
     `in_scope_accuracy` counts a rejected in-scope example as wrong: with `out_of_scope` it shows both sides of the
-    threshold. They and `abstention` are of what the model serves, also where a rejection does not count as an answer.
+    threshold. They and `abstention` are of what the model serves, also where a rejection does not count as an answer;
+    `abstention` withholds the least familiar first, of sets of labels the least certain (`label_sets.certainty`).
     `micro_f1` is of sets of labels, None of single ones. `micro_left_out` says in words why there are no micro curves,
     None where there are. `rejects` says in words what the model calls out of scope, None where its calibration is not
     given. `validation` is what calibration found on validation data. `pictures` maps a picture's name to its file name,
@@ -284,6 +285,7 @@ def evaluate_predictions(
     # Only a set can be right where nothing is in scope: the empty one.
     right = [b == t and (multi_label or not out) for b, t, out in zip(best, truth, is_out, strict=True)]
     scope = curves.scope_curves(is_out, [-p.familiarity for p in answers], rejected)
+    sure = label_sets.certainty(answers, labels).tolist() if multi_label else [p.familiarity for p in answers]
     outcomes = _outcomes(examples)
     buys = [p.purchase_probability for p in predictions]
     in_scope = [t == p for t, p in zip(truth, served, strict=True) if t != OUT_OF_SCOPE_LABEL]
@@ -312,7 +314,7 @@ def evaluate_predictions(
         rejects=calibration.rejects(multi_label=multi_label) if calibration else None,
         out_of_scope=metrics.scope_figures(truth, served),
         out_of_scope_auc=scope.roc.area if scope else None,
-        abstention=abstention_curve([p.familiarity for p in answers], right, rejected),
+        abstention=abstention_curve(sure, right, rejected),
         spans=_spans(labelled, answers),
         outcome_auc=curves.outcome_auc(outcomes, buys),
         slices=_slices(labelled, truth, predicted, answered, groups, mean_f1),
@@ -351,7 +353,9 @@ def _draw(
     if scope is not None:
         drawn["out_of_scope"] = curve_plots.out_of_scope(scope)
     if report.abstention is not None:
-        drawn["abstention"] = curve_plots.abstention(report.abstention)
+        drawn["abstention"] = curve_plots.abstention(
+            report.abstention, by="familiarity" if report.micro_f1 is None else "certainty"
+        )
     if report.calibration is not None:
         of_sets = {"stated": "probability of a label", "came_true": "share that has it"}
         drawn["calibration"] = plots.calibration(report.calibration, **(of_sets if report.micro_f1 is not None else {}))

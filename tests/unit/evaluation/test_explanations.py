@@ -48,6 +48,15 @@ def test_the_command_answers_in_the_words_that_were_given_and_writes_what_was_as
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_page_that_cannot_be_written_is_refused_by_its_name_before_the_work(model: Path, tmp_path: Path) -> None:
+    """The message was the system's, of a temporary file that nobody had named, after the explanation."""
+    file = tmp_path / "file"
+    file.touch()
+    for asked in ({"html": file / "why.html"}, {"picture": file / "why.png"}):
+        with pytest.raises(OSError, match=f"^{next(iter(asked.values()))}: no file can be written there"):
+            explain_command(tmp_path / "no model", TEXT, **asked, device="cpu")
+
+
 def test_another_intent_can_be_explained_and_an_unknown_one_is_refused(model: Path) -> None:
     assert explain_command(model, TEXT, intent="find_product", device="cpu")["intent"] == "find_product"
     with pytest.raises(ValueError, match="no intent 'nothing'"):

@@ -75,6 +75,17 @@ def test_an_empty_set_is_an_answer() -> None:
     assert missed.abstention.answered_accuracy is None
 
 
+def test_an_answer_is_withheld_by_how_sure_its_whole_set_is() -> None:
+    """By the most probable label a sure empty set was the first to go, before any guess."""
+    guesses = [_given("a", 0.6)] * 10
+    answers = [*[_given("oos", 0.99)] * 30, *guesses]
+    report = evaluate_predictions(_table([*["oos"] * 30, *["b"] * 10]), answers, LABELS, multi_label=True)
+    assert report.abstention is not None
+    assert report.abstention.aurc == report.abstention.best_aurc
+    assert report.abstention.threshold == pytest.approx((0.99**3, 0.6**3))
+    assert label_sets.certainty([], LABELS).shape == (0,)
+
+
 def test_an_answer_is_scored_by_label_and_an_unknown_label_is_never_right() -> None:
     answers = [_given(intent) for intent in ("a|b", "a", "oos", "oos")]
     report = evaluate_predictions(_table(["a|b", "b", "oos", "new"]), answers, ("a", "b"), multi_label=True)
