@@ -127,14 +127,16 @@ def out_of_scope(curves: ScopeCurves) -> Figure:
     return picture
 
 
-def abstention(curve: AbstentionCurve, by: str = "familiarity") -> Figure:
-    """Accuracy of what is answered against the share answered, with the model's own threshold on it.
+def abstention(curve: AbstentionCurve, *, of_sets: bool = False) -> Figure:
+    """Accuracy of what is answered against the share answered, and the point where the model itself stands.
 
-    `by` names the confidence of the curve.
+    By its familiarity an answer is withheld, and the model's threshold lies on the curve; of sets by its certainty, and
+    what the model leaves empty lies beside it.
     """
+    by, own = ("certainty", "sets that are not empty") if of_sets else ("familiarity", "threshold")
     picture = style.figure(7.8, 5.0)
     axes = picture.add_subplot()
-    axes.plot(curve.coverage, curve.accuracy, color=style.BLUE, linewidth=2.2, label=f"least {by} withheld first")
+    axes.plot(curve.coverage, curve.accuracy, color=style.BLUE, linewidth=2.2, label=f"lowest {by} withheld first")
     reached = curve.full_accuracy
     axes.plot(
         [share / 200 for share in range(1, 201)],
@@ -146,9 +148,7 @@ def abstention(curve: AbstentionCurve, by: str = "familiarity") -> Figure:
     )
     if curve.answered_accuracy is not None:
         reads = (
-            f"threshold: {curve.answered:.1%} answered"
-            if curve.answered < 1
-            else "no example is rejected: all answered"
+            f"{own}: {curve.answered:.1%} answered" if curve.answered < 1 else "no example is rejected: all answered"
         )
         said = f"{reads}, {curve.answered_accuracy:.1%} of it right"
         axes.plot(curve.answered, curve.answered_accuracy, "o", color=style.RED, markersize=8, label=said)

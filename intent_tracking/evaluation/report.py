@@ -353,9 +353,7 @@ def _draw(
     if scope is not None:
         drawn["out_of_scope"] = curve_plots.out_of_scope(scope)
     if report.abstention is not None:
-        drawn["abstention"] = curve_plots.abstention(
-            report.abstention, by="familiarity" if report.micro_f1 is None else "certainty"
-        )
+        drawn["abstention"] = curve_plots.abstention(report.abstention, of_sets=report.micro_f1 is not None)
     if report.calibration is not None:
         of_sets = {"stated": "probability of a label", "came_true": "share that has it"}
         drawn["calibration"] = plots.calibration(report.calibration, **(of_sets if report.micro_f1 is not None else {}))

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score, precision_recall_fscore_support
 
-from intent_tracking.evaluation import gate, label_sets
+from intent_tracking.evaluation import curve_plots, gate, label_sets, style
 from intent_tracking.evaluation.behavioural import BehaviouralReport
 from intent_tracking.evaluation.metrics import bootstrap, cells_of
 from intent_tracking.evaluation.report import Confusion, evaluate_predictions
@@ -83,6 +83,8 @@ def test_an_answer_is_withheld_by_how_sure_its_whole_set_is() -> None:
     assert report.abstention is not None
     assert report.abstention.aurc == report.abstention.best_aurc
     assert report.abstention.threshold == pytest.approx((0.99**3, 0.6**3))
+    words = style.texts(curve_plots.abstention(report.abstention, of_sets=True))
+    assert {"lowest certainty withheld first", "sets that are not empty: 25.0% answered, 0.0% of it right"} <= set(words)
     assert label_sets.certainty([], LABELS).shape == (0,)
 
 
