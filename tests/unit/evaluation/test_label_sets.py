@@ -83,8 +83,8 @@ def test_an_answer_is_withheld_by_how_sure_its_whole_set_is() -> None:
     assert report.abstention is not None
     assert report.abstention.aurc == report.abstention.best_aurc
     assert report.abstention.threshold == pytest.approx((0.99**3, 0.6**3))
-    words = style.texts(curve_plots.abstention(report.abstention, of_sets=True))
-    assert {"lowest certainty withheld first", "sets that are not empty: 25.0% answered, 0.0% of it right"} <= set(words)
+    shown = set(style.texts(curve_plots.abstention(report.abstention, of_sets=True)))
+    assert {"lowest certainty withheld first", "sets that are not empty: 25.0% answered, 0.0% of it right"} <= shown
     assert label_sets.certainty([], LABELS).shape == (0,)
 
 
